@@ -1,0 +1,60 @@
+# make demo, make test: each sets up .venv and does all the rest.
+PYTHON ?= python3
+BIN := .venv/bin
+NATIVE := CMakeLists.txt pyproject.toml $(wildcard native/*.* native/*/*.*)
+
+.PHONY: help demo test lint format bench fuzz stress docs clean
+help:
+	@grep -E '^#\? ' $(MAKEFILE_LIST) | cut -c4-
+
+#? make demo    train a small network on photos of its own making, and show what it did (two minutes)
+demo: .venv/demo
+	rm -rf demo
+	$(BIN)/freqvision demo --output demo
+
+#? make test    all tests
+test: .venv/all
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
+
+#? make lint    ruff, mypy, clang-format
+lint: .venv/all
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.cpp' '*.h')
+
+#? make format  let ruff and clang-format have their way
+format: .venv/all
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/clang-format -i $$(git ls-files '*.cpp' '*.h')
+
+#? make bench   speed and bytes beside other libraries, on ../shared (or FOLDER=photos)
+bench: .venv/all
+	$(BIN)/python benchmarks/loading.py $(FOLDER)
+
+#? make fuzz    mutated files into the native reader, with sanitizers (SECONDS=60)
+SECONDS ?= 60
+fuzz: .venv/all
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/fuzz/run.py --seconds $(SECONDS)
+
+#? make stress  random batches on many threads, with the thread sanitizer
+stress: .venv/all
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/stress/run.py --sanitize thread --decodes 640
+
+#? make docs    the documentation, into docs/_build
+docs: .venv/docs
+	$(BIN)/sphinx-build -q -b html docs docs/_build
+
+clean:
+	rm -rf .venv build docs/_build docs/gallery demo
+
+# The package with some of its extras; native code is rebuilt when it changes.
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+.venv/demo: EXTRAS = train,report
+.venv/all: EXTRAS = all,dev
+.venv/docs: EXTRAS = all,docs
+.venv/demo .venv/all .venv/docs: $(NATIVE) | .venv/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
+	@touch $@

@@ -1,0 +1,142 @@
+"""From JPEG bytes to a network's input: freqvision against its rivals, and against its own targets.
+
+    python benchmarks/loading.py [FOLDER] [--output FOLDER] [--docs docs/performance.md] [--check]
+
+Everything is timed in one interleaved run; see ``freqvision.analysis.throughput``. Leave the machine alone
+meanwhile.
+"""
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from freqvision.analysis.throughput import (
+    Benchmark,
+    Settings,
+    markdown_table,
+    run,
+    save_charts,
+    task_name,
+    text_table,
+)
+from freqvision.analysis.throughput.pipelines import COEFFICIENTS, FREQVISION, FROM_FILES, LOADER
+
+PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "data" / "imagenet-sample"
+HEADING = "\n## Measured\n"
+THREADS = 2  # of the second measurement: what a target is about
+
+
+@dataclass(frozen=True)
+class Target:
+    """A bound on the ratio of two times."""
+
+    text: str
+    numerator: str
+    denominator: str
+    bound: float
+    at_most: bool = False
+
+    def line(self, benchmark: Benchmark) -> tuple[str, str, str, str]:
+        """What is compared, the bound, what was measured, and the verdict."""
+        sign = "≤" if self.at_most else "≥"
+        bound = f"{sign} {self.bound:g}"
+        if not {self.numerator, self.denominator} <= set(benchmark.timings.names):
+            return self.text, bound, "not measured here", "–"
+        ratio = benchmark.timings.ratio(self.numerator, self.denominator)
+        met = ratio.median <= self.bound if self.at_most else ratio.median >= self.bound
+        return self.text, bound, f"{ratio:.2f}", "met" if met else "MISSED"
+
+
+DCT24, DCT64, DCT192, DCT24_TWICE = (
+    task_name(FREQVISION, 1),
+    task_name("freqvision DCT-64@448", 1),
+    task_name("freqvision DCT-192@448", 1),
+    task_name(FREQVISION, 2),
+)
+READING = task_name(COEFFICIENTS, 1)
+TENSORS = task_name("torchvision tensors RGB-224", 1)
+PIL, PIL_448 = task_name("torchvision PIL RGB-224", 1), task_name("torchvision PIL RGB-448", 1)
+RELEASED = task_name("released pipeline DCT-24@448", 1)
+BARE, LOADED = task_name(FROM_FILES, 1), task_name(LOADER, 1)
+
+TARGETS = (
+    Target("DCT-24: time / libjpeg-turbo's coefficient reading", DCT24, READING, 1.0, at_most=True),
+    Target("DCT-24: times faster than torchvision v2 on tensors, RGB-224", TENSORS, DCT24, 2.2),
+    Target("DCT-24: times faster than torchvision v2 on PIL, RGB-224", PIL, DCT24, 3.5),
+    Target("DCT-24: times faster than the released pipeline", RELEASED, DCT24, 11),
+    Target("DCT-64: time / libjpeg-turbo's coefficient reading", DCT64, READING, 1.25, at_most=True),
+    Target("DCT-192: times faster than torchvision v2 on PIL, RGB-448", PIL_448, DCT192, 2),
+    Target("DCT-24: two threads, times faster than one", DCT24, DCT24_TWICE, 1.85),
+    Target("DCT-24: speed through the DataLoader / the bare decoder's", BARE, LOADED, 0.95),
+)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", nargs="?", type=Path, default=PHOTOS, help=f"photos (default: {PHOTOS})")
+    parser.add_argument(
+        "--output", type=Path, default=Path("build/bench"), help="folder for JSON, table and charts"
+    )
+    parser.add_argument(
+        "--docs", type=Path, help="page of documentation whose section Measured is written anew"
+    )
+    parser.add_argument("--photos", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument(
+        "--pipelines", nargs="+", default=[], metavar="PATTERN", help="only these (default: all)"
+    )
+    parser.add_argument("--targets-only", action="store_true", help="neither sweeps nor memory")
+    parser.add_argument("--check", action="store_true", help="fail if a target is missed")
+    options = parser.parse_args()
+
+    more = not options.targets_only
+    settings = Settings(
+        options.photos, options.rounds, THREADS, tuple(options.pipelines), sweeps=more, memory=more
+    )
+    benchmark = run(options.folder, settings)
+    lines = [target.line(benchmark) for target in TARGETS]
+    width = max(len(line[0]) for line in lines)
+    targets = "\n".join(
+        f"{text:{width}}  {bound:>7}  {value:>20}  {met}" for text, bound, value, met in lines
+    )
+    text = f"{text_table(benchmark)}\n\nTargets (median and quartiles of the ratio within a round)\n{targets}"
+    print(text)
+
+    options.output.mkdir(parents=True, exist_ok=True)
+    benchmark.save(options.output / "loading.json")
+    (options.output / "loading.txt").write_text(text + "\n", encoding="utf-8")
+    charts = save_charts(benchmark, options.output / "loading")
+    print(f"\nSaved: {', '.join(map(str, [options.output / 'loading.json', *charts]))}")
+    if options.docs:
+        write_section(benchmark, lines, options.docs)
+    return int(options.check and any(met == "MISSED" for *_, met in lines))
+
+
+def write_section(benchmark: Benchmark, lines: list[tuple[str, str, str, str]], page: Path) -> None:
+    """Put targets, tables and charts where the page has its heading, in place of what stood there."""
+    before, found, after = page.read_text(encoding="utf-8").partition(HEADING)
+    if not found:
+        raise SystemExit(f"{page} has no line {HEADING.strip()!r} to put the measurements under")
+    following = after.find("\n## ")
+    figures = page.parent / "figures"
+    figures.mkdir(exist_ok=True)
+    charts = save_charts(benchmark, figures / "loading")
+    rows = ["| target | bound | measured | |", "| --- | ---: | ---: | --- |"]
+    rows += ["| " + " | ".join(line) + " |" for line in lines]
+    section = [
+        before + HEADING.rstrip(),
+        "Medians (quartiles) of one run of `python benchmarks/loading.py --docs docs/performance.md`.",
+        "\n".join(rows),
+        markdown_table(benchmark),
+        *(f"![{chart.stem}]({figures.name}/{chart.name})" for chart in charts),
+    ]
+    page.write_text(
+        "\n\n".join(section) + "\n" + (after[following:] if following >= 0 else ""), encoding="utf-8"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

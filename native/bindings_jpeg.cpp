@@ -1,0 +1,207 @@
+// Python face of the JPEG reader. What it returns is plain; freqvision.jpeg makes dataclasses of it.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "jpeg/reader.h"
+
+namespace nb = nanobind;
+using namespace freqvision;
+
+namespace {
+
+// Any object with a contiguous buffer, which stays where it is as long as this lives.
+class Buffer {
+  public:
+    explicit Buffer(nb::handle object) {
+        if (PyObject_GetBuffer(object.ptr(), &view_, PyBUF_SIMPLE) != 0) throw nb::python_error();
+    }
+    ~Buffer() { PyBuffer_Release(&view_); }
+    Buffer(const Buffer&) = delete;
+    Buffer& operator=(const Buffer&) = delete;
+
+    const uint8_t* data() const { return static_cast<const uint8_t*>(view_.buf); }
+    std::size_t size() const { return static_cast<std::size_t>(view_.len); }
+
+  private:
+    Py_buffer view_;
+};
+
+// One for each thread, so that its memory stays warm.
+JpegReader& thread_reader() {
+    static thread_local JpegReader reader;
+    return reader;
+}
+
+struct Free {
+    void operator()(int16_t* memory) const { std::free(memory); }
+};
+using Memory = std::unique_ptr<int16_t[], Free>;
+
+Memory allocate(std::size_t count) {
+    auto* memory = static_cast<int16_t*>(std::malloc(std::max<std::size_t>(count, 1) * sizeof(int16_t)));
+    if (!memory) throw std::bad_alloc();
+    return Memory(memory);
+}
+
+nb::object to_numpy(Memory memory, std::size_t high, std::size_t wide) {
+    int16_t* data = memory.release();
+    nb::capsule owner(data, [](void* pointer) noexcept { std::free(pointer); });
+    return nb::cast(nb::ndarray<nb::numpy, int16_t>(data, {high, wide, 8, 8}, owner));
+}
+
+nb::dict header_dict(const ImageInfo& info) {
+    nb::dict header;
+    nb::list sampling, tables, sizes;
+    for (int i = 0; i < info.component_count; ++i) {
+        const Component& component = info.components[i];
+        sampling.append(nb::make_tuple(component.v, component.h));
+        sizes.append(nb::make_tuple(component.height, component.width));
+        if (!component.has_quant) {
+            tables.append(nb::none());
+            continue;
+        }
+        auto* table = new uint16_t[64];
+        std::memcpy(table, component.quant, sizeof component.quant);
+        nb::capsule owner(table, [](void* pointer) noexcept { delete[] static_cast<uint16_t*>(pointer); });
+        tables.append(nb::ndarray<nb::numpy, uint16_t>(table, {8, 8}, owner));
+    }
+    header["size"] = nb::make_tuple(info.height, info.width);
+    header["colour_model"] = colour_model_name(info.colour_model);
+    header["orientation"] = info.orientation;
+    header["progressive"] = info.progressive;
+    header["restart_interval"] = info.restart_interval;
+    header["sampling_factors"] = nb::tuple(sampling);
+    header["component_sizes"] = nb::tuple(sizes);
+    header["quant_tables"] = nb::tuple(tables);
+    return header;
+}
+
+nb::tuple to_tuple(const std::vector<std::string>& texts) {
+    nb::list list;
+    for (const std::string& text : texts) list.append(nb::str(text.c_str()));
+    return nb::tuple(list);
+}
+
+Limits limits_for(int64_t max_pixels) {
+    Limits limits;
+    limits.max_pixels = max_pixels;
+    return limits;
+}
+
+nb::dict read_header(nb::handle source, int64_t max_pixels) {
+    const Buffer buffer(source);
+    JpegReader& reader = thread_reader();
+    {
+        nb::gil_scoped_release release;
+        reader.open_header(buffer.data(), buffer.size(), limits_for(max_pixels));
+    }
+    return header_dict(reader.info());
+}
+
+nb::dict read_coefficients(nb::handle source, bool strict, int64_t max_pixels) {
+    const Buffer buffer(source);
+    JpegReader& reader = thread_reader();
+    Memory planes[kMaxComponents];
+    {
+        nb::gil_scoped_release release;
+        const ImageInfo& info = reader.open(buffer.data(), buffer.size(), limits_for(max_pixels));
+        if (strict) reader.check();
+        int16_t* pointers[kMaxComponents] = {};
+        for (int i = 0; i < info.component_count; ++i) {
+            const Component& component = info.components[i];
+            planes[i] = allocate(std::size_t{64} * component.blocks_high * component.blocks_wide);
+            pointers[i] = planes[i].get();
+        }
+        reader.decode_planes(pointers, strict);
+    }
+    nb::dict result = header_dict(reader.info());
+    nb::list arrays;
+    for (int i = 0; i < reader.info().component_count; ++i) {
+        const Component& component = reader.info().components[i];
+        arrays.append(to_numpy(std::move(planes[i]), component.blocks_high, component.blocks_wide));
+    }
+    result["planes"] = nb::tuple(arrays);
+    result["warnings"] = to_tuple(reader.warnings());
+    return result;
+}
+
+// Collects the rows of a request, and how often each came.
+class CollectingSink : public RowSink {
+  public:
+    void row(int component, int block_row, const int16_t* blocks) override {
+        const BlockRange& range = request->ranges[component];
+        const std::size_t row_size = std::size_t{64} * (range.column_end - range.column_begin);
+        std::memcpy(planes[component].get() + (block_row - range.row_begin) * row_size, blocks, row_size * 2);
+        if (block_row != next[component]++) in_order = false;
+    }
+
+    const RowRequest* request = nullptr;
+    Memory planes[kMaxComponents];
+    int next[kMaxComponents] = {};
+    bool in_order = true;
+};
+
+// For tests of the row interface that the pipeline uses. `ranges`: (row_begin, row_end, column_begin,
+// column_end) for each component; `frequencies`: a mask for each. Returns the blocks of each range.
+nb::list read_rows(nb::handle source, nb::sequence ranges, nb::sequence frequencies, bool transposed,
+                   bool strict, int64_t max_pixels) {
+    const Buffer buffer(source);
+    JpegReader& reader = thread_reader();
+    const ImageInfo& info = reader.open(buffer.data(), buffer.size(), limits_for(max_pixels));
+    RowRequest request;
+    CollectingSink sink;
+    sink.request = &request;
+    request.order = transposed ? BlockOrder::transposed : BlockOrder::natural;
+    for (int i = 0; i < info.component_count; ++i) {
+        const nb::handle range = ranges[i];
+        request.ranges[i] = {nb::cast<int>(range[0]), nb::cast<int>(range[1]), nb::cast<int>(range[2]),
+                             nb::cast<int>(range[3])};
+        request.frequencies[i] = nb::cast<uint64_t>(frequencies[i]);
+        if (request.ranges[i].empty()) continue;
+        const BlockRange& r = request.ranges[i];
+        sink.planes[i] =
+            allocate(std::size_t{64} * (r.row_end - r.row_begin) * (r.column_end - r.column_begin));
+        sink.next[i] = r.row_begin;
+    }
+    {
+        nb::gil_scoped_release release;
+        reader.decode(request, sink, strict);
+    }
+    nb::list arrays;
+    for (int i = 0; i < info.component_count; ++i) {
+        const BlockRange& r = request.ranges[i];
+        if (r.empty()) {
+            arrays.append(nb::none());
+            continue;
+        }
+        if (!sink.in_order || sink.next[i] != r.row_end)
+            throw std::runtime_error("rows are missing or out of order");
+        arrays.append(
+            to_numpy(std::move(sink.planes[i]), r.row_end - r.row_begin, r.column_end - r.column_begin));
+    }
+    return arrays;
+}
+
+}  // namespace
+
+void bind_jpeg(nb::module_& module) {
+    nb::register_exception_translator([](const std::exception_ptr& pointer, void*) {
+        try {
+            std::rethrow_exception(pointer);
+        } catch (const JpegError& error) {
+            const nb::object type = nb::module_::import_("freqvision.jpeg.errors").attr("JpegError");
+            PyErr_SetObject(type.ptr(),
+                            nb::make_tuple(error.what(), kind_name(error.kind), error.offset).ptr());
+        }
+    });
+    module.def("read_header", &read_header, nb::arg("source"), nb::arg("max_pixels"));
+    module.def("read_coefficients", &read_coefficients, nb::arg("source"), nb::arg("strict"),
+               nb::arg("max_pixels"));
+    module.def("read_rows", &read_rows, nb::arg("source"), nb::arg("ranges"), nb::arg("frequencies"),
+               nb::arg("transposed") = false, nb::arg("strict") = true,
+               nb::arg("max_pixels") = int64_t{1} << 28);
+}

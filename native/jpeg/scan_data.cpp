@@ -1,0 +1,116 @@
+#include "jpeg/scan_data.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+namespace freqvision {
+
+void ScanData::start(Bytes file, std::size_t position, Problems& problems) {
+    file_ = file;
+    problems_ = &problems;
+    position_ = position;
+    restarts_ = 0;
+    // Without stuffing the data is never longer than the rest of the file.
+    const std::size_t needed = file.size - position + kEntropyPadding + 64;
+    if (needed > capacity_) {
+        buffer_.reset(new uint8_t[needed + needed / 2]);
+        capacity_ = needed + needed / 2;
+    }
+    load();
+}
+
+void ScanData::load() {
+    interval_begin_ = position_;
+    const UnstuffResult result =
+        jpeg_kernels().unstuff(file_.data + position_, file_.data + file_.size, buffer_.get());
+    position_ = result.source - file_.data;
+    std::memset(result.target, 0, kEntropyPadding);
+    bits = BitState{buffer_.get(), result.target, 0, 0};
+    usable_ = true;
+}
+
+int ScanData::marker_here() const {
+    std::size_t at = position_;
+    while (at < file_.size && file_.data[at] == 0xFF) ++at;
+    return at < file_.size ? file_.data[at] : static_cast<int>(marker::kNone);
+}
+
+std::size_t ScanData::bytes_used() const { return bits.next - buffer_.get() - bits.count / 8; }
+
+std::size_t ScanData::file_offset(std::size_t used) const {
+    std::size_t at = interval_begin_;
+    for (std::size_t i = 0; i < used && at < position_; ++i) {
+        if (file_.data[at++] != 0xFF) continue;
+        while (at < position_ && file_.data[at] == 0xFF) ++at;
+        ++at;  // the stuffed zero
+    }
+    return std::min(at, position_);
+}
+
+void ScanData::note_unread() {
+    if (!usable_) return;
+    const std::size_t size = bits.end - buffer_.get(), used = bytes_used();
+    const auto is_padding = [](uint8_t byte) { return byte == 0 || byte == 0xFF; };
+    if (used < size && !std::all_of(buffer_.get() + used, buffer_.get() + size, is_padding)) {
+        problems_->note(std::to_string(size - used) + " bytes of image data belong to no block (at byte " +
+                        std::to_string(file_offset(used)) + ")");
+    }
+}
+
+void ScanData::fail(RunStatus status) {
+    usable_ = false;
+    const std::size_t size = bits.end - buffer_.get(), used = bytes_used();
+    // Beyond the data the kernels read zeros, which may look like a bad code first.
+    constexpr std::size_t kLongestCode = 2;
+    if (status == RunStatus::overrun || used + kLongestCode > size) {
+        const int next = marker_here();
+        const bool ends = next == marker::kNone || next == marker::kEoi;
+        problems_->report({ends ? ErrorKind::truncated : ErrorKind::corrupt, position_,
+                           std::string(ends ? "truncated" : "corrupt") + " JPEG: the image data " +
+                               (ends ? "ends" : "of a restart interval or scan ends") +
+                               " before its last block"});
+    } else {
+        const char* what = status == RunStatus::bad_code
+                               ? "a bit sequence that is no Huffman code of its table"
+                               : "a run of coefficients that leaves its block";
+        problems_->report({ErrorKind::corrupt, file_offset(used),
+                           std::string("corrupt JPEG: the image data holds ") + what});
+    }
+}
+
+// In a damaged file the markers' numbers, modulo 8, tell intervals that are missing from intervals that are
+// superfluous.
+void ScanData::next_interval() {
+    note_unread();
+    const int expected = restarts_++ & 7;
+    for (;;) {
+        const int found = marker_here();
+        const bool is_restart = found >= marker::kRst0 && found <= marker::kRst7;
+        if (is_restart && found - marker::kRst0 == expected) break;
+        if (usable_) {
+            const bool ends = found == marker::kNone || found == marker::kEoi;
+            usable_ = false;
+            problems_->report({ends ? ErrorKind::truncated : ErrorKind::corrupt, position_,
+                               std::string(ends ? "truncated" : "corrupt") + " JPEG: restart marker " +
+                                   std::to_string(expected) + " is missing"});
+        }
+        usable_ = false;
+        if (!is_restart) return;
+        const int ahead = (found - marker::kRst0 - expected) & 7;
+        if (ahead <= 2) return;  // this interval is missing
+        if (ahead < 6) break;    // anything may have happened: take it for the expected one
+        position_ = std::find_if(file_.data + position_, file_.data + file_.size,
+                                 [](uint8_t b) { return b != 0xFF; }) -
+                    file_.data + 1;
+        load();  // superfluous: pass over it
+        usable_ = false;
+    }
+    while (file_.data[position_] == 0xFF) ++position_;
+    ++position_;
+    load();
+}
+
+void ScanData::finish() { note_unread(); }
+
+}  // namespace freqvision

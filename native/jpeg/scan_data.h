@@ -1,0 +1,49 @@
+// The entropy-coded data of a scan, restart interval by restart interval.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "jpeg/kernels.h"
+#include "jpeg/markers.h"
+#include "jpeg/problems.h"
+
+namespace freqvision {
+
+class ScanData {
+  public:
+    // Goes to the first interval of the scan whose data begins at `position`.
+    void start(Bytes file, std::size_t position, Problems& problems);
+    // Goes behind the next restart marker, or finds out that this interval's data is missing.
+    void next_interval();
+    // Checks what follows the last interval's data.
+    void finish();
+
+    // The interval's data cannot be decoded any further: reports why.
+    void fail(RunStatus status);
+    // Whether the interval has data that can be decoded. If not, its blocks keep their zeros.
+    bool usable() const { return usable_; }
+
+    BitState bits;
+    // Of the marker behind the current interval's data, or of the end of the file.
+    std::size_t position() const { return position_; }
+
+  private:
+    void load();                                 // the interval that begins at position_
+    int marker_here() const;                     // at position_; kNone at the end of the file
+    std::size_t bytes_used() const;              // of the interval's data without stuffing
+    std::size_t file_offset(std::size_t) const;  // of a byte of the interval's data
+    void note_unread();
+
+    Bytes file_;
+    Problems* problems_ = nullptr;
+    std::size_t interval_begin_ = 0;
+    std::size_t position_ = 0;
+    int restarts_ = 0;
+    bool usable_ = false;
+    std::unique_ptr<uint8_t[]> buffer_;
+    std::size_t capacity_ = 0;
+};
+
+}  // namespace freqvision

@@ -1,0 +1,115 @@
+#include "pipeline/batch.h"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+
+namespace freqvision {
+namespace {
+
+// A worker's or a file's buffer beyond this is given back after the batch.
+constexpr size_t kKeptBytes = size_t{1} << 20;
+
+struct Closer {
+    void operator()(std::FILE* file) const { std::fclose(file); }
+};
+
+Failure failure_of(const JpegError& error) {
+    return {Failure::Kind::jpeg, error.what(), error.kind, error.offset};
+}
+
+}  // namespace
+
+BatchDecoder::BatchDecoder(const OutputSpec& spec, int threads, const Limits& limits)
+    : spec_(spec), limits_(limits), pool_(threads) {
+    for (int i = 0; i < pool_.size(); ++i) workers_.push_back(std::make_unique<Worker>(spec_));
+}
+
+void BatchDecoder::open(const std::vector<Source>& sources) {
+    const int count = static_cast<int>(sources.size());
+    sources_ = sources;
+    opened_.assign(count, {});
+    if (files_.size() < sources.size()) files_.resize(sources.size());
+    pool_.run(count, [&](int worker, int item) {
+        Opened& opened = opened_[item];
+        try {
+            opened.failure = read_file(item);
+            if (opened.failure) return;
+            const Source& source = sources_[item];
+            const ImageInfo& info = workers_[worker]->reader.open_header(source.data, source.size, limits_);
+            opened.height = info.height;
+            opened.width = info.width;
+            const bool readable =
+                info.colour_model == ColourModel::gray || info.colour_model == ColourModel::ycbcr;
+            if (!readable)
+                opened.failure = {Failure::Kind::colour, std::string("its planes are ") +
+                                                             colour_model_name(info.colour_model) +
+                                                             ", not YCbCr or gray"};
+        } catch (const JpegError& error) {
+            opened.failure = failure_of(error);
+        } catch (const std::bad_alloc&) {
+            opened.failure = {Failure::Kind::io, "out of memory"};
+        }
+    });
+}
+
+std::optional<Failure> BatchDecoder::read_file(int item) {
+    Source& source = sources_[item];
+    if (source.path.empty()) return {};
+    auto failed = [](const char* what) {
+        return Failure{Failure::Kind::io, std::string(what) + ": " + std::strerror(errno)};
+    };
+    std::error_code error;
+    const std::uintmax_t size = std::filesystem::file_size(source.path, error);
+    if (error) return Failure{Failure::Kind::io, "cannot be read: " + error.message()};
+    const std::unique_ptr<std::FILE, Closer> file(std::fopen(source.path.c_str(), "rb"));
+    if (!file) return failed("cannot be opened");
+    std::setvbuf(file.get(), nullptr, _IONBF, 0);
+    std::vector<uint8_t>& bytes = files_[item];
+    bytes.resize(static_cast<size_t>(size));
+    if (std::fread(bytes.data(), 1, bytes.size(), file.get()) != bytes.size())
+        return failed("cannot be read");
+    source.data = bytes.data();
+    source.size = bytes.size();
+    return {};
+}
+
+std::vector<std::optional<Failure>> BatchDecoder::decode(const std::vector<View>& views,
+                                                         const std::vector<void*>& outputs) {
+    std::vector<std::optional<Failure>> failures(sources_.size());
+    pool_.run(static_cast<int>(sources_.size()), [&](int worker, int item) {
+        if (outputs[item])
+            failures[item] = decode_one(*workers_[worker], sources_[item], views[item], outputs[item]);
+    });
+    return failures;
+}
+
+std::optional<Failure> BatchDecoder::decode_one(Worker& worker, const Source& source, const View& view,
+                                                void* to) {
+    try {
+        const ImageInfo& info = worker.reader.open(source.data, source.size, limits_);
+        Plane planes[kMaxComponents];
+        for (int i = 0; i < info.component_count; ++i) {
+            const Component& c = info.components[i];
+            planes[i] = {c.width, c.height, c.h, c.v, c.quant};
+        }
+        worker.resampler.prepare(planes, info.component_count, view, to);
+        worker.reader.decode(worker.resampler.request(), worker.resampler, /*strict=*/true);
+        worker.resampler.finish();
+    } catch (const JpegError& error) {
+        return failure_of(error);
+    } catch (const std::bad_alloc&) {
+        return Failure{Failure::Kind::io, "out of memory"};
+    }
+    return {};
+}
+
+void BatchDecoder::close() {
+    sources_.clear();
+    opened_.clear();
+    for (std::vector<uint8_t>& file : files_)
+        if (file.capacity() > kKeptBytes) std::vector<uint8_t>().swap(file);
+}
+
+}  // namespace freqvision

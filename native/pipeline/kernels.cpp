@@ -1,0 +1,258 @@
+// Compiled several times, each with its own FREQVISION_ISA and flags: nothing here may be shared between
+// translation units (no inline functions of the standard library), or the linker could pick a copy that
+// the processor cannot run.
+#include "pipeline/kernels.h"
+
+#if defined(__AVX512F__)
+#define FREQVISION_GROUP 2
+#else
+#define FREQVISION_GROUP 1
+#endif
+
+#if defined(__clang__) || __GNUC__ >= 12
+#define SHUFFLE8(a, b, i0, i1, i2, i3, i4, i5, i6, i7) \
+    __builtin_shufflevector(a, b, i0, i1, i2, i3, i4, i5, i6, i7)
+#else
+#define SHUFFLE8(a, b, i0, i1, i2, i3, i4, i5, i6, i7) \
+    __builtin_shuffle(a, b, Ints8{i0, i1, i2, i3, i4, i5, i6, i7})
+#endif
+
+namespace freqvision::FREQVISION_ISA {
+namespace {
+
+constexpr int kGroup = FREQVISION_GROUP;
+constexpr int kWidth = kGroup * kLanes;
+
+typedef float Floats8 __attribute__((vector_size(32), aligned(4)));
+typedef int Ints8 __attribute__((vector_size(32), aligned(4)));
+typedef int16_t Shorts8 __attribute__((vector_size(16), aligned(2)));
+// As wide as the processor's registers: one group of rows in the horizontal, columns in the vertical product.
+typedef float Floats __attribute__((vector_size(4 * kWidth), aligned(4)));
+
+template <class T>
+inline T load(const void* from) {
+    T value;
+    __builtin_memcpy(&value, from, sizeof value);
+    return value;
+}
+template <class T>
+inline void save(void* to, T value) {
+    __builtin_memcpy(to, &value, sizeof value);
+}
+
+void project(const float (*rows)[8], int blocks, const float* const* basis, int frequencies, float* out,
+             float* largest) {
+    Floats8 greatest = load<Floats8>(largest);
+    for (int b = 0; b < blocks; ++b, rows += 8, out += 8 * frequencies) {
+        for (int f = 0; f < frequencies; ++f) {
+            Floats8 sum = {};
+            for (int i = 0; i < 8; ++i) sum += basis[f][i] * load<Floats8>(rows[i]);
+            for (int k = 0; k < 8; ++k) out[k * frequencies + f] = sum[k];
+            const Floats8 magnitude = sum < 0 ? -sum : sum;
+            greatest = magnitude > greatest ? magnitude : greatest;
+        }
+    }
+    save(largest, greatest);
+}
+
+void dequantise(const int16_t* blocks, int count, const float* quant, float* group, int row,
+                uint8_t* limits) {
+    Floats8 table[8];
+    for (int v = 0; v < 8; ++v) table[v] = load<Floats8>(quant + 8 * v);
+    for (int b = 0; b < count; ++b) {
+        const int16_t* block = blocks + 64 * b;
+        float* out = group + (64 * b) * kGroup + 8 * row;
+        int limit = 0;
+        for (int v = 0; v < 8; ++v) {
+            const Shorts8 x = load<Shorts8>(block + 8 * v);
+            uint64_t halves[2];
+            __builtin_memcpy(halves, block + 8 * v, 16);
+            if (halves[0] | halves[1]) limit = v + 1;
+            save(out + 8 * kGroup * v, __builtin_convertvector(x, Floats8) * table[v]);
+        }
+        if (limit > limits[b]) limits[b] = static_cast<uint8_t>(limit);
+    }
+}
+
+// In: tile[c] holds the eight u's of column c. Out: tile[u] holds eight columns.
+inline void transpose(Floats8 (&tile)[8]) {
+    Floats8 a[8], b[8];
+    for (int i = 0; i < 8; i += 2) {
+        a[i] = SHUFFLE8(tile[i], tile[i + 1], 0, 8, 2, 10, 4, 12, 6, 14);
+        a[i + 1] = SHUFFLE8(tile[i], tile[i + 1], 1, 9, 3, 11, 5, 13, 7, 15);
+    }
+    for (int i = 0; i < 8; i += 4) {
+        for (int j = 0; j < 2; ++j) {
+            b[i + j] = SHUFFLE8(a[i + j], a[i + j + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+            b[i + j + 2] = SHUFFLE8(a[i + j], a[i + j + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+        }
+    }
+    for (int i = 0; i < 4; ++i) {
+        tile[i] = SHUFFLE8(b[i], b[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+        tile[i + 4] = SHUFFLE8(b[i], b[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+    }
+}
+
+template <int F>
+void horizontal_columns(const float* group, const uint8_t* limits, const float* weights, const int* first,
+                        const int* count, const size_t* offset, int origin, int columns, int stride,
+                        float* const* strips, float* scratch) {
+    for (int c0 = 0; c0 < columns; c0 += 8) {
+        const int width = columns - c0 < 8 ? columns - c0 : 8;
+        for (int c = 0; c < width; ++c) {
+            Floats even[F] = {}, odd[F] = {};  // two chains each, to hide the latency of the additions
+            const float* w = weights + offset[c0 + c];
+            const int begin = first[c0 + c] - origin;
+            for (int b = begin; b < begin + count[c0 + c]; ++b, w += 8 * F) {
+                const float* x = group + static_cast<size_t>(64) * kGroup * b;
+                const int limit = limits[b];
+                for (int v = 0; v < limit; v += 2) {
+                    const Floats x0 = load<Floats>(x + kWidth * v), x1 = load<Floats>(x + kWidth * (v + 1));
+                    for (int f = 0; f < F; ++f) {
+                        even[f] += w[v * F + f] * x0;
+                        odd[f] += w[(v + 1) * F + f] * x1;
+                    }
+                }
+            }
+            for (int f = 0; f < F; ++f) save(scratch + (f * 8 + c) * kWidth, even[f] + odd[f]);
+        }
+        for (int f = 0; f < F; ++f) {
+            for (int row = 0; row < kGroup; ++row) {
+                Floats8 tile[8];
+                for (int c = 0; c < 8; ++c) tile[c] = load<Floats8>(scratch + (f * 8 + c) * kWidth + 8 * row);
+                transpose(tile);
+                for (int u = 0; u < 8; ++u) save(strips[row] + (u * F + f) * stride + c0, tile[u]);
+            }
+        }
+    }
+}
+
+void horizontal(const float* group, const uint8_t* limits, const float* weights, const int* first,
+                const int* count, const size_t* offset, int origin, int columns, int frequencies, int stride,
+                float* const* strips, float* scratch) {
+    switch (frequencies) {
+#define FREQVISION_CASE(F)                                                                                  \
+    case F:                                                                                                 \
+        return horizontal_columns<F>(group, limits, weights, first, count, offset, origin, columns, stride, \
+                                     strips, scratch);
+        FREQVISION_CASE(1)
+        FREQVISION_CASE(2)
+        FREQVISION_CASE(3)
+        FREQVISION_CASE(4)
+        FREQVISION_CASE(5)
+        FREQVISION_CASE(6)
+        FREQVISION_CASE(7)
+        FREQVISION_CASE(8)
+#undef FREQVISION_CASE
+    }
+}
+
+// K outputs × C vectors of columns stay in registers while the source rows stream by.
+template <int K, int C>
+inline void vertical_tile(const float* const* strips, int rows, size_t step, const float* weights,
+                          int frequencies, const int* picks, int column, float* const* to) {
+    Floats sum[K][C] = {};
+    for (int row = 0; row < rows; ++row) {
+        const float* x = strips[row] + column;
+        for (int u = 0; u < 8; ++u, x += step, weights += frequencies) {
+            Floats value[C];
+            for (int c = 0; c < C; ++c) value[c] = load<Floats>(x + kWidth * c);
+            for (int k = 0; k < K; ++k)
+                for (int c = 0; c < C; ++c) sum[k][c] += weights[picks[k]] * value[c];
+        }
+    }
+    for (int k = 0; k < K; ++k)
+        for (int c = 0; c < C; ++c) save(to[k] + column + kWidth * c, sum[k][c]);
+}
+
+template <int K>
+void vertical_outputs(const float* const* strips, int rows, size_t step, const float* weights,
+                      int frequencies, const int* picks, int columns, float* const* to) {
+    constexpr int kTile = kGroup == 2 ? 4 : 2;
+    int column = 0;
+    for (; column + kTile * kWidth <= columns; column += kTile * kWidth)
+        vertical_tile<K, kTile>(strips, rows, step, weights, frequencies, picks, column, to);
+    for (; column < columns; column += kWidth)
+        vertical_tile<K, 1>(strips, rows, step, weights, frequencies, picks, column, to);
+}
+
+void vertical(const float* const* strips, int rows, size_t step, const float* weights, int frequencies,
+              const int* picks, int outputs, int columns, float* const* to) {
+    for (; outputs >= 4; outputs -= 4, picks += 4, to += 4)
+        vertical_outputs<4>(strips, rows, step, weights, frequencies, picks, columns, to);
+    switch (outputs) {
+        case 3:
+            return vertical_outputs<3>(strips, rows, step, weights, frequencies, picks, columns, to);
+        case 2:
+            return vertical_outputs<2>(strips, rows, step, weights, frequencies, picks, columns, to);
+        case 1:
+            return vertical_outputs<1>(strips, rows, step, weights, frequencies, picks, columns, to);
+    }
+}
+
+// Round to nearest even by the hardware's own addition: exact for |x| < 2²².
+inline float round_even(float x) {
+    constexpr float magic = 12582912.0f;  // 1.5 · 2²³
+    return (x + magic) - magic;
+}
+
+inline uint16_t to_bfloat16(float x) {
+    uint32_t bits;
+    __builtin_memcpy(&bits, &x, 4);
+    return static_cast<uint16_t>((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+}
+
+// Round to nearest even, subnormals and overflow to infinity included; the input is finite.
+inline uint16_t to_float16(float x) {
+    uint32_t bits;
+    __builtin_memcpy(&bits, &x, 4);
+    const uint32_t sign = (bits >> 16) & 0x8000;
+    bits &= 0x7FFFFFFF;
+    if (bits >= 0x477FF000) return static_cast<uint16_t>(sign | 0x7C00);
+    if (bits < 0x38800000) {  // subnormal: let the addition of 0.5 align and round the fraction
+        float magnitude;
+        __builtin_memcpy(&magnitude, &bits, 4);
+        magnitude += 0.5f;
+        __builtin_memcpy(&bits, &magnitude, 4);
+        return static_cast<uint16_t>(sign | (bits - 0x3F000000));
+    }
+    bits += 0xC8000FFF + ((bits >> 13) & 1);  // rebias the exponent and round
+    return static_cast<uint16_t>(sign | (bits >> 13));
+}
+
+void store(const float* from, int columns, float gain, float bias, DataType type, void* to) {
+    switch (type) {
+        case DataType::float32: {
+            float* out = static_cast<float*>(to);
+            for (int c = 0; c < columns; ++c) out[c] = gain * from[c] + bias;
+            return;
+        }
+        case DataType::float16: {
+            uint16_t* out = static_cast<uint16_t*>(to);
+            for (int c = 0; c < columns; ++c) out[c] = to_float16(gain * from[c] + bias);
+            return;
+        }
+        case DataType::bfloat16: {
+            uint16_t* out = static_cast<uint16_t*>(to);
+            for (int c = 0; c < columns; ++c) out[c] = to_bfloat16(gain * from[c] + bias);
+            return;
+        }
+        case DataType::int8: {
+            int8_t* out = static_cast<int8_t*>(to);
+            for (int c = 0; c < columns; ++c) {
+                float x = gain * from[c] + bias;
+                x = x < -128 ? -128 : x;
+                x = x > 127 ? 127 : x;
+                out[c] = static_cast<int8_t>(static_cast<int>(round_even(x)));
+            }
+            return;
+        }
+    }
+}
+
+}  // namespace
+
+extern const ResampleKernels kResampleKernels;
+const ResampleKernels kResampleKernels = {kGroup, project, dequantise, horizontal, vertical, store};
+
+}  // namespace freqvision::FREQVISION_ISA

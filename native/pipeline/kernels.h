@@ -1,0 +1,51 @@
+// The inner loops of the resampler, compiled once for each instruction set and chosen at run time.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace freqvision {
+
+enum class DataType { float32, float16, bfloat16, int8 };
+size_t size_of(DataType type);
+
+constexpr int kLanes = 8;     // one lane for each vertical frequency of a block
+constexpr int kColumns = 16;  // output columns are padded to a multiple of this
+
+// A group is `group` block rows side by side (the width of a vector): [source block][frequency
+// v][row][frequency u]. A strip is what the horizontal product leaves of one block row: [u][output
+// frequency][column].
+struct ResampleKernels {
+    int group;
+
+    // For building operators: out[b][k][f] = sum over i of basis[f][i] · rows[b][i][k], all counts 8 but
+    // those of b and f. Raises largest[k] to the greatest magnitude.
+    void (*project)(const float (*rows)[8], int blocks, const float* const* basis, int frequencies,
+                    float* out, float* largest);
+
+    // One row of a group: int16 blocks in transposed order × quantisation table. `limits[i]` is raised to the
+    // number of leading v's of source block i that are not all zero.
+    void (*dequantise)(const int16_t* blocks, int count, const float* quant, float* group, int row,
+                       uint8_t* limits);
+
+    // Columns of the operator on one group. `weights`, `first`, `count`, `offset` are the Operator's, with
+    // `first` counted from the group's first block. Writes strips[row][(u · frequencies + f) · stride +
+    // column].
+    void (*horizontal)(const float* group, const uint8_t* limits, const float* weights, const int* first,
+                       const int* count, const size_t* offset, int origin, int columns, int frequencies,
+                       int stride, float* const* strips, float* scratch);
+
+    // One output block row of the channels that share a horizontal frequency: for each k < outputs,
+    // to[k][column] = sum over source rows and u of weights[(row · 8 + u) · frequencies + picks[k]] · strip.
+    // `strips[row]` points at the horizontal frequency in question, `step` apart from one u to the next.
+    void (*vertical)(const float* const* strips, int rows, size_t step, const float* weights, int frequencies,
+                     const int* picks, int outputs, int columns, float* const* to);
+
+    // gain · x + bias, cast: the normalised row of one channel. int8 is rounded and saturated.
+    void (*store)(const float* from, int columns, float gain, float bias, DataType type, void* to);
+};
+
+// Those for the instruction set in use (see cpu.h).
+const ResampleKernels& resample_kernels();
+
+}  // namespace freqvision

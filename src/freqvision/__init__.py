@@ -1,0 +1,63 @@
+"""Computer vision in the frequency domain: JPEG coefficients straight into CNNs."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from freqvision.jpeg import Coefficients, Header, JpegError, read_coefficients, read_header
+    from freqvision.models import Transport, create_model, list_models, load, save
+    from freqvision.pipeline import ChannelStatistics, Decoder, InputSpec, PixelSpec, PixelTransform, View
+    from freqvision.spectrum import ChannelSet
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ChannelSet",
+    "ChannelStatistics",
+    "Coefficients",
+    "Decoder",
+    "Header",
+    "InputSpec",
+    "JpegError",
+    "PixelSpec",
+    "PixelTransform",
+    "Transport",
+    "View",
+    "create_model",
+    "list_models",
+    "load",
+    "read_coefficients",
+    "read_header",
+    "save",
+]
+
+# Where each name lives; loaded on first use, so that the import and the command line's help stay lean.
+_HOMES = {
+    "ChannelSet": "spectrum",
+    "ChannelStatistics": "pipeline",
+    "Coefficients": "jpeg",
+    "Decoder": "pipeline",
+    "Header": "jpeg",
+    "InputSpec": "pipeline",
+    "JpegError": "jpeg",
+    "PixelSpec": "pipeline",
+    "PixelTransform": "pipeline",
+    "Transport": "models",
+    "View": "pipeline",
+    "create_model": "models",
+    "list_models": "models",
+    "load": "models",
+    "read_coefficients": "jpeg",
+    "read_header": "jpeg",
+    "save": "models",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,1 @@
+"""What the library measures and draws: throughput, channel selection, figures and reports."""

@@ -1,0 +1,123 @@
+"""Accuracy and bytes against the number of channels, without training: the rest is silenced."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from freqvision.analysis.probe import Probe
+from freqvision.analysis.scores import ChannelScores
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """A network that is given some channels only.
+
+    Args:
+        method: By which the channels were selected, or the name of a training run.
+        channels: Number of channels.
+        bytes: What a photo costs in int8, one byte a value.
+        accuracy: Top-1 accuracy; NaN where there are no labels.
+        agreement: Share of photos for which the answer is that with all channels; NaN where not measured.
+        photos: Number of photos.
+    """
+
+    method: str
+    channels: int
+    bytes: int
+    accuracy: float
+    agreement: float
+    photos: int
+
+
+@torch.inference_mode()
+def accuracy_by_count(
+    probe: Probe,
+    scores: ChannelScores,
+    counts: Sequence[int],
+    *,
+    batch_size: int = 64,
+    progress: bool = True,
+) -> list[CurvePoint]:
+    """Let a network see the channels that matter most alone, 1 by 1 or in greater steps.
+
+    The others are at their mean, and nothing is trained for it: a lower bound of what a network that was
+    trained with these channels would reach.
+
+    Args:
+        probe: Network and photos.
+        scores: By which channels are ranked.
+        counts: Numbers of channels to try.
+        batch_size: Photos in a batch.
+        progress: Show a progress bar.
+
+    Raises:
+        ValueError: A count exceeds the number of channels that have scores.
+    """
+    device = next(probe.network.parameters()).device
+    sets = {count: scores.top(count) for count in sorted(set(counts))}
+    blocks = math.prod(probe.inputs.shape[2:])
+    total = len(probe.inputs) * (1 + len(sets))
+
+    def answers(kept: list[int]) -> torch.Tensor:
+        """Class that comes first (N,), with the channels at these places."""
+        mask = torch.zeros(probe.inputs.shape[1], 1, 1, device=device)
+        mask[kept] = 1
+        parts = []
+        for part in probe.batches(batch_size):
+            inputs = probe.inputs[part].to(device)
+            parts.append(probe.network(inputs * mask).argmax(1))
+            bar.update(len(inputs))
+        return torch.cat(parts)
+
+    points = []
+    with tqdm(total=total, desc=scores.method, unit="photo", disable=not progress) as bar:
+        every = answers(list(range(probe.inputs.shape[1])))
+        for count, channels in sets.items():
+            found = answers(probe.spec.channels.positions(channels))
+            right = math.nan if probe.labels is None else _share(found == probe.labels)
+            agreement = _share(found == every)
+            points.append(CurvePoint(scores.method, count, count * blocks, right, agreement, len(found)))
+    return points
+
+
+def save_curve(points: Sequence[CurvePoint], path: str | Path) -> None:
+    """Write a CSV file, a line for each point."""
+    with Path(path).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(CurvePoint)])
+        writer.writeheader()
+        writer.writerows(asdict(point) for point in points)
+
+
+def load_curve(path: str | Path) -> list[CurvePoint]:
+    """Read a file that `save_curve` wrote.
+
+    Raises:
+        ValueError: It is not such a table.
+    """
+    with Path(path).open(newline="", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    try:
+        return [
+            CurvePoint(
+                line["method"],
+                int(line["channels"]),
+                int(line["bytes"]),
+                float(line["accuracy"]),
+                float(line["agreement"]),
+                int(line["photos"]),
+            )
+            for line in lines
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is no curve of accuracy by channels: {error!r}") from error
+
+
+def _share(flags: torch.Tensor) -> float:
+    return flags.double().mean().item()

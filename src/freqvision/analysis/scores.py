@@ -1,0 +1,165 @@
+"""A number for each channel, by which channels are ranked and selected."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from freqvision.spectrum.channels import BLOCK, COMPONENTS, FREQUENCIES, NUM_CHANNELS, ChannelSet
+
+
+@dataclass(frozen=True)
+class ChannelScores:
+    """How much each channel matters, by one measure.
+
+    Args:
+        method: Name of the measure, such as "gates".
+        channels: Which channels were measured.
+        scores: One for each of them; the greater, the more it matters.
+        ties: A second measure that decides between equal scores; None for none. The lower channel wins what
+            is still equal.
+        unit: What a score is, for people: "open share", "change of loss".
+        classes: Scores over the photos of one class alone, by the class's name; empty where not measured.
+        about: What was measured and how, for people.
+
+    Raises:
+        ValueError: A list does not have a finite number for each channel.
+
+    Example:
+        >>> scores = ChannelScores("energy", ChannelSet((0, 1, 64)), (5.0, 0.5, 2.0))
+        >>> print(scores.top(2), scores.at_least(0.5))
+        Y0+Cb0 Y0-1+Cb0
+    """
+
+    method: str
+    channels: ChannelSet
+    scores: tuple[float, ...]
+    ties: tuple[float, ...] | None = None
+    unit: str = "score"
+    classes: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    about: str = ""
+
+    def __post_init__(self) -> None:
+        for name, numbers in self._lists():
+            if len(numbers) != len(self.channels) or not all(map(math.isfinite, numbers)):
+                raise ValueError(
+                    f"{name} has one finite number for each of {len(self.channels)} channels; got {numbers}"
+                )
+
+    def _lists(self) -> Iterator[tuple[str, tuple[float, ...]]]:
+        yield "scores", self.scores
+        if self.ties is not None:
+            yield "ties", self.ties
+        yield from self.classes.items()
+
+    def ranking(self) -> list[int]:
+        """Channels 0 to 191, those that matter most first."""
+        ties = self.ties or (0.0,) * len(self.channels)
+        order = sorted(zip(self.scores, ties, self.channels, strict=True), key=lambda s: (-s[0], -s[1], s[2]))
+        return [channel for _, _, channel in order]
+
+    def top(self, count: int) -> ChannelSet:
+        """The `count` channels that matter most.
+
+        Raises:
+            ValueError: There are not so many, or none is asked for.
+        """
+        if not 1 <= count <= len(self.channels):
+            raise ValueError(f"1 to {len(self.channels)} channels can be taken; got {count}")
+        return ChannelSet(tuple(self.ranking()[:count]))
+
+    def at_least(self, threshold: float) -> ChannelSet:
+        """The channels whose score is `threshold` or more.
+
+        Raises:
+            ValueError: There is none; the message says how high scores go.
+        """
+        chosen = [c for c, score in zip(self.channels, self.scores, strict=True) if score >= threshold]
+        if not chosen:
+            raise ValueError(
+                f"no channel reaches {threshold:g}: the greatest {self.unit} is {max(self.scores):g}"
+            )
+        return ChannelSet(tuple(chosen))
+
+    def grid(self, scores: tuple[float, ...] | None = None) -> torch.Tensor:
+        """Scores by component, vertical and horizontal frequency, float64 (3, 8, 8); NaN where not measured.
+
+        Args:
+            scores: Other scores of the same channels, such as those of a class; None is the scores.
+        """
+        values = torch.full((NUM_CHANNELS,), math.nan, dtype=torch.float64)
+        values[list(self.channels)] = torch.tensor(self.scores if scores is None else scores).double()
+        return values.reshape(len(COMPONENTS), BLOCK, BLOCK)  # (3, 8, 8)
+
+    def by_component(self) -> dict[str, float]:
+        """Mean score of each component's channels; components that were not measured are left out."""
+        grid = self.grid()
+        means = {name: grid[i].nanmean().item() for i, name in enumerate(COMPONENTS)}
+        return {name: mean for name, mean in means.items() if not math.isnan(mean)}
+
+    def by_radius(self) -> dict[int, tuple[float, ...]]:
+        """Mean score by radial frequency, the distance sqrt(u² + v²) from DC, rounded.
+
+        Returns:
+            By radius 0 to 10: the mean of Y, of Cb, of Cr, and of all; NaN where nothing was measured.
+        """
+        grid, radius = self.grid(), radial_frequency()
+        rings = {}
+        for r in range(int(radius.max()) + 1):
+            ring = grid[:, radius == r]  # (3, frequencies at this radius)
+            rings[r] = (*ring.nanmean(dim=1).tolist(), ring.nanmean().item())
+        return rings
+
+    def to_json(self) -> str:
+        """JSON text that `from_json` reads back."""
+        return json.dumps({**asdict(self), "channels": str(self.channels)})
+
+    @classmethod
+    def from_json(cls, text: str) -> ChannelScores:
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError: The text is not JSON of that form.
+        """
+        values: Any = json.loads(text)
+        needed = ("method", "channels", "scores")
+        if not isinstance(values, dict) or any(name not in values for name in needed):
+            raise ValueError(f"channel scores in JSON have {', '.join(needed)}; got {text[:80]}")
+        values["channels"] = ChannelSet.parse(values["channels"])
+        for name in ("scores", "ties"):
+            if values.get(name) is not None:
+                values[name] = tuple(values[name])
+        values["classes"] = {name: tuple(scores) for name, scores in values.get("classes", {}).items()}
+        return cls(**values)
+
+    def save(self, path: str | Path) -> None:
+        """Write `to_json` to a file."""
+        Path(path).write_text(self.to_json() + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> ChannelScores:
+        """Read a file that `save` wrote."""
+        return cls.from_json(Path(path).read_text(encoding="utf-8"))
+
+
+def radial_frequency() -> torch.Tensor:
+    """Of each frequency (u, v) its distance from DC, rounded: int64 (8, 8), 0 to 10."""
+    u = torch.arange(BLOCK).double()
+    return torch.hypot(u[:, None], u[None, :]).round().long()
+
+
+def channel_name(index: int) -> str:
+    """A channel as people read it: component, vertical and horizontal frequency.
+
+    Example:
+        >>> channel_name(64 + 8 * 2 + 5)
+        'Cb(2, 5)'
+    """
+    component, frequency = divmod(index, FREQUENCIES)
+    return f"{COMPONENTS[component]}({frequency // BLOCK}, {frequency % BLOCK})"

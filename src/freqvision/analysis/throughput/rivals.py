@@ -1,0 +1,254 @@
+"""The rivals, written as their users write them, each a function of one photo's bytes."""
+
+import functools
+import importlib
+import io
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import Dataset
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as transforms
+
+from freqvision.analysis.throughput import libjpeg
+from freqvision.analysis.throughput.photos import Photos
+from freqvision.pipeline.spec import InputSpec
+
+Load = Callable[[bytes], torch.Tensor]
+
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+
+class Contents(Dataset):
+    """The photos as a data set, for the worker processes of a DataLoader."""
+
+    def __init__(self, contents: Sequence[bytes], load: Load) -> None:
+        self.contents = contents
+        self.load = load
+
+    def __len__(self) -> int:
+        return len(self.contents)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        return self.load(self.contents[index])
+
+
+@functools.cache
+def opencv() -> Any:
+    """The module ``cv2``, kept to the calling thread, as PyTorch is."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    return cv2
+
+
+class TorchvisionTensors:
+    """torchvision alone: decode to a tensor, transforms v2 on it."""
+
+    def __init__(self, resize: int, crop: int, dtype: str = "float32") -> None:
+        # The bytes are only read, whatever torch fears of a buffer that cannot be written.
+        warnings.filterwarnings("ignore", message="The given buffer is not writable")
+        steps: list[torch.nn.Module] = [v2.Resize(resize, antialias=True), v2.CenterCrop(crop)]
+        if dtype == "float32":
+            steps += [v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)]
+        self.transform = v2.Compose(steps)
+
+    @staticmethod
+    def require() -> None:
+        """Raise if torchvision no longer decodes JPEG."""
+        try:
+            from torchvision.io import decode_jpeg  # noqa: F401
+        except ImportError:
+            raise ModuleNotFoundError(
+                "pip install 'torchvision<0.30': later ones leave JPEG to torchcodec"
+            ) from None
+
+    def __call__(self, content: bytes) -> torch.Tensor:
+        """A photo's tensor."""
+        return self.transform(self.decode(torch.frombuffer(content, dtype=torch.uint8)))
+
+    def decode(self, content: torch.Tensor) -> torch.Tensor:
+        """Pixels, uint8 (3, H, W)."""
+        from torchvision.io import ImageReadMode, decode_jpeg
+
+        return decode_jpeg(content, mode=ImageReadMode.RGB)
+
+
+class Torchcodec(TorchvisionTensors):
+    """The decoder that torchvision recommends instead of its own."""
+
+    @staticmethod
+    def require() -> None:
+        """Raise if torchcodec is not installed, or too old to decode photos."""
+        _require("torchcodec.decoders", "torchcodec", "decode_jpeg")
+
+    def decode(self, content: torch.Tensor) -> torch.Tensor:
+        """Pixels, uint8 (3, H, W)."""
+        from torchcodec.decoders import decode_jpeg
+
+        return decode_jpeg(content, mode="RGB")
+
+
+class TorchvisionPil:
+    """What most training scripts do: Pillow decodes and resizes."""
+
+    def __init__(self, resize: int, crop: int) -> None:
+        self.transform = v2.Compose(
+            [
+                v2.Resize(resize),
+                v2.CenterCrop(crop),
+                v2.PILToTensor(),
+                v2.ToDtype(torch.float32, scale=True),
+                v2.Normalize(MEAN, STD),
+            ]
+        )
+
+    @staticmethod
+    def require() -> None:
+        """Nothing: freqvision itself needs both."""
+
+    def __call__(self, content: bytes) -> torch.Tensor:
+        """A photo's tensor."""
+        return self.transform(Image.open(io.BytesIO(content)).convert("RGB"))
+
+
+class SimplejpegOpencv:
+    """libjpeg-turbo and OpenCV, each at its fastest: area averaging where a photo shrinks."""
+
+    def __init__(self, resize: int, crop: int) -> None:
+        self.resize = resize
+        self.crop = crop
+        self.mean = 255 * torch.tensor(MEAN).reshape(3, 1, 1)
+        self.std = 255 * torch.tensor(STD).reshape(3, 1, 1)
+
+    @staticmethod
+    def require() -> None:
+        """Raise if simplejpeg or OpenCV is not installed."""
+        _require("simplejpeg", "simplejpeg")
+        _require("cv2", "opencv-python-headless")
+
+    def __call__(self, content: bytes) -> torch.Tensor:
+        """A photo's tensor."""
+        import simplejpeg
+
+        cv2 = opencv()
+        pixels = simplejpeg.decode_jpeg(content, colorspace="RGB")
+        kind = cv2.INTER_AREA if min(pixels.shape[:2]) > self.resize else cv2.INTER_LINEAR
+        pixels = centre(shorter_side(pixels, self.resize, kind), self.crop)
+        # Transposed as bytes and only then made float: a seventh of the time of the usual permute().float().
+        planes = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))  # (3, H, W)
+        return planes.float().sub_(self.mean).div_(self.std)
+
+
+class Released:
+    """The code published with Xu et al., "Learning in the Frequency Domain", rebuilt from its description.
+
+    OpenCV decodes, resizes and crops. The crop gives luma; the crop enlarged twofold gives chroma, which
+    4:2:0 halves again: both are encoded at quality 100 and their coefficients read back (there by a package
+    around libjpeg, here by libjpeg-turbo itself), made one tensor, selected and normalised.
+    """
+
+    def __init__(self, spec: InputSpec) -> None:
+        assert isinstance(spec.resize, int)
+        assert isinstance(spec.crop, int)
+        self.resize = spec.resize
+        self.crop = spec.crop
+        self.select = [list(spec.channels.component(component)) for component in range(3)]
+        self.mean = list(spec.mean or ())
+        self.std = list(spec.std or ())
+
+    @staticmethod
+    def require() -> None:
+        """Raise if OpenCV, simplejpeg (as encoder) or libjpeg-turbo (as reader) is missing."""
+        SimplejpegOpencv.require()
+        libjpeg.load()
+
+    def __call__(self, content: bytes) -> torch.Tensor:
+        """A photo's tensor."""
+        cv2 = opencv()
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+        pixels = np.ascontiguousarray(centre(shorter_side(pixels, self.resize, cv2.INTER_LINEAR), self.crop))
+        enlarged = cv2.resize(pixels, (2 * self.crop, 2 * self.crop), interpolation=cv2.INTER_LINEAR)
+        (luma,) = self._coefficients(pixels, range(1))
+        blue, red = self._coefficients(enlarged, range(1, 3))
+        cubes = [
+            torch.from_numpy(plane.transpose(2, 0, 1)).float() for plane in (luma, blue, red)
+        ]  # (64, h, w) each
+        cube = torch.cat([cube[chosen] for cube, chosen in zip(cubes, self.select, strict=True)])
+        return transforms.normalize(cube, self.mean, self.std)
+
+    def _coefficients(self, pixels: np.ndarray, components: range) -> np.ndarray:
+        """Of the components that have crop / 8 blocks a side, int16 (components, h, w, 64)."""
+        import simplejpeg
+
+        file = simplejpeg.encode_jpeg(pixels, quality=100, colorspace="BGR", colorsubsampling="420")
+        return libjpeg.planes(file, components, (self.crop // 8, self.crop // 8))
+
+
+def shorter_side(pixels: np.ndarray, length: int, interpolation: int) -> np.ndarray:
+    """Resize (H, W, 3) so that its shorter side has a length, with OpenCV."""
+    height, width = pixels.shape[:2]
+    if height <= width:
+        size = (int(length * width / height), length)
+    else:
+        size = (length, int(length * height / width))
+    return opencv().resize(pixels, size, interpolation=interpolation)
+
+
+def centre(pixels: np.ndarray, side: int) -> np.ndarray:
+    """The middle square of (H, W, 3)."""
+    top, left = (round((length - side) / 2) for length in pixels.shape[:2])
+    return pixels[top : top + side, left : left + side]
+
+
+def require_dali() -> None:
+    """Raise if DALI is not installed."""
+    _require("nvidia.dali", "nvidia-dali-cuda130 (several hundred megabytes)")
+
+
+def open_dali(
+    photos: Photos, threads: int, batch: int, *, resize: int, crop: int
+) -> Callable[[], Iterator[Any]]:
+    """DALI's own graph, fed with the files' bytes; no GPU is used."""
+    from nvidia.dali import fn, pipeline_def, types
+
+    @pipeline_def(batch_size=batch, num_threads=threads, device_id=None, prefetch_queue_depth=1)
+    def graph() -> Any:
+        files = fn.external_source(name="files", dtype=types.UINT8, ndim=1)
+        pixels = fn.decoders.image(files, device="cpu", output_type=types.RGB)
+        pixels = fn.resize(pixels, resize_shorter=resize)
+        return fn.crop_mirror_normalize(
+            pixels,
+            crop=(crop, crop),
+            dtype=types.FLOAT,
+            output_layout="CHW",
+            mean=[255 * value for value in MEAN],
+            std=[255 * value for value in STD],
+        )
+
+    dali = graph()
+    dali.build()
+    arrays = [np.frombuffer(content, np.uint8) for content in photos.contents]
+
+    def epoch() -> Iterator[Any]:
+        for start in range(0, len(arrays), batch):
+            dali.feed_input("files", arrays[start : start + batch])
+            (images,) = dali.run()
+            yield torch.from_numpy(np.asarray(images.as_tensor()))
+
+    return epoch
+
+
+def _require(module: str, package: str, name: str | None = None) -> None:
+    """Raise ModuleNotFoundError, with how to get it, unless a module is there and has a name."""
+    try:
+        found = importlib.import_module(module)
+        if name is not None:
+            getattr(found, name)
+    except (ImportError, AttributeError, OSError, RuntimeError) as error:
+        raise ModuleNotFoundError(f"pip install {package} ({' '.join(str(error).split())[:100]})") from error

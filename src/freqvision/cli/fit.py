@@ -1,0 +1,10 @@
+"""`freqvision fit`: train a model."""
+
+
+def main(args: list[str]) -> None:
+    """Hand over to the engine."""
+    from freqvision.cli.main import show_log
+    from freqvision.engine.fit import fit
+
+    show_log()  # what becomes of the pretrained weights
+    fit(args)

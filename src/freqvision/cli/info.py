@@ -1,0 +1,99 @@
+"""`freqvision info`: what a model costs in the frequency domain, beside its RGB original."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from jsonargparse import ArgumentParser
+
+if TYPE_CHECKING:
+    from freqvision.models.info import ModelInfo
+
+# The paper's networks and channel sets, as docs/models.md shows them.
+TABLE = {"resnet50": (192, 64, 48, 24), "mobilenet_v2": (192, 64, 48, 32, 24, 12, 6)}
+_HEADER = ("model", "input", "photo", "tensor", "parameters", "GMAC", "bytes, 8 bit", "bytes, float32")
+
+
+def main(args: list[str]) -> None:
+    """Print a table, aligned or in Markdown."""
+    parser = ArgumentParser(
+        prog="freqvision info",
+        description="Show the grid, the parameters, the multiply-adds and the bytes an image of a model that "
+        "reads DCT channels, beside its RGB original. Without a model, list all.",
+    )
+    parser.add_argument("model", nargs="?", help="e.g. resnet50, mobilenet_v2, timm/resnet50d")
+    parser.add_argument(
+        "--channels", default="24", help="presets (24 or 192,64,24), or one set such as Y0-3,8-11+Cb0+Cr0"
+    )
+    parser.add_argument("--strides", default="standard", help="standard; for ResNet also v1 and released")
+    parser.add_argument("--start", help="new, slice, fit or fold: the form of the input layers")
+    parser.add_argument("--classes", type=int, default=1000, help="number of classes")
+    parser.add_argument(
+        "--table", action="store_true", help="Markdown of the paper's networks, as in the docs"
+    )
+    options = parser.parse_args(args)
+
+    from freqvision.models import list_models
+
+    if options.table:
+        print(markdown([row for name, sizes in TABLE.items() for row in rows(name, list(map(str, sizes)))]))
+    elif options.model is None:
+        print("\n".join(list_models()))
+        print("\nand timm/NAME for any convolutional network of timm (pip install 'freqvision[timm]')")
+    else:
+        presets = options.channels.split(",")
+        sets = presets if all(part.strip().isdecimal() for part in presets) else [options.channels]
+        lines = rows(options.model, sets, options.strides, options.start, options.classes)
+        print(aligned([_HEADER, *lines]))
+
+
+def rows(
+    name: str,
+    channel_sets: Sequence[str],
+    strides: str = "standard",
+    start: str | None = None,
+    classes: int = 1000,
+) -> list[tuple[str, ...]]:
+    """Cells of a table: the RGB original, then a line for each channel set."""
+    from freqvision.models.create import default_spec
+    from freqvision.models.info import model_info, rgb_spec
+    from freqvision.spectrum.channels import ChannelSet
+
+    lines = [cells("RGB", model_info(name, rgb_spec(name), classes, strides=strides))]
+    for text in channel_sets:
+        channels = ChannelSet.parse(text)
+        spec = default_spec(name, channels)
+        info = model_info(name, spec, classes, start, strides)
+        lines.append(cells(f"DCT-{len(channels)}", info))
+    return lines
+
+
+def cells(what: str, info: "ModelInfo") -> tuple[str, ...]:
+    """One line."""
+    return (
+        info.name,
+        what,
+        "{}×{}".format(*info.image_size),
+        "{}×{}×{}".format(*info.shape),
+        f"{info.parameters:,}",
+        f"{info.macs / 1e9:.3f}",
+        f"{info.values:,}",
+        f"{4 * info.values:,}",
+    )
+
+
+def aligned(lines: Sequence[tuple[str, ...]]) -> str:
+    """A table for a terminal: the first two columns to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if place > 1 else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in lines
+    )
+
+
+def markdown(lines: list[tuple[str, ...]]) -> str:
+    """A table in Markdown."""
+    head = [" | ".join(_HEADER), " | ".join("---" if i < 2 else "---:" for i in range(len(_HEADER)))]
+    return "\n".join(f"| {line} |" for line in [*head, *(" | ".join(line) for line in lines)])

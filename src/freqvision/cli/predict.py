@@ -1,0 +1,87 @@
+"""`freqvision predict`: what photos show, according to a trained model."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser
+from jsonargparse.typing import ClosedUnitInterval, NonNegativeInt, PositiveInt
+
+BAR = 24  # characters of a full bar
+
+
+def main(args: list[str]) -> int:
+    """Print the most probable classes of each photo, or its objects; 1 if a photo could not be read."""
+    parser = ArgumentParser(
+        prog="freqvision predict",
+        description="Print what photos show: the classes, or of a detector the objects, which are drawn too.",
+    )
+    parser.add_argument("images", nargs="+", help="JPEG files, or others that Pillow reads")
+    parser.add_argument("--checkpoint", required=True, help="file that freqvision fit wrote")
+    parser.add_argument("--top", type=PositiveInt, default=5, help="how many classes to print")
+    parser.add_argument(
+        "--output",
+        default="detections",
+        help="of a detector: folder for photos with the objects drawn on them, and predictions.json",
+    )
+    parser.add_argument(
+        "--min_score", type=ClosedUnitInterval, default=0.5, help="of a detector: lower ones are left out"
+    )
+    parser.add_argument(
+        "--batch_size", type=PositiveInt | None, help="photos in a batch; default: 32, of a detector 1"
+    )
+    parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help="that decode; 0: all cores")
+    parser.add_argument("--device", help="such as cpu or cuda; default: cuda where there is one")
+    parser.add_argument("--json", action="store_true", help="print JSON alone")
+    options = parser.parse_args(args).as_dict()
+    as_json = options.pop("json")
+    of_classifier = {"top": options.pop("top")}
+    of_detector = {name: options.pop(name) for name in ("output", "min_score")}
+    batch_size = options.pop("batch_size")
+
+    from freqvision.engine.checkpoint import description, read_checkpoint
+
+    if description(read_checkpoint(options["checkpoint"])).detection is None:
+        from freqvision.engine.predict import predict
+
+        results, describe = predict(**options, **of_classifier, batch_size=batch_size or 32), describe_classes
+    else:
+        from freqvision.engine.find_objects import find_objects
+
+        results, describe = (
+            find_objects(**options, **of_detector, batch_size=batch_size or 1),
+            describe_objects,
+        )
+        file = Path(of_detector["output"]) / "predictions.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    failed = [result for result in results if "error" in result]
+    if as_json:
+        print(json.dumps(results, indent=1))
+    else:
+        print("\n".join(describe(result) for result in results if "error" not in result))
+        for result in failed:
+            print(f"freqvision predict: {result['error']}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def describe_objects(result: dict[str, Any]) -> str:
+    """One photo's objects as lines, and where the picture lies."""
+    width = max((len(found["class"]) for found in result["objects"]), default=0)
+    lines = [
+        f"  {found['class']:<{width}}  {found['score']:6.1%}  at "
+        + "{:.0f}, {:.0f}, size {:.0f}×{:.0f}".format(*found["bbox"])
+        for found in result["objects"]
+    ]
+    return "\n".join([result["image"], *(lines or ["  nothing"]), f"  drawn in {result['picture']}"])
+
+
+def describe_classes(result: dict[str, Any]) -> str:
+    """One photo's classes as lines with bars."""
+    width = max(len(guess["class"]) for guess in result["classes"])
+    lines = [
+        f"  {guess['class']:<{width}}  {guess['probability']:6.1%}  {'█' * round(BAR * guess['probability'])}"
+        for guess in result["classes"]
+    ]
+    return "\n".join([result["image"], *(line.rstrip() for line in lines)])

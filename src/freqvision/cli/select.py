@@ -1,0 +1,228 @@
+"""`freqvision select`: which channels matter, by gates or by other measures."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jsonargparse import ArgumentParser, Namespace
+from jsonargparse.typing import NonNegativeInt, PositiveInt
+
+if TYPE_CHECKING:
+    from freqvision.analysis.probe import LabelledPhotos, Probe
+    from freqvision.analysis.scores import ChannelScores
+    from freqvision.models import FrequencyModel
+    from freqvision.pipeline import ChannelStatistics
+
+NETWORK_PHOTOS = 200  # that a network runs on, unless told otherwise: they stay in memory, and take a while
+METHODS = ("gates", "sensitivity", "gradient", "energy", "rectangles")
+DESCRIPTION = """Rank the DCT channels by how much they matter, and select some of them.
+
+  freqvision select --by gates --checkpoint RUN/checkpoints/last.ckpt --data PHOTOS --top 24
+  freqvision select --by sensitivity --model resnet50 --weights FILE --data PHOTOS --photos 40
+  freqvision select --by energy --data PHOTOS --top 24
+
+Writes scores.json to the folder of --output, and with --top or --threshold channels.json, which
+fit --data.channels takes.
+"""
+
+
+def main(args: list[str]) -> None:
+    """Measure, print a summary, write the files."""
+    options = parser().parse_args(args)
+    output = Path(options.output or f"selection/{options.by}")
+    output.mkdir(parents=True, exist_ok=True)
+
+    model, class_names = _model(options)
+    photos = _photos(options, class_names)
+    probe = None
+    if options.by in ("sensitivity", "gradient") or options.curve:
+        probe = _probe(options, model, photos)
+    scores = _scores(options, model, photos, probe, output)
+    scores.save(output / "scores.json")
+    _print_scores(scores)
+
+    channels = None
+    if options.top is not None:
+        channels = scores.top(options.top)
+    elif options.threshold is not None:
+        channels = scores.at_least(options.threshold)
+    if channels is not None:
+        channels.save(output / "channels.json")
+        counts = ", ".join(f"{name} {len(channels.component(i))}" for i, name in enumerate(("Y", "Cb", "Cr")))
+        print(f"selected {len(channels)} channels ({counts}): {channels}")
+    if options.shrink:
+        from freqvision.models import save
+        from freqvision.models.shrink import shrink
+
+        if model is None or channels is None:
+            raise ValueError("--shrink needs a --checkpoint, and --top or --threshold to say what is left")
+        save(shrink(model, channels), output / "model", class_names)
+    if options.curve:
+        from freqvision.analysis.curves import accuracy_by_count, save_curve
+
+        assert probe is not None
+        curve = accuracy_by_count(probe, scores, options.curve, batch_size=options.batch_size)
+        save_curve(curve, output / "curve.csv")
+        for point in curve:
+            accuracy = "" if math.isnan(point.accuracy) else f"accuracy {point.accuracy:.1%}, "
+            print(f"  {point.channels:3} channels: {accuracy}{point.agreement:.1%} as with all channels")
+    print(f"written to {output}: {', '.join(sorted(path.name for path in output.iterdir()))}")
+
+
+def parser() -> ArgumentParser:
+    """The command's options."""
+    parser = ArgumentParser(prog="freqvision select", description=DESCRIPTION)
+    parser.add_argument("--by", default="gates", choices=METHODS, help="measure to rank channels by")
+    parser.add_argument("--checkpoint", help="model: file of freqvision fit, or folder of fv.save")
+    parser.add_argument("--model", help="instead of a checkpoint: name of an RGB network, used untouched")
+    parser.add_argument("--weights", help="of --model: .safetensors or .pth")
+    parser.add_argument("--strides", default="standard", help="of --model: standard, v1 or released")
+    parser.add_argument("--num_classes", type=PositiveInt, default=1000, help="of --model")
+    parser.add_argument(
+        "--data", help="folder of photos, one sub-folder a class where the measure needs labels"
+    )
+    parser.add_argument("--labels", help="CSV file with columns file and class_index, instead of sub-folders")
+    parser.add_argument(
+        "--photos",
+        type=NonNegativeInt | None,
+        default=None,
+        help="use so many, evenly spread; 0 for all; default: 200 where the network runs, else all",
+    )
+    parser.add_argument("--top", type=PositiveInt | None, default=None, help="select so many channels")
+    parser.add_argument(
+        "--threshold", type=float | None, default=None, help="select channels whose score is as high"
+    )
+    parser.add_argument(
+        "--shrink", action="store_true", help="write the model for the selected channels alone"
+    )
+    parser.add_argument(
+        "--curve",
+        type=list[PositiveInt],
+        default=[],
+        help="measure accuracy with so many channels: [6,12,24]",
+    )
+    parser.add_argument(
+        "--replace", default="mean", choices=["mean", "noise"], help="sensitivity: what a channel becomes"
+    )
+    parser.add_argument(
+        "--measure",
+        default=None,
+        choices=["loss", "accuracy", "divergence", "changed", None],
+        help="sensitivity: what ranks channels; default: loss with labels, else divergence",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="sensitivity: of the noise")
+    parser.add_argument("--statistics", help="energy: file of freqvision stats instead of --data")
+    parser.add_argument("--batch_size", type=PositiveInt, default=40, help="photos in a batch")
+    parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help="that decode; 0: all cores")
+    parser.add_argument("--device", default=None, help="cpu, cuda, …; default: a GPU if there is one")
+    parser.add_argument("--output", help="folder of the results; default: selection/MEASURE")
+    return parser
+
+
+def _model(options: Namespace) -> tuple[FrequencyModel | None, list[str] | None]:
+    """The model that was asked for, and the names of its classes."""
+    if options.checkpoint and options.model:
+        raise ValueError("name a --checkpoint or a --model, not both")
+    if options.model:
+        from freqvision.models import create_model, rgb_spec
+
+        spec = rgb_spec(options.model)
+        model = create_model(
+            options.model, spec, options.num_classes, weights=options.weights, strides=options.strides
+        )
+        return model.eval(), None
+    if not options.checkpoint:
+        if options.by not in ("energy", "rectangles") or options.curve:
+            raise ValueError(f"--by {options.by} needs a --checkpoint, or the name of an RGB --model")
+        return None, None
+    from freqvision.cli.export import open_model
+
+    return open_model(Path(options.checkpoint))
+
+
+def _photos(options: Namespace, class_names: list[str] | None) -> LabelledPhotos | None:
+    from freqvision.analysis.probe import find_labelled_photos
+
+    if options.data is None:
+        return None
+    if not Path(options.data).is_dir():
+        raise FileNotFoundError(f"no folder of photos at {options.data}")
+    folders = {path.name for path in Path(options.data).iterdir() if path.is_dir()}
+    named = class_names if class_names and folders & set(class_names) else None
+    return find_labelled_photos(options.data, named, options.labels).spread(options.photos or 0)
+
+
+def _probe(options: Namespace, model: FrequencyModel | None, photos: LabelledPhotos | None) -> Probe:
+    import torch
+
+    from freqvision.analysis.probe import make_probe
+
+    if model is None or photos is None:
+        raise ValueError(f"--by {options.by} and --curve need a model and --data, photos to try it on")
+    photos = photos.spread(NETWORK_PHOTOS if options.photos is None else options.photos)
+    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return make_probe(model, photos, device=device, num_threads=options.num_threads)
+
+
+def _scores(
+    options: Namespace,
+    model: FrequencyModel | None,
+    photos: LabelledPhotos | None,
+    probe: Probe | None,
+    output: Path,
+) -> ChannelScores:
+    from freqvision.analysis import selection
+
+    if options.by == "rectangles":
+        return selection.rectangles()
+    if options.by == "energy":
+        return selection.energy(_statistics(options, model, photos))
+    if photos is None:
+        raise ValueError(f"--by {options.by} needs --data, a folder of photos")
+    if options.by == "gates":
+        assert model is not None
+        return selection.gate_frequencies(model, photos, num_threads=options.num_threads)
+    assert probe is not None
+    if options.by == "gradient":
+        return selection.gradient_importance(probe, batch_size=options.batch_size)
+    from freqvision.analysis.sensitivity import leave_one_out
+
+    measured = leave_one_out(
+        probe,
+        replace=options.replace,
+        batch_size=options.batch_size,
+        seed=options.seed,
+        table=output / "sensitivity.csv",
+    )
+    return measured.scores(options.measure)
+
+
+def _statistics(
+    options: Namespace, model: FrequencyModel | None, photos: LabelledPhotos | None
+) -> ChannelStatistics:
+    from freqvision.pipeline import ChannelStatistics, InputSpec, collect_statistics
+
+    if options.statistics:
+        return ChannelStatistics.load(options.statistics)
+    if photos is None:
+        raise ValueError("--by energy needs --data, a folder of photos, or --statistics")
+    spec = model.spec if model is not None and isinstance(model.spec, InputSpec) else InputSpec()
+    return collect_statistics(photos.paths, spec, num_threads=options.num_threads)
+
+
+def _print_scores(scores: ChannelScores) -> None:
+    """Means by component and by radial frequency, and both ends of the ranking."""
+    from freqvision.analysis.scores import channel_name
+
+    show = "{:.1%}".format if scores.unit.endswith("share") else "{:.4g}".format
+    print(f"{scores.method}: {scores.about}")
+    means = ", ".join(f"{name} {show(mean)}" for name, mean in scores.by_component().items())
+    print(f"mean {scores.unit}: {means}")
+    print("by radial frequency, Y / Cb / Cr:")
+    for radius, ring in scores.by_radius().items():
+        print(f"  {radius:2}: " + " / ".join(show(mean) for mean in ring[:3]))
+    ranking = [f"{channel_name(index)}" for index in scores.ranking()]
+    print(f"most useful: {', '.join(ranking[:12])}")
+    print(f"least useful: {', '.join(ranking[-12:][::-1])}")

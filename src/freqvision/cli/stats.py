@@ -1,0 +1,54 @@
+"""`freqvision stats`: mean and deviation of each frequency over a folder of photos."""
+
+from pathlib import Path
+
+from jsonargparse import ArgumentParser
+from jsonargparse.typing import NonNegativeInt, PositiveInt
+
+COMPONENTS = ("Y", "Cb", "Cr")
+
+
+def main(args: list[str]) -> None:
+    """Measure, print a summary, and write the file if asked for."""
+    parser = ArgumentParser(
+        prog="freqvision stats",
+        description="Measure mean and standard deviation of all 192 DCT channels over photos, in one pass.",
+    )
+    parser.add_argument("folder", help="where the photos are, sub-folders included")
+    parser.add_argument("--output", help="JSON file for data.statistics of a config; default: print only")
+    parser.add_argument("--channels", help="write these alone, such as a file of freqvision select")
+    parser.add_argument("--resize", type=PositiveInt, default=512, help="shorter side in pixels")
+    parser.add_argument("--crop", type=PositiveInt, default=448, help="side of the square in pixels")
+    parser.add_argument("--interpolation", default="bilinear", help="bilinear or bicubic")
+    parser.add_argument(
+        "--on_error", default="raise", choices=["raise", "skip"], help="at an unreadable photo"
+    )
+    parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help="that decode; 0: all cores")
+    options = parser.parse_args(args)
+
+    from freqvision.data.folder import find_photos, readable
+    from freqvision.pipeline import InputSpec, collect_statistics
+    from freqvision.spectrum import ChannelSet
+
+    spec = InputSpec(options.resize, options.crop, interpolation=options.interpolation)
+    paths = find_photos(options.folder)
+    if not paths:
+        raise ValueError(f"no photos in {options.folder} or its sub-folders")
+    if options.on_error == "skip":
+        good = readable(paths, options.num_threads)
+        for path in sorted(set(paths) - set(good)):
+            print(f"skipped, unreadable: {path}")
+        paths = good
+    statistics = collect_statistics(paths, spec, num_threads=options.num_threads)
+    print(f"{len(paths):,} photos, {statistics.count:,} blocks. Deviation by frequency, low to high:")
+    for component, name in enumerate(COMPONENTS):
+        print(f"\n{name}, mean of its DC {statistics.mean[64 * component]:.1f}")
+        for u in range(8):
+            row = statistics.std[64 * component + 8 * u :][:8]
+            print("  " + " ".join(f"{value:7.2f}" for value in row))
+    if options.channels:
+        statistics = statistics.select(ChannelSet.parse(options.channels))
+    if options.output:
+        Path(options.output).parent.mkdir(parents=True, exist_ok=True)
+        statistics.save(options.output)
+        print(f"\nwritten to {options.output}")

@@ -1,0 +1,107 @@
+"""`freqvision validate --transport`: an RGB model on its own pixels, and untouched on DCT channels."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jsonargparse import ArgumentParser
+from jsonargparse.typing import NonNegativeInt, PositiveInt
+
+if TYPE_CHECKING:
+    from freqvision.analysis.transport import Measurement
+    from freqvision.models import FrequencyModel
+
+DESCRIPTION = """Compare an RGB model on its own pixels with the same model, untouched, on DCT channels.
+
+  freqvision validate --transport 24 --checkpoint RUN/checkpoints/best.ckpt --data PHOTOS
+  freqvision validate --transport 6,24,48 --model resnet50 --weights FILE --data PHOTOS --labels FILE.csv
+"""
+
+
+def main(args: list[str]) -> None:
+    """Print a line for the RGB pipeline and one for each set of channels."""
+    parser = ArgumentParser(prog="freqvision validate --transport", description=DESCRIPTION)
+    parser.add_argument("--transport", required=True, help="presets such as 24 or 6,24,48; or Y0-3+Cb0+Cr0")
+    parser.add_argument(
+        "--dtype", default="int8", choices=["int8", "float16", "bfloat16", "float32"], help="of the channels"
+    )
+    parser.add_argument("--checkpoint", help="RGB model: file of freqvision fit, or folder of fv.save")
+    parser.add_argument("--model", help="instead of a checkpoint: name of an RGB network")
+    parser.add_argument("--weights", help="of --model: .safetensors or .pth")
+    parser.add_argument("--strides", default="standard", help="of --model: standard, v1 or released")
+    parser.add_argument("--num_classes", type=PositiveInt, default=1000, help="of --model")
+    parser.add_argument("--data", required=True, help="folder of photos, with a sub-folder for each class")
+    parser.add_argument("--labels", help="CSV file with columns file and class_index, instead of sub-folders")
+    parser.add_argument("--batch_size", type=PositiveInt, default=32, help="photos in a batch")
+    parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help="that decode; 0: all cores")
+    parser.add_argument("--device", help="such as cpu or cuda; default: cuda where there is one")
+    parser.add_argument("--json", action="store_true", help="print JSON alone")
+    options = parser.parse_args(args)
+
+    import torch
+
+    from freqvision.analysis.probe import find_labelled_photos
+    from freqvision.analysis.transport import compare_transport
+    from freqvision.cli.info import aligned
+    from freqvision.spectrum import ChannelSet
+
+    model, names = _rgb_model(options)
+    photos = find_labelled_photos(options.data, names, options.labels)
+    texts = options.transport.split(",")
+    texts = texts if all(text.strip().isdecimal() for text in texts) else [options.transport]
+    measurements = list(
+        compare_transport(
+            model,
+            photos,
+            [ChannelSet.parse(text) for text in texts],
+            [options.dtype],
+            batch_size=options.batch_size,
+            num_threads=options.num_threads,
+            device=options.device or ("cuda" if torch.cuda.is_available() else "cpu"),
+            progress=not options.json,
+        )
+    )
+    lines = [summary(measurement, measurements[0]) for measurement in measurements]
+    if options.json:
+        print(json.dumps(lines))
+        return
+    print(f"{len(photos.paths):,} photos; gained and lost: right here and wrong on pixels, and the other way")
+    print(aligned([tuple(lines[0]), *(tuple(_text(value) for value in line.values()) for line in lines)]))
+
+
+def summary(one: "Measurement", rgb: "Measurement") -> dict[str, Any]:
+    """The numbers of a line."""
+    from freqvision.pipeline import InputSpec
+
+    name = f"DCT-{len(one.spec.channels)}" if isinstance(one.spec, InputSpec) else "RGB"
+    return {
+        "input": name,
+        "dtype": one.spec.dtype,
+        "bytes": one.bytes_per_image,
+        "top1": one.top1,
+        "gained": one.gained(rgb),
+        "lost": rgb.gained(one),
+        "reading s": round(one.reading, 3),
+        "computing s": round(one.computing, 3),
+    }
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _rgb_model(options: Any) -> "tuple[FrequencyModel, list[str] | None]":
+    """The model that was asked for, and the names of its classes."""
+    if (options.checkpoint is None) == (options.model is None):
+        raise ValueError("--transport needs an RGB model: name a --checkpoint or a --model")
+    if options.checkpoint is not None:
+        from freqvision.cli.export import open_model
+
+        return open_model(Path(options.checkpoint))
+    from freqvision.models import create_model, rgb_spec
+
+    spec = rgb_spec(options.model)
+    arguments = {"weights": options.weights, "strides": options.strides}
+    return create_model(options.model, spec, options.num_classes, **arguments), None

@@ -1,0 +1,60 @@
+"""`freqvision validate`: measure a trained model on photos of which the truth is known."""
+
+import json
+
+from jsonargparse import ArgumentParser
+from jsonargparse.typing import NonNegativeInt, PositiveInt
+
+
+def main(args: list[str]) -> None:
+    """Print the accuracy of a checkpoint, or of a detector its average precision."""
+    if any(arg.split("=")[0] == "--transport" for arg in args):
+        from freqvision.cli.transport import main as compare
+
+        return compare(args)
+    parser = ArgumentParser(
+        prog="freqvision validate",
+        description="Measure a trained model. Input, classes and network come from the checkpoint. "
+        "With --transport: an RGB model fed with DCT channels, see freqvision validate --transport --help.",
+    )
+    parser.add_argument("--checkpoint", required=True, help="file that freqvision fit wrote")
+    parser.add_argument(
+        "--data",
+        help="folder with a sub-folder for each class, or of a detector's photos; default: training's own",
+    )
+    parser.add_argument("--annotations", help="of a detector: JSON file in COCO's format")
+    parser.add_argument("--results", help="of a detector: JSON file to write all detections to, as COCO does")
+    parser.add_argument(
+        "--batch_size", type=PositiveInt | None, help="photos in a batch; default: 64, of a detector 2"
+    )
+    parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help="that decode; 0: all cores")
+    parser.add_argument("--accelerator", default="auto", help="auto, cpu, gpu or another of Lightning's")
+    parser.add_argument("--precision", help="such as 32-true or bf16-mixed; default: what suits the machine")
+    parser.add_argument("--json", action="store_true", help="print JSON alone")
+    options = parser.parse_args(args).as_dict()
+    as_json = options.pop("json")
+
+    from freqvision.engine.validate import validate
+
+    metrics = validate(**options, progress=not as_json)
+    if as_json:
+        print(json.dumps(metrics))
+    elif "box_ap" in metrics:
+        print(table(metrics))
+    else:
+        print(
+            f"{metrics['photos']:,} photos: top-1 {metrics['top1']:.1%}, top-5 {metrics['top5']:.1%}, "
+            f"loss {metrics['loss']:.3f}"
+        )
+
+
+def table(metrics: dict[str, float]) -> str:
+    """COCO's metrics in percent, a line for boxes and one for masks."""
+    names = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
+    heads = ("AP", "AP50", "AP75", "small", "medium", "large")
+    lines = [f"{metrics['photos']:,} photos", "      " + "".join(f"{head:>8}" for head in heads)]
+    for kind in ("box", "mask"):
+        if f"{kind}_ap" in metrics:
+            values = (metrics[f"{kind}_{name}"] for name in names)
+            lines.append(f"{kind:<6}" + "".join(f"{value:>8.1%}" for value in values))
+    return "\n".join(lines)

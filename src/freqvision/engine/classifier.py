@@ -1,0 +1,256 @@
+"""The Lightning module that trains and validates image classifiers, of frequencies or of pixels."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch.callbacks import EMAWeightAveraging
+from torch import Tensor
+from torchmetrics import MeanMetric
+from torchmetrics.classification import MulticlassAccuracy
+from torchvision.transforms import v2
+
+from freqvision.engine.augmentation import Augmentation
+from freqvision.engine.checkpoint import CHECKPOINT_KEY, describe, description
+from freqvision.engine.gating import Gating
+from freqvision.engine.optimisation import Optimisation, build_optimizer, build_schedule, parameter_groups
+from freqvision.models import FrequencyModel, create_model
+from freqvision.models.gates import expected_open, hard_open, record_gates
+from freqvision.pipeline.spec import InputSpec, PixelSpec
+from freqvision.spectrum.channels import COMPONENTS, FREQUENCIES
+
+FIT_PHOTOS = 256  # on which start="fit" solves for the input layer
+
+
+class Classifier(LightningModule):
+    """A classifier by its name, and how it is trained.
+
+    Its input and its classes come from the data module, or from a checkpoint.
+
+    Args:
+        name: One of `fv.list_models()`.
+        weights: File of pretrained RGB weights (.safetensors or .pth); None starts from random ones.
+        start: How the input layers begin: "new", "slice", "fit" or "fold", see `fv.create_model`; None for
+            its default.
+        strides: "standard", or the variant that the weights were trained with ("v1", "released").
+        optimisation: Optimiser and schedule.
+        gates: Gates that choose among the DCT channels, and how they are trained; None for none.
+        augmentation: Colour and erasing of training photos, on DCT channels.
+        label_smoothing: Share of the target that is spread over all classes.
+        mixup: Alpha of mixup (Zhang et al., arXiv:1710.09412); 0 for none.
+        cutmix: Alpha of cutmix (Yun et al., arXiv:1905.04899); 0 for none. With both, each batch gets one of
+            them.
+        ema: Decay of the exponential moving average of the weights, e.g. 0.999, which then is what is
+            validated and kept; 0 for none.
+        channels_last: Memory format of weights and batches; faster wherever convolutions are.
+    """
+
+    def __init__(
+        self,
+        name: str = "resnet50",
+        weights: str | None = None,
+        start: Literal["new", "slice", "fit", "fold"] | None = None,
+        strides: Literal["standard", "v1", "released"] = "standard",
+        optimisation: Optimisation = Optimisation(),  # noqa: B008  frozen
+        gates: Gating | None = None,
+        augmentation: Augmentation = Augmentation(),  # noqa: B008  frozen
+        label_smoothing: float = 0.0,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
+        ema: float = 0.0,
+        channels_last: bool = True,
+    ) -> None:
+        super().__init__()
+        if isinstance(optimisation, dict):  # from a checkpoint, which holds plain values only
+            optimisation = Optimisation(**optimisation)
+        if isinstance(augmentation, dict):
+            augmentation = Augmentation(**augmentation)
+        self.gating = Gating(**gates) if isinstance(gates, dict) else gates
+        nested: dict[str, Any] = {
+            "optimisation": optimisation,
+            "augmentation": augmentation,
+            "gates": self.gating,
+        }
+        self.save_hyperparameters(ignore=list(nested))
+        self.save_hyperparameters({name: asdict(value) if value else None for name, value in nested.items()})
+        self.optimisation = optimisation
+        self.augmentation = augmentation
+        self.label_smoothing = label_smoothing
+        self.mixup = mixup
+        self.cutmix = cutmix
+        self.ema = ema
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.model: FrequencyModel  # built once the input is known, see `build`
+        self.spec: InputSpec | PixelSpec
+        self.class_names: list[str]
+
+    def build(self, spec: InputSpec | PixelSpec, class_names: list[str], **options: Any) -> None:
+        """Make the model; Lightning does so when training starts or a checkpoint is loaded.
+
+        Args:
+            spec: The model's input.
+            class_names: Of the logits, in their order.
+            options: More arguments of `create_model`, instead of this module's.
+        """
+        classes = len(class_names)
+        options = {
+            **{key: self.hparams[key] for key in ("name", "start", "strides")},
+            "gates": self.gating.options if self.gating else None,
+            **options,
+        }
+        model = create_model(spec=spec, num_classes=classes, **options)
+        self.model = model.to(memory_format=self.memory_format)
+        self.spec, self.class_names = spec, list(class_names)
+        self.validation_loss = MeanMetric()
+        self.top1 = MulticlassAccuracy(classes, average="micro")
+        self.top5 = MulticlassAccuracy(classes, average="micro", top_k=min(5, classes))
+        mixers = [v2.MixUp(alpha=self.mixup, num_classes=classes)] if self.mixup > 0 else []
+        mixers += [v2.CutMix(alpha=self.cutmix, num_classes=classes)] if self.cutmix > 0 else []
+        self.mix = v2.RandomChoice(mixers) if mixers else None
+        self.augment = self.augmentation.build(spec)
+
+    @property
+    def is_built(self) -> bool:
+        """Whether there is a model yet."""
+        return "model" in self._modules
+
+    def configure_model(self) -> None:
+        """Build the model for the data module's photos, unless it stands already."""
+        if self.is_built:
+            return
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        if data is None:
+            raise ValueError(
+                "the model's input comes from the data module: pass datamodule= to Trainer.fit, or call build"
+            )
+        options = {"weights": self.hparams["weights"]}
+        if self.hparams["start"] == "fit":
+            paths = data.train_set.paths
+            options["photos"] = paths[:: max(1, len(paths) // FIT_PHOTOS)]
+        self.build(data.spec, data.class_names, **options)
+
+    def configure_callbacks(self) -> list[Callback]:
+        """The moving average of the weights, if asked for."""
+        return [EMAWeightAveraging(decay=self.ema)] if self.ema > 0 else []
+
+    def configure_optimizers(self) -> Any:
+        """Optimiser, and its schedule over all steps of the training."""
+        gates_lr = self.gating.lr if self.gating else 1.0
+        groups = parameter_groups(self.model, self.optimisation, self.model.new_layers, gates_lr)
+        optimizer = build_optimizer(groups, self.optimisation)
+        schedule = build_schedule(optimizer, self.optimisation, int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits `(B, classes)` of a batch as the spec describes it."""
+        return self.model(images.contiguous(memory_format=self.memory_format))
+
+    def on_train_epoch_start(self) -> None:
+        """Let the photos' random views change with the epoch."""
+        photos = self._training_photos()
+        if hasattr(photos, "set_epoch"):
+            photos.set_epoch(self.current_epoch)
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Let all that is random depend on the place in the training, so that a run can go on exactly."""
+        seed = getattr(self._training_photos(), "seed", 0)
+        entropy = np.random.SeedSequence([seed, self.current_epoch, batch_idx, self.global_rank])
+        torch.manual_seed(int(entropy.generate_state(1)[0]))
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Cross-entropy, of mixed photos if asked for, and the penalty on open gates if there are any."""
+        images, labels = batch
+        if self.augment is not None:
+            images = self.augment(images)
+        if self.gating and self.model.gates:
+            self.model.gates.temperature = self.gating.temperature_at(self._progress())
+        with record_gates(self.model) as log_odds:
+            if self.mix is None:
+                logits = self(images)
+            else:
+                # Integers are mixed as floats, before the model's input layer: dequantising is affine, so
+                # mixing commutes with it.
+                images, labels = self.mix(images.float(), labels)
+                images = images.contiguous(memory_format=self.memory_format)
+                logits = self.model.network(self.model.input(images))
+        loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        if self.gating and log_odds:
+            penalty = self.gating.penalty_at(self._progress()) * expected_open(log_odds)
+            parts = {"cross_entropy": loss, "gate_penalty": penalty, **self._shares(log_odds, expected_open)}
+            for name, value in parts.items():
+                self.log(f"train/{name}", value, on_step=False, on_epoch=True, batch_size=len(images))
+            loss = loss + penalty
+        self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(images))
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Collect loss, top-1 and top-5 accuracy."""
+        images, labels = batch
+        with record_gates(self.model) as log_odds:
+            logits = self(images)
+        if log_odds:
+            for name, share in self._shares(log_odds, hard_open).items():
+                self.log(f"val/{name}", share, batch_size=len(images), sync_dist=True)
+        self.validation_loss.update(F.cross_entropy(logits, labels, reduction="none"))
+        self.top1.update(logits, labels)
+        self.top5.update(logits, labels)
+        self.log("val/loss", self.validation_loss, prog_bar=True)
+        self.log("val/top1", self.top1, prog_bar=True)
+        self.log("val/top5", self.top5)
+
+    def _training_photos(self) -> Any:
+        loader: Any = self.trainer.train_dataloader
+        return loader.dataset
+
+    def _progress(self) -> float:
+        """Share of all optimiser steps that lie behind."""
+        return self.global_step / self.trainer.estimated_stepping_batches
+
+    def _shares(self, log_odds: list[Tensor], share: Callable[[list[Tensor]], Tensor]) -> dict[str, Tensor]:
+        """Share of open gates as `share` counts them: "open" of all, "open_y" and so on of each component."""
+        assert isinstance(self.spec, InputSpec)  # models of pixels have no gates
+        every = torch.cat(log_odds)  # (B, C)
+        parts = {"open": every}
+        for i, name in enumerate(COMPONENTS):
+            places = [place for place, index in enumerate(self.spec.channels) if index // FREQUENCIES == i]
+            if places:
+                parts[f"open_{name.lower()}"] = every[:, places]
+        return {name: share([part]) for name, part in parts.items()}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Store all that is needed to use the model without its data: architecture, input, classes."""
+        checkpoint[CHECKPOINT_KEY] = describe(self.model, self.class_names)
+        if self._trainer is not None:
+            validation = getattr(self.trainer.datamodule, "validation_root", None)  # type: ignore[attr-defined]
+            checkpoint[CHECKPOINT_KEY]["validation"] = None if validation is None else str(validation)
+            checkpoint[CHECKPOINT_KEY]["max_epochs"] = self.trainer.max_epochs
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Build the checkpoint's model, or make sure that it is the one at hand."""
+        stored = description(checkpoint)
+        if not self.is_built:
+            self.build(stored.spec, stored.class_names, **stored.options)
+            return
+        if self.class_names != stored.class_names:
+            known, here = ", ".join(stored.class_names), ", ".join(self.class_names)
+            raise ValueError(f"the checkpoint knows the classes {known}; this run's folder holds {here}")
+        if self.spec != stored.spec:
+            raise ValueError(
+                f"the checkpoint's input is {stored.spec}, this run's {self.spec}: keep the data settings"
+            )
+        if self.trainer.training:
+            self._check_resume(checkpoint)
+
+    def _check_resume(self, checkpoint: dict[str, Any]) -> None:
+        planned, wanted = checkpoint[CHECKPOINT_KEY].get("max_epochs"), self.trainer.max_epochs or 0
+        if self.optimisation.schedule != "constant" and planned != wanted:
+            raise ValueError(
+                f"the run was planned for {planned} epochs, which its learning rate follows, and cannot go "
+                f"on to {wanted}: keep trainer.max_epochs, or start anew with the checkpoint as model.weights"
+            )
+        if checkpoint["epoch"] + 1 >= wanted:
+            raise ValueError(f"the run is complete, with all of its {planned} epochs")

@@ -1,0 +1,144 @@
+"""`freqvision fit`: LightningCLI with one folder a run."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from freqvision.engine.callbacks import Announce, EpochTable, PlainProgress, ReportSkipped
+from freqvision.engine.machine import fastest_precision, quieten
+
+DESCRIPTION = """Train a model on photos, in the frequency domain or on pixels.
+
+  freqvision fit --config configs/demo.yaml --data.root PHOTOS
+  freqvision fit --data.root PHOTOS --model.name resnet18 --trainer.max_epochs 10
+  freqvision fit --config CONFIG --ckpt_path last        goes on with an interrupted run
+
+PHOTOS holds train/CLASS/*.jpg and validation/CLASS/*.jpg. Settings have the same names in a config and on the
+command line; what comes later wins. All settings of the model and of the data:
+
+  freqvision fit --model.help Classifier
+  freqvision fit --data.help PhotoFolder
+"""
+
+
+class FitCLI(LightningCLI):
+    """Parses settings, prepares the run's folder, trains."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add what a run needs besides model, data and trainer."""
+        parser.add_argument(
+            "--output",
+            type=str | None,
+            default=None,
+            help="Folder of the run: settings, metrics, logs, checkpoints. Default: runs/NAME-OF-THE-CONFIG",
+        )
+        parser.add_argument(
+            "--ckpt_path",
+            type=str | None,
+            default=None,
+            help='Checkpoint to go on from: a file, or "last" for the last one in the folder of the run',
+        )
+        parser.set_defaults(
+            {
+                "model": {"class_path": "freqvision.engine.Classifier"},
+                "data": {"class_path": "freqvision.engine.PhotoFolder"},
+                "trainer.max_epochs": 10,
+                "trainer.use_distributed_sampler": False,  # the data modules divide the photos themselves
+                "trainer.enable_model_summary": False,  # Announce says what matters
+                "trainer.log_every_n_steps": 10,
+            }
+        )
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse without the warning that args and sys.argv are both there, which here is meant."""
+        assert not isinstance(args, dict)
+        self.config = parser.parse_args(args)  # type: ignore[arg-type]
+
+    def before_instantiate_classes(self) -> None:
+        """Decide the run's folder and precision, and add loggers and callbacks."""
+        config = self.config
+        output = run_folder(config)
+        if config.ckpt_path is None and (output / "checkpoints").exists():
+            raise ValueError(
+                f"{output} holds a run already: go on with it by --ckpt_path last, or name another --output"
+            )
+        if config.ckpt_path == "last":
+            config.ckpt_path = str(output / "checkpoints" / "last.ckpt")
+        if config.ckpt_path is not None and not Path(config.ckpt_path).is_file():
+            raise FileNotFoundError(f"no checkpoint at {config.ckpt_path} to go on from")
+        config.output = config.trainer.default_root_dir = str(output)
+        if config.trainer.precision is None:
+            config.trainer.precision = fastest_precision(config.trainer.accelerator)
+
+    def instantiate_trainer(self, **options: Any) -> Any:
+        """Add the run's logger and callbacks to the trainer."""
+        output = Path(self.config.output)
+        trainer = self._get(self.config_init, "trainer")
+        if trainer.get("logger") is None:
+            options["logger"] = TensorBoardLogger(output, name="", version="", default_hp_metric=False)
+        folder = output / "checkpoints"
+        # At the end of an epoch, so that a run that goes on from there begins with the next one.
+        always: dict[str, Any] = {"save_on_train_epoch_end": True, "enable_version_counter": False}
+        monitor = getattr(self.model, "monitor", "val/top1")
+        callbacks = [
+            ModelCheckpoint(folder, filename="best", monitor=monitor, mode="max", **always),
+            ModelCheckpoint(folder, filename="last", **always),
+            LearningRateMonitor("step"),
+            Announce(),
+            EpochTable(output / "metrics.csv"),
+            ReportSkipped(),
+        ]
+        if trainer.get("enable_progress_bar") is None and not sys.stderr.isatty():
+            options["enable_progress_bar"] = False
+            callbacks.append(PlainProgress())
+        options["callbacks"] = [*(trainer.get("callbacks") or []), *callbacks]
+        return super().instantiate_trainer(**options)
+
+
+def fit(args: list[str] | None = None) -> FitCLI:
+    """Run `freqvision fit` with these arguments.
+
+    Raises:
+        ValueError: Settings contradict each other, or the run's folder is taken.
+        FileNotFoundError: Photos, weights or the checkpoint are not there.
+    """
+    quieten()
+    cli = FitCLI(
+        LightningModule,
+        LightningDataModule,
+        subclass_mode_model=True,
+        subclass_mode_data=True,
+        save_config_callback=None,
+        seed_everything_default=0,
+        auto_configure_optimizers=False,
+        load_from_checkpoint_support=False,
+        parser_kwargs={"prog": "freqvision fit", "description": DESCRIPTION},
+        run=False,
+        args=args,
+    )
+    if cli.trainer.is_global_zero:
+        output = Path(cli.config.output)
+        output.mkdir(parents=True, exist_ok=True)
+        cli.parser.save(cli.config, output / "config.yaml", skip_none=False, overwrite=True)
+    if torch.cuda.is_available():
+        torch.set_float32_matmul_precision("high")  # TF32 for what autocast leaves in float32
+    cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=cli.config.ckpt_path)
+    best = cli.trainer.checkpoint_callback
+    if isinstance(best, ModelCheckpoint) and best.best_model_score is not None and cli.trainer.is_global_zero:
+        print(f"best {best.monitor} {float(best.best_model_score):.4f}: {Path(best.best_model_path)}")
+    return cli
+
+
+def run_folder(config: Any) -> Path:
+    """The folder that was asked for, or runs/ and the last config's name, or the model's."""
+    if config.output:
+        return Path(config.output)
+    if config.config:
+        return Path("runs") / Path(str(config.config[-1])).stem
+    return Path("runs") / config.model.init_args.name

@@ -1,0 +1,69 @@
+"""What can be set about a detector besides its name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+NORMS = ("frozen", "batch")
+
+
+@dataclass(frozen=True)
+class DetectorOptions:
+    """Settings of a detector. None is torchvision's default for the detector, but for `norm`.
+
+    Args:
+        norm: Normalisation in the backbone: "frozen" (statistics and gains stay those of the pretrained
+            weights, as detectors are mostly trained) or "batch" (statistics of the batch, learnt gains). None
+            is "frozen" where all of the backbone is pretrained, else "batch".
+        score_threshold: Detections of lower scores are left out.
+        nms_threshold: Of two boxes of a class with a greater intersection over union, the better one stays.
+        detections: At most so many of an image are kept.
+
+    Raises:
+        ValueError: A value is illegal.
+    """
+
+    norm: str | None = None
+    score_threshold: float | None = None
+    nms_threshold: float | None = None
+    detections: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.norm is not None and self.norm not in NORMS:
+            raise ValueError(f"norm is one of {', '.join(NORMS)}, or None; got {self.norm!r}")
+        for name in ("score_threshold", "nms_threshold"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise ValueError(f"{name} lies between 0 and 1; got {value}")
+        if self.detections is not None and self.detections < 1:
+            raise ValueError(f"detections is a number of boxes, 1 or more; got {self.detections}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, which `create_model` takes too."""
+        return asdict(self)
+
+    def thresholds(self, prefix: str = "") -> dict[str, float]:
+        """Those that are set, by torchvision's names, which begin with "box_" in R-CNNs."""
+        names = {
+            "score_thresh": self.score_threshold,
+            "nms_thresh": self.nms_threshold,
+            "detections_per_img": self.detections,
+        }
+        return {prefix + name: value for name, value in names.items() if value is not None}
+
+
+def detector_options(values: DetectorOptions | Mapping[str, Any] | None) -> DetectorOptions:
+    """`DetectorOptions` from what people and checkpoints pass.
+
+    Raises:
+        ValueError: A name is unknown or a value illegal.
+    """
+    if isinstance(values, DetectorOptions):
+        return values
+    unknown = sorted(set(values or {}) - set(DetectorOptions.__dataclass_fields__))
+    if unknown:
+        known = ", ".join(DetectorOptions.__dataclass_fields__)
+        raise ValueError(f"a detector has no option {', '.join(unknown)}; it has {known}")
+    return DetectorOptions(**(values or {}))

@@ -1,0 +1,116 @@
+"""Models for other runtimes: ONNX and ``torch.export`` archives, which carry their input's specification."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.export import Dim
+
+from freqvision.models.frequency_model import FrequencyModel
+from freqvision.models.transport import Transport
+from freqvision.pipeline.spec import InputSpec
+
+SPEC_KEY = "freqvision.spec"  # JSON of the InputSpec or PixelSpec
+CLASSES_KEY = "freqvision.classes"  # JSON list of names
+INPUT_NAME, OUTPUT_NAME = "input", "logits"
+
+
+def export_onnx(
+    model: FrequencyModel | Transport, path: str | Path, classes: Sequence[str] | None = None
+) -> Path:
+    """Write a model as ONNX: batches of any size, the type of its spec in, logits out.
+
+    The file's metadata hold the spec (`freqvision.spec`) and the names of the classes (`freqvision.classes`)
+    as JSON, so that `Decoder` and onnxruntime are all that is needed to use it: see
+    ``examples/serve_onnx.py``.
+
+    Args:
+        model: Of `create_model`, or `Transport`; in any mode, its evaluation mode is exported.
+        path: Where to, ``.onnx``.
+        classes: Names of the classes; None takes the model's own.
+
+    Returns:
+        The path.
+
+    Raises:
+        ImportError: onnx and onnxscript are not installed.
+        ValueError: The spec's type does not exist in numpy, so that no runtime could be fed.
+    """
+    if model.spec.dtype == "bfloat16":
+        raise ValueError(
+            "numpy has no bfloat16 to feed an ONNX runtime: create the model with float16 or float32"
+        )
+    try:
+        import onnxscript  # noqa: F401  which torch.onnx needs
+    except ImportError as error:
+        raise ImportError("exporting to ONNX needs: pip install 'freqvision[export]'") from error
+    inputs, shapes = _example(model)
+    was_training = model.training
+    try:
+        program = torch.onnx.export(
+            model.eval(),
+            (inputs,),
+            input_names=[INPUT_NAME],
+            output_names=[OUTPUT_NAME],
+            dynamic_shapes=shapes,
+            dynamo=True,
+            verbose=False,
+        )
+    finally:
+        model.train(was_training)
+    assert program is not None
+    program.model.metadata_props.update(_metadata(model, classes))
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    program.save(str(path))
+    return Path(path)
+
+
+def export_pt2(
+    model: FrequencyModel | Transport, path: str | Path, classes: Sequence[str] | None = None
+) -> Path:
+    """Write a model as an archive of ``torch.export``, which runs without freqvision.
+
+    ``torch.export.load(path).module()`` gives it back.
+
+    The archive's extra files hold the spec and the names of the classes, as the metadata of `export_onnx` do.
+
+    Args:
+        model: Of `create_model`, or `Transport`; in any mode, its evaluation mode is exported.
+        path: Where to, ``.pt2``.
+        classes: Names of the classes; None takes the model's own.
+
+    Returns:
+        The path.
+    """
+    inputs, shapes = _example(model)
+    was_training = model.training
+    try:
+        program = torch.export.export(model.eval(), (inputs,), dynamic_shapes=shapes)
+    finally:
+        model.train(was_training)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    torch.export.save(program, path, extra_files=_metadata(model, classes))
+    return Path(path)
+
+
+def _example(model: FrequencyModel | Transport) -> tuple[torch.Tensor, tuple[dict[int, Any]]]:
+    """An input of two photos (one would be taken for a constant), and which of its axes may differ."""
+    batch = Dim("batch")
+    spec = model.spec
+    device = next((parameter.device for parameter in model.parameters()), None)
+    if spec.shape is not None:
+        return torch.zeros(2, *spec.shape, dtype=spec.torch_dtype, device=device), ({0: batch},)
+    channels = len(spec.channels) if isinstance(spec, InputSpec) else 3
+    shape = (2, channels, 48, 64)  # the spec leaves the size of photos open
+    return torch.zeros(shape, dtype=spec.torch_dtype, device=device), (
+        {0: batch, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC},
+    )
+
+
+def _metadata(model: FrequencyModel | Transport, classes: Sequence[str] | None) -> dict[str, str]:
+    names = getattr(model, "class_names", None) if classes is None else list(classes)
+    return {SPEC_KEY: model.spec.to_json(), CLASSES_KEY: json.dumps(names)}

@@ -1,0 +1,171 @@
+"""The start "fit": a 1×1 convolution and a ReLU that come nearest to what the stem did, by least squares."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from freqvision.models.reconstruction import pixel_operator
+from freqvision.models.surgery import Stem
+from freqvision.pipeline.pixels import PixelTransform
+from freqvision.pipeline.spec import InputSpec
+from freqvision.spectrum.channels import ChannelSet
+
+log = logging.getLogger(__name__)
+
+# Of a feature's own square, so that channels which never vary do not make the equations singular.
+_RIDGE = 1e-9
+
+
+class LeastSquares:
+    """Least squares of many outputs on the same features, gathered batch by batch (the normal equations).
+
+    Args:
+        features: Number of features F; a constant is added.
+        outputs: Number of outputs S.
+
+    Example:
+        >>> x = torch.randn(1000, 2)
+        >>> problem = LeastSquares(2, 1)
+        >>> problem.add(x, x @ torch.tensor([[3.0], [-1.0]]) + 5)
+        >>> weight, bias, explained = problem.solve()
+        >>> weight.round(decimals=3), bias.round(decimals=3)
+        (tensor([[ 3., -1.]]), tensor([5.]))
+    """
+
+    def __init__(self, features: int, outputs: int) -> None:
+        self.gram = torch.zeros(features + 1, features + 1, dtype=torch.float64)
+        self.moment = torch.zeros(features + 1, outputs, dtype=torch.float64)
+        self.square = torch.zeros(outputs, dtype=torch.float64)
+
+    def add(self, features: torch.Tensor, outputs: torch.Tensor) -> None:
+        """Take in rows: (N, F) and (N, S)."""
+        rows = F.pad(features.double(), (0, 1), value=1.0)  # (N, F + 1)
+        outputs = outputs.double()
+        self.gram += rows.T @ rows
+        self.moment += rows.T @ outputs
+        self.square += outputs.square().sum(0)
+
+    def solve(self) -> tuple[torch.Tensor, torch.Tensor, float]:
+        """Weights (S, F), biases (S,), and the share of the outputs' variance that they explain.
+
+        Raises:
+            ValueError: No rows were taken in.
+        """
+        count = self.gram[-1, -1]
+        if not count:
+            raise ValueError("there is nothing to fit: no photos were given")
+        squares = self.gram.diagonal()
+        ridge = _RIDGE * squares.clamp(min=_RIDGE * float(squares.mean()))
+        solution = torch.linalg.solve(self.gram + ridge.diag(), self.moment)  # (F + 1, S)
+        residual = (self.square + (solution * (self.gram @ solution - 2 * self.moment)).sum(0)).sum()
+        variance = (self.square - self.moment[-1].square() / count).sum()
+        return solution[:-1].T.float(), solution[-1].float(), float(1 - residual / variance)
+
+
+def fitted_stem(network: nn.Module, stem: Stem, spec: InputSpec) -> nn.Sequential:
+    """What takes the stem's place, with random weights: a 1×1 convolution, and a ReLU if the stem has one."""
+    outputs = stem_output(network, stem, torch.zeros(1, 3, 16 * stem.stride, 16 * stem.stride)).shape[1]
+    rectifies = any(
+        isinstance(part, (nn.ReLU, nn.ReLU6))
+        for name in stem.rest
+        for part in network.get_submodule(name).modules()
+    )
+    return nn.Sequential(
+        nn.Conv2d(len(spec.channels), outputs, kernel_size=1),
+        nn.ReLU(inplace=True) if rectifies else nn.Identity(),
+    )
+
+
+def fit_stem(
+    layers: nn.Sequential,
+    network: nn.Module,
+    stem: Stem,
+    spec: InputSpec,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    photos: Iterable[str | Path],
+) -> float:
+    """Give the convolution of `fitted_stem` the weights by which its channels explain the stem's output best.
+
+    The RGB image of a photo is what its channels, all 192 of them, give by the scaled inverse DCT, so that
+    both show exactly the same view.
+
+    Args:
+        layers: As `fitted_stem` made them; changed in place.
+        network: The RGB network, with its weights.
+        stem: Where its stem is.
+        spec: Which channels, normalised how, of which view.
+        mean: The RGB network's, on [0, 1].
+        std: Likewise.
+        photos: Paths; no labels are needed.
+
+    Returns:
+        The share of the variance of the stem's output that the convolution explains.
+
+    Raises:
+        ValueError: There are no photos, or the stem's grid is not that of blocks.
+    """
+    everything = replace(
+        spec, channels=ChannelSet.preset(192), mean=None, std=None, scale=None, dtype="float32"
+    )
+    to_cube = PixelTransform(everything)
+    weight, offset = (values.float() for values in pixel_operator(everything, stem.stride))
+    channel_mean, channel_std = (values[:, None, None] for values in spec.normalisation())
+    rgb_mean, rgb_std = (torch.tensor(values)[:, None, None] for values in (mean, std))
+    convolution = layers[0]
+    assert isinstance(convolution, nn.Conv2d)
+    problem = LeastSquares(convolution.in_channels, convolution.out_channels)
+    for path in tqdm(list(photos), desc="fitting the stem", unit="photo", leave=False):
+        with Image.open(path) as image:
+            cube = to_cube(image)[None]  # (1, 192, h, w)
+        pixels = F.conv2d(cube, weight.flatten(0, 2)[:, :, None, None], offset.flatten())  # (1, 3·n·n, h, w)
+        rgb = F.pixel_shuffle(pixels, stem.stride).clamp(0, 1)  # (1, 3, n·h, n·w)
+        target = stem_output(network, stem, (rgb - rgb_mean) / rgb_std)  # (1, S, h, w)
+        if target.shape[2:] != cube.shape[2:]:
+            raise ValueError(
+                "start='fit' gives one output a block, but the stem's output has the grid "
+                f"{tuple(target.shape[2:])} where there are {tuple(cube.shape[2:])} blocks; use start='fold'"
+            )
+        features = (cube[:, list(spec.channels)] - channel_mean) / channel_std  # (1, C, h, w)
+        problem.add(features[0].flatten(1).T, target[0].flatten(1).T)  # (h·w, C) and (h·w, S)
+    weights, bias, explained = problem.solve()
+    with torch.no_grad():
+        convolution.weight.copy_(weights[:, :, None, None])
+        assert convolution.bias is not None
+        convolution.bias.copy_(bias)
+    log.info("the fitted stem explains %.1f %% of the variance of the stem's output", 100 * explained)
+    return explained
+
+
+class _Reached(Exception):  # noqa: N818  no error: the stem's end is reached
+    pass
+
+
+@torch.no_grad()
+def stem_output(network: nn.Module, stem: Stem, images: torch.Tensor) -> torch.Tensor:
+    """What the last layer of the stem gives in evaluation mode for normalised images (B, 3, H, W)."""
+    kept: list[torch.Tensor] = []
+
+    def keep(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        kept.append(output)
+        raise _Reached
+
+    was_training = network.training
+    handle = network.get_submodule(stem.layers[-1]).register_forward_hook(keep)
+    try:
+        network.eval()(images)
+    except _Reached:
+        pass
+    finally:
+        handle.remove()
+        network.train(was_training)
+    return kept[0]

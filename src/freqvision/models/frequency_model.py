@@ -1,0 +1,156 @@
+"""A network together with the specification of its input."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import torch
+from torch import nn
+
+from freqvision.models.gates import Gates
+from freqvision.pipeline.spec import InputSpec, PixelSpec
+
+
+class FrequencyModel(nn.Module):
+    """A network that knows what it reads: DCT channels, or pixels for comparison.
+
+    Args:
+        network: What gives logits (B, classes) from normalised input (B, C, h, w).
+        spec: What turns a photo into the input. Its dtype is that of the tensors which the model takes.
+        settings: The arguments by which `create_model` builds this network again.
+        new_layers: Names of the layers that did not come from weights of the same layer.
+        gates: Which choose among the DCT channels photo by photo; None for none.
+
+    Attributes:
+        spec: As given.
+        input: What happens to the tensor on the device before the network: an int8 or uint8 tensor is turned
+            into normalised floats by one multiply-add; gates follow.
+        network: As given.
+        settings: As given.
+        new_layers: As given; an optimiser may give them a learning rate of their own.
+        class_names: Names of the logits, where they are known.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        spec: InputSpec | PixelSpec,
+        settings: dict[str, Any],
+        new_layers: tuple[str, ...] = (),
+        gates: Gates | None = None,
+    ) -> None:
+        super().__init__()
+        self.new_layers = new_layers
+        self.class_names: list[str] | None = None
+        self.spec = spec
+        self.settings = settings
+        self.input = input_layer(spec)
+        if gates is not None:
+            self.input = nn.Sequential(OrderedDict(normalise=self.input, gates=gates))
+        self.network = network
+
+    @property
+    def channels(self) -> int:
+        """Number of channels of the input."""
+        return len(self.spec.channels) if isinstance(self.spec, InputSpec) else 3
+
+    @property
+    def gates(self) -> Gates | None:
+        """The gates, if there are any."""
+        return self.input.gates if isinstance(self.input, nn.Sequential) else None  # type: ignore[return-value]
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Logits.
+
+        Args:
+            inputs: (B, C, h, w) as `Decoder` or `PixelTransform` makes them by this model's spec.
+
+        Returns:
+            (B, classes).
+
+        Raises:
+            ValueError: The number of channels or the type is not the spec's.
+        """
+        check_input(inputs, self.spec, self.settings.get("name", type(self.network).__name__))
+        logits: torch.Tensor = self.network(self.input(inputs))
+        return logits
+
+
+def check_input(inputs: torch.Tensor, spec: InputSpec | PixelSpec, name: str) -> None:
+    """Refuse a tensor that was not made by this spec.
+
+    Raises:
+        ValueError: The number of axes or channels, or the type, is another; the message says what `name`
+            takes.
+    """
+    channels = len(spec.channels) if isinstance(spec, InputSpec) else 3
+    if inputs.ndim == 4 and inputs.shape[1] == channels and _kind(inputs.dtype) == _kind(spec.torch_dtype):
+        return
+    got = f"got {str(inputs.dtype).removeprefix('torch.')} of shape {tuple(inputs.shape)}"
+    if isinstance(spec, PixelSpec):
+        raise ValueError(f"{name} takes {spec.dtype} pixels of shape (B, 3, H, W), {got}")
+    raise ValueError(
+        f"{name} takes {spec.dtype} tensors of shape (B, {channels}, h, w), the channels {spec.channels}; "
+        f"{got}. Make them with fv.Decoder(model.spec) or fv.PixelTransform(model.spec), or create the model "
+        "with the InputSpec that made them"
+    )
+
+
+def input_layer(spec: InputSpec | PixelSpec) -> nn.Module:
+    """What turns a tensor of the spec's dtype into the network's normalised input; nothing for float32.
+
+    Example:
+        >>> spec = PixelSpec(dtype="uint8", mean=(0.5,) * 3, std=(0.25,) * 3)
+        >>> input_layer(spec)(torch.full((1, 3, 1, 1), 255, dtype=torch.uint8)).flatten().round(decimals=4)
+        tensor([2., 2., 2.])
+    """
+    mean, std = spec.normalisation()
+    if spec.dtype == "int8":
+        assert isinstance(spec, InputSpec)
+        assert spec.scale is not None  # InputSpec sees to it
+        return MultiplyAdd(torch.tensor(spec.scale) / std, -mean / std)
+    if spec.dtype == "uint8":
+        return MultiplyAdd(1 / (255 * std), -mean / std)
+    return nn.Identity() if spec.dtype == "float32" else AsWeights()
+
+
+class MultiplyAdd(nn.Module):
+    """``x · gain + offset`` for each channel, in the type of the network's weights.
+
+    Args:
+        gain: (C,).
+        offset: (C,).
+    """
+
+    gain: torch.Tensor
+    offset: torch.Tensor
+
+    def __init__(self, gain: torch.Tensor, offset: torch.Tensor) -> None:
+        super().__init__()
+        # Not persistent: they follow from the spec, which is saved with the model.
+        self.register_buffer("gain", gain[:, None, None], persistent=False)  # (C, 1, 1)
+        self.register_buffer("offset", offset[:, None, None], persistent=False)  # (C, 1, 1)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """(B, C, h, w) of integers → (B, C, h, w) of floats."""
+        return torch.addcmul(self.offset, inputs.to(self.gain.dtype), self.gain)
+
+
+class AsWeights(nn.Module):
+    """Half-precision input in the type of the network's weights, which follow `nn.Module.to`."""
+
+    like: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("like", torch.empty(0), persistent=False)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """(B, C, h, w) → the same in another type."""
+        return inputs.to(self.like.dtype)
+
+
+def _kind(dtype: torch.dtype) -> object:
+    """Float types may stand for each other (autocast, `nn.Module.half`); integers mean something else."""
+    return "float" if dtype.is_floating_point else dtype

@@ -1,0 +1,251 @@
+"""Dynamic channel selection: gates that open or close each DCT channel, photo by photo.
+
+"Learning in the Frequency Domain" (Xu et al., CVPR 2020), section 3.3. A gate is a Bernoulli variable whose
+odds the network learns; closing it sets the channel to 0, its mean over the training set.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+SQUEEZES = ("mean", "magnitude", "rms")
+_HALF = (torch.float16, torch.bfloat16)
+
+
+@dataclass(frozen=True)
+class GateOptions:
+    """What the gates in front of a network are like.
+
+    Args:
+        squeeze: What a gate knows of a channel, over all its blocks: "mean" (of signed values, as published;
+            near zero for all channels but DC), "magnitude" (mean magnitude) or "rms" (root mean square).
+        open_probability: With which a gate is open before training.
+
+    Raises:
+        ValueError: An option is not valid.
+    """
+
+    squeeze: str = "rms"
+    open_probability: float = 0.87
+
+    def __post_init__(self) -> None:
+        if self.squeeze not in SQUEEZES:
+            raise ValueError(f"squeeze is one of {', '.join(SQUEEZES)}; got {self.squeeze!r}")
+        if not 0 < self.open_probability < 1:
+            raise ValueError(
+                f"open_probability lies between 0 and 1, exclusive, so that gates can learn; "
+                f"got {self.open_probability}"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, which `create_model` takes too."""
+        return asdict(self)
+
+
+def gate_options(values: GateOptions | Mapping[str, Any] | None) -> GateOptions | None:
+    """`GateOptions` from what people and checkpoints pass.
+
+    Raises:
+        ValueError: A name is unknown or a value illegal.
+    """
+    if values is None or isinstance(values, GateOptions):
+        return values
+    unknown = sorted(set(values) - set(GateOptions.__dataclass_fields__))
+    if unknown:
+        known = ", ".join(GateOptions.__dataclass_fields__)
+        raise ValueError(f"gates have no option {', '.join(unknown)}; they have {known}")
+    return GateOptions(**values)
+
+
+class Gates(nn.Module):
+    """Multiplies each channel of each photo by a gate, 0 or 1.
+
+    In training, gates are sampled, and gradients pass straight through the samples (Gumbel-softmax, Jang et
+    al., arXiv:1611.01144). In evaluation a gate is open where that is the likelier, so results repeat.
+
+    Everything here is computed in float32, also under autocast and when the model is cast to half precision:
+    log odds and noise would not survive 8 bits of mantissa.
+
+    Args:
+        channels: Number of channels C.
+        options: See `GateOptions`; None for its defaults.
+
+    Attributes:
+        scorer: The layers that decide, from input (B, C, h, w) to log odds (B, C).
+        temperature: Of the Gumbel-softmax in training: gradients are less biased and noisier when it is low.
+
+    Example:
+        >>> gates = Gates(192, GateOptions(squeeze="rms")).eval()
+        >>> channels = torch.randn(2, 192, 56, 56)
+        >>> torch.equal(gates(channels), channels)  # before training all are likelier to be open
+        True
+    """
+
+    def __init__(self, channels: int, options: GateOptions | None = None) -> None:
+        super().__init__()
+        self.options = options or GateOptions()
+        self.scorer = GateScorer(channels, self.options)
+        self.temperature = 1.0
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Normalised channels (B, C, h, w) → the same with closed channels at 0."""
+        with torch.autocast(inputs.device.type, enabled=False):
+            log_odds = self.scorer(inputs)
+        gates = sample_gates(log_odds, self.temperature) if self.training else hard_gates(log_odds)
+        return inputs * gates.to(inputs.dtype)[:, :, None, None]  # (B, C) → (B, C, 1, 1)
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Gates:
+        """Follow the model to another device, but not to half precision."""
+
+        def keep(tensor: torch.Tensor) -> torch.Tensor:
+            moved = fn(tensor)
+            return tensor.to(moved.device) if moved.dtype in _HALF else moved
+
+        return super()._apply(keep, recurse)
+
+
+class GateScorer(nn.Module):
+    """How likely each gate is to be open: squeeze, a linear layer over all channels, two logits a channel.
+
+    Args:
+        channels: Number of channels C.
+        options: See `GateOptions`.
+
+    Attributes:
+        mix: Linear, BatchNorm and ReLU over the squeezed channels.
+        weight: (C, 2), from a channel's number to its logits of closed and open.
+        bias: (C, 2).
+    """
+
+    def __init__(self, channels: int, options: GateOptions) -> None:
+        super().__init__()
+        self.squeeze = options.squeeze
+        self.mix = nn.Sequential(
+            nn.Linear(channels, channels, bias=False), nn.BatchNorm1d(channels), nn.ReLU()
+        )
+        # Small weights: at first all photos have the initial odds.
+        self.weight = nn.Parameter(torch.empty(channels, 2).normal_(std=0.001))
+        half = math.log(options.open_probability / (1 - options.open_probability)) / 2
+        self.bias = nn.Parameter(torch.tensor([-half, half]).repeat(channels, 1))
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """(B, C, h, w) → log odds of open gates, log p/(1 − p), in the type of the weights, (B, C)."""
+        squeezed = squeeze(inputs.to(self.weight.dtype), self.squeeze)
+        logits = self.mix(squeezed)[..., None] * self.weight + self.bias  # (B, C, 2)
+        closed, opened = logits.unbind(-1)
+        return opened - closed
+
+
+def squeeze(inputs: torch.Tensor, how: str) -> torch.Tensor:
+    """One number for each channel: (B, C, h, w) → (B, C).
+
+    Example:
+        >>> channels = torch.tensor([-3.0, 3.0]).reshape(1, 1, 1, 2)
+        >>> [squeeze(channels, how).item() for how in ("mean", "magnitude", "rms")]
+        [0.0, 3.0, 3.0]
+    """
+    if how == "mean":
+        return inputs.mean((2, 3))
+    if how == "magnitude":
+        return inputs.abs().mean((2, 3))
+    # Where a channel is 0 everywhere, the root alone would have an infinite gradient.
+    return inputs.square().mean((2, 3)).add(1e-12).sqrt()
+
+
+def hard_gates(log_odds: torch.Tensor) -> torch.Tensor:
+    """1 where a gate is likelier to be open than not, else 0."""
+    return (log_odds > 0).to(log_odds.dtype)
+
+
+def sample_gates(
+    log_odds: torch.Tensor, temperature: float, generator: torch.Generator | None = None
+) -> torch.Tensor:
+    """Sample gates, 0 or 1, through which gradients pass as if they were soft.
+
+    Adding Gumbel noise to both logits and taking the greater one, as the Gumbel-softmax does, is adding their
+    difference, logistic noise, to the log odds and taking the sign.
+
+    Args:
+        log_odds: log p/(1 − p) of being open, any shape, float32 or float64.
+        temperature: Of the soft gate sigmoid((log odds + noise) / temperature), whose gradient is used.
+        generator: Source of randomness; None is torch's default generator.
+
+    Raises:
+        ValueError: The temperature is not above 0.
+
+    Example:
+        >>> gates = sample_gates(torch.full((10_000,), 1.9), temperature=1.0)
+        >>> gates.unique(), round(gates.mean().item(), 1)
+        (tensor([0., 1.]), 0.9)
+    """
+    if not temperature > 0:
+        raise ValueError(f"temperature is above 0, got {temperature}")
+    tiny = torch.finfo(log_odds.dtype).eps / 4  # a uniform number of 0 would make infinite noise
+    uniform = torch.rand(log_odds.shape, dtype=log_odds.dtype, device=log_odds.device, generator=generator)
+    noise = torch.logit(uniform.clamp(tiny, 1 - 2 * tiny))
+    soft = torch.sigmoid((log_odds + noise) / temperature)
+    gates: torch.Tensor = _StraightThrough.apply(soft)
+    return gates
+
+
+class _StraightThrough(torch.autograd.Function):
+    """Rounds; the gradient of what was rounded is that of the result."""
+
+    @staticmethod
+    def forward(ctx: Any, soft: torch.Tensor) -> torch.Tensor:
+        return (soft > 0.5).to(soft.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
+        return gradients[0]
+
+
+def find_gates(model: nn.Module) -> Gates | None:
+    """The gates in a model, None if it has none."""
+    return next((module for module in model.modules() if isinstance(module, Gates)), None)
+
+
+@contextmanager
+def record_gates(model: nn.Module) -> Iterator[list[torch.Tensor]]:
+    """Within the context, collect the log odds (B, C) of every batch that passes the model's gates.
+
+    The list stays empty where a model has no gates. Tensors keep their gradients: `expected_open` of them is
+    what a penalty on open gates is made of.
+
+    Example:
+        >>> gates = Gates(24)
+        >>> with record_gates(gates) as log_odds:
+        ...     _ = gates(torch.randn(8, 24, 4, 4))
+        >>> log_odds[0].shape, round(expected_open(log_odds).item(), 2)
+        (torch.Size([8, 24]), 0.87)
+    """
+    records: list[torch.Tensor] = []
+    gates = find_gates(model)
+    if gates is None:
+        yield records
+        return
+    handle = gates.scorer.register_forward_hook(lambda module, inputs, output: records.append(output))
+    try:
+        yield records
+    finally:
+        handle.remove()
+
+
+def expected_open(log_odds: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The expected share of open gates: the mean of their probabilities, and of the samples drawn from them.
+
+    Its gradient is exact, unlike that of the sampled share, whose expectation it is.
+    """
+    return torch.sigmoid(torch.cat(list(log_odds))).mean()
+
+
+def hard_open(log_odds: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The share of gates that evaluation opens."""
+    return hard_gates(torch.cat(list(log_odds))).mean()

@@ -1,0 +1,128 @@
+"""A model as a folder: weights, configuration and model card, as model hubs keep them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from freqvision.models.create import create_model
+from freqvision.models.frequency_model import FrequencyModel
+from freqvision.pipeline.spec import InputSpec, spec_from_dict
+
+WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+CARD = "README.md"
+
+
+def save(model: FrequencyModel, folder: str | Path, classes: Sequence[str] | None = None) -> Path:
+    """Write a model, with all that is needed to use it, to a folder that `load` opens.
+
+    The folder holds ``model.safetensors``, ``config.json`` (arguments of `create_model`, the specification of
+    the input, names of the classes) and a model card, and can be uploaded to a model hub as it is.
+
+    Args:
+        model: What `create_model` or `load` gave; it may be trained since.
+        folder: Where to; made if it does not exist.
+        classes: Names of the classes in the order of the logits; None takes the model's own, if it has any.
+
+    Returns:
+        The folder.
+
+    Raises:
+        TypeError: It is another kind of module.
+        ValueError: The number of names is not that of the logits.
+    """
+    if not isinstance(model, FrequencyModel):
+        raise TypeError(
+            f"fv.save takes a model of fv.create_model, which knows its input; got {type(model).__name__}"
+        )
+    from safetensors.torch import save_file
+
+    names = model.class_names if classes is None else list(classes)
+    if names is not None and len(names) != model.settings["num_classes"]:
+        raise ValueError(
+            f"there are {len(names)} names of classes for {model.settings['num_classes']} logits"
+        )
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    config = {
+        "library": "freqvision",
+        "model": model.settings,
+        "input": model.spec.to_dict(),
+        "classes": names,
+    }
+    (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    (folder / CARD).write_text(_card(model, names), encoding="utf-8")
+    return folder
+
+
+def load(folder: str | Path) -> FrequencyModel:
+    """Open a folder that `save` wrote.
+
+    Returns:
+        The model in evaluation mode on the CPU; ``.spec`` is its input, ``.class_names`` are the names of its
+        classes, None if none were saved.
+
+    Raises:
+        FileNotFoundError: A file of the folder is missing.
+        ValueError: The configuration is not one of freqvision's, or the weights do not fit it.
+    """
+    folder = Path(folder)
+    for name in (CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder} is no folder that fv.save wrote: there is no {name} in it")
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    if not isinstance(config, dict) or config.get("library") != "freqvision":
+        raise ValueError(
+            f"{folder / CONFIG} was not written by fv.save: it does not name the library freqvision"
+        )
+    model = create_model(spec=spec_from_dict(config["input"]), weights=folder / WEIGHTS, **config["model"])
+    model.class_names = config["classes"]
+    return model.eval()
+
+
+def _card(model: FrequencyModel, classes: Sequence[str] | None) -> str:
+    spec = model.spec
+    shape = "whatever size the photo has" if spec.shape is None else "×".join(map(str, spec.shape))
+    if isinstance(spec, InputSpec):
+        sees, path = (
+            f"{len(spec.channels)} DCT channels of JPEG photos ({spec.channels})",
+            "fv.Decoder(model.spec)",
+        )
+    else:
+        sees, path = f"{spec.colour.upper()} pixels", "a transform to pixels by model.spec"
+    size = (
+        f"{spec.bytes_per_image:,} bytes a photo" if spec.bytes_per_image else "bytes depending on the photo"
+    )
+    names = ", ".join(classes[:10]) + (", …" if len(classes) > 10 else "") if classes else "not named"
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return f"""---
+library_name: freqvision
+pipeline_tag: image-classification
+tags: [frequency-domain, dct, jpeg]
+---
+
+# {model.settings["name"]}
+
+An image classifier that reads {sees}.
+
+| | |
+| --- | --- |
+| input | {shape}, {spec.dtype}, {size} |
+| parameters | {parameters:,} |
+| classes | {model.settings["num_classes"]}: {names} |
+
+```python
+import freqvision as fv
+
+model = fv.load("path/of/this/folder")
+decode = {path}
+logits = model(decode(["photo.jpg"]))
+```
+
+How the input is made, down to the normalisation, stands in `config.json`. How the model was trained, on what,
+and how well it does: to be filled in by its author.
+"""

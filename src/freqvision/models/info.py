@@ -1,0 +1,95 @@
+"""What a model costs, counted without running it: grid, parameters, multiplications, bytes an image."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from freqvision.models.create import create_model, default_spec
+from freqvision.models.frequency_model import FrequencyModel
+from freqvision.models.registry import architecture
+from freqvision.pipeline.spec import InputSpec, PixelSpec
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a model costs.
+
+    Args:
+        name: As `create_model` takes it.
+        image_size: (height, width) in pixels of the photo that the model sees.
+        shape: (channels, height, width) of the input; the grid of blocks for DCT channels.
+        parameters: Number of parameters.
+        macs: Multiply-adds of convolutions and matrix products for one image; half the FLOPs.
+    """
+
+    name: str
+    image_size: tuple[int, int]
+    shape: tuple[int, int, int]
+    parameters: int
+    macs: int
+
+    @property
+    def values(self) -> int:
+        """Numbers sent to the device for an image: bytes in int8 or uint8, a quarter of those in float32."""
+        return math.prod(self.shape)
+
+
+def model_info(
+    name: str,
+    spec: InputSpec | PixelSpec | None = None,
+    num_classes: int = 1000,
+    start: str | None = None,
+    strides: str = "standard",
+) -> ModelInfo:
+    """Grid, parameters, multiply-adds and bytes of a model, without memory for its weights.
+
+    Args:
+        name: One of `list_models`.
+        spec: Its input; None takes `default_spec`. `rgb_spec` gives that of the RGB original.
+        num_classes: Number of logits.
+        start: Form of the input layers, as `create_model` takes it.
+        strides: Likewise.
+
+    Raises:
+        ValueError: The spec leaves the size of the image open, or an argument is illegal.
+
+    Example:
+        >>> dct, rgb = model_info("resnet18"), model_info("resnet18", rgb_spec("resnet18"))
+        >>> dct.shape, rgb.shape, round(dct.macs / rgb.macs, 2)
+        ((24, 56, 56), (3, 224, 224), 0.9)
+    """
+    spec = default_spec(name) if spec is None else spec
+    shape = spec.shape
+    if shape is None:
+        raise ValueError("the cost depends on the image's size, which this spec leaves open: give it a crop")
+
+    def build() -> FrequencyModel:
+        return create_model(name, spec, num_classes, start=start, strides=strides)
+
+    try:
+        with torch.device("meta"):
+            model = build()
+    except NotImplementedError:  # RegNet works out its widths with tensors, which need values
+        model = build().to("meta")
+    inputs = torch.empty(1, *shape, dtype=spec.torch_dtype, device="meta")
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model.eval()(inputs)
+    block = 8 if isinstance(spec, InputSpec) else 1
+    return ModelInfo(
+        name=name,
+        image_size=(shape[1] * block, shape[2] * block),
+        shape=shape,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        macs=counter.get_total_flops() // 2,
+    )
+
+
+def rgb_spec(name: str) -> PixelSpec:
+    """The input of the RGB original, at the size that it is known for."""
+    found = architecture(name)
+    side = found.rgb_size
+    return PixelSpec(resize=side * 8 // 7, crop=side, mean=found.mean, std=found.std, dtype="uint8")

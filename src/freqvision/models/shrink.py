@@ -1,0 +1,64 @@
+"""A trained network for fewer channels: its input layers sliced, ready to be fine-tuned."""
+
+from __future__ import annotations
+
+import torch
+
+from freqvision.models.create import create_model
+from freqvision.models.frequency_model import FrequencyModel
+from freqvision.models.gates import Gates  # noqa: F401  named in the docstring
+from freqvision.pipeline.spec import InputSpec
+from freqvision.spectrum.channels import ChannelSet
+
+
+def shrink(model: FrequencyModel, channels: ChannelSet) -> FrequencyModel:
+    """The same network for a subset of its channels, without gates.
+
+    It is built anew for the subset, and every tensor that has a channel axis keeps the slices of the channels
+    that stay. The result is the model itself with `Gates` fixed, open for the subset and closed for the rest,
+    wherever a channel at 0 adds nothing behind the input layers: convolutions without padding of another
+    value than 0 and without a normalisation of single channels. Elsewhere (MobileNet's depthwise first
+    convolution, a folded stem) recalibrate BatchNorm or fine-tune.
+
+    Args:
+        model: A model of DCT channels.
+        channels: Some of its channels.
+
+    Raises:
+        ValueError: The model is one of pixels, or lacks a channel.
+
+    Example:
+        >>> spec = InputSpec(resize=72, crop=64, channels=ChannelSet.preset(192))
+        >>> model = create_model("resnet18", spec=spec, num_classes=10, gates={})
+        >>> small = shrink(model, ChannelSet.preset(24))
+        >>> small.spec.shape, small.gates
+        ((24, 8, 8), None)
+    """
+    if not isinstance(model.spec, InputSpec):
+        raise ValueError("a model of pixels has no DCT channels to select from")
+    places = torch.tensor(model.spec.channels.positions(channels))
+    spec = model.spec.with_channels(channels)
+    small = create_model(spec=spec, **{**model.settings, "gates": None})
+    old = model.state_dict()
+    count = len(model.spec.channels)
+    small.load_state_dict(
+        {name: _slice(old[name], value.shape, count, places) for name, value in small.state_dict().items()}
+    )
+    small.class_names = model.class_names
+    small.new_layers = ()
+    small.to(next(model.parameters()).device)
+    return small.train(model.training)
+
+
+def _slice(tensor: torch.Tensor, shape: torch.Size, channels: int, places: torch.Tensor) -> torch.Tensor:
+    """Keep the places of every axis that is as long as there are channels, and has to be shorter."""
+    for axis, (before, after) in enumerate(zip(tensor.shape, shape, strict=True)):
+        if before == after:
+            continue
+        if before != channels or after != len(places):
+            raise ValueError(
+                f"a tensor of shape {tuple(tensor.shape)} has to become {tuple(shape)}, which is no choice "
+                f"of {len(places)} out of {channels} channels: this network cannot be shrunk"
+            )
+        tensor = tensor.index_select(axis, places.to(tensor.device))
+    return tensor

@@ -1,0 +1,181 @@
+"""Input surgery: a network that read pixels is made to read DCT channels.
+
+An architecture describes its stem in a few lines (`Stem`); the three operations here do the rest:
+
+- `remove_stem`: the stem goes, the convolutions behind it take the C channels (the paper's way).
+- `replace_stem`: one module takes the place of the whole stem.
+- `replace_first_convolution`: one module takes the place of the strided convolution; the rest of the stem
+  stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+Layer = TypeVar("Layer", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Stem:
+    """What a network does to pixels before its first block.
+
+    Layers are named as `nn.Module.get_submodule` takes them.
+
+    Args:
+        conv: The strided convolution that reads the three colours.
+        rest: The layers that follow it, up to where the first block begins.
+        stride: Side in pixels of the RGB image that one cell of the grid behind the stem stands for.
+        pixels: Side in pixels of the RGB image for which one 8×8 block stands: 4 means that the frequency
+            model reads photos at twice the side. With ``pixels == stride`` a block is a cell of the grid
+            behind the stem.
+        entry: The layers that read the channels once the stem has gone: convolutions and what follows a
+            depthwise one. Empty where the stem cannot go because a residual runs from it to the end of the
+            network.
+        entry_outputs: Layers whose *output* then has C channels.
+        prepare: Called with the network and C before the entry layers change, where more has to change than
+            these.
+        on_blocks: Called with the network and the pixels for which a block stands once the first convolution
+            reads blocks, where the network keeps count of its input's size.
+    """
+
+    conv: str
+    rest: tuple[str, ...]
+    stride: int
+    pixels: int
+    entry: tuple[str, ...] = ()
+    entry_outputs: tuple[str, ...] = ()
+    prepare: Callable[[nn.Module, int], None] | None = None
+    on_blocks: Callable[[nn.Module, int], None] | None = None
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """All layers of the stem, first to last."""
+        return (self.conv, *self.rest)
+
+    def first_convolution(self, network: nn.Module) -> nn.Conv2d:
+        """The strided convolution that reads the three colours."""
+        return _convolution(network, self.conv)
+
+
+def remove_stem(network: nn.Module, stem: Stem, channels: int, *, slice_weights: bool) -> list[str]:
+    """Take the stem away, in place, and let the entry layers read that many channels.
+
+    Args:
+        network: The RGB network.
+        stem: Where its stem is and which layers read what comes after it.
+        channels: Number of DCT channels.
+        slice_weights: Entry layers keep their weights for as many channels as they had; else they start anew.
+
+    Returns:
+        Names of the entry layers, all of which have changed.
+    """
+    before = set(dict(network.named_modules()))
+    if stem.prepare is not None:
+        stem.prepare(network, channels)
+    for name in stem.layers:
+        replace_layer(network, name, nn.Identity())
+    for name in (*stem.entry, *stem.entry_outputs):
+        side = "out" if name in stem.entry_outputs else "in"
+        old = network.get_submodule(name)
+        new = with_channels(old, channels, side)
+        if slice_weights and name in before:
+            copy_overlap(old, new)
+        replace_layer(network, name, new)
+    return [*stem.entry, *stem.entry_outputs]
+
+
+def replace_stem(network: nn.Module, stem: Stem, layer: nn.Module) -> None:
+    """Put one module in the place of the whole stem, in place."""
+    for name in stem.rest:
+        replace_layer(network, name, nn.Identity())
+    replace_layer(network, stem.conv, layer)
+
+
+def replace_first_convolution(network: nn.Module, stem: Stem, layer: nn.Module, pixels: int) -> None:
+    """Put one module in the place of the strided convolution, in place; the rest of the stem stays.
+
+    Args:
+        network: The RGB network.
+        stem: Where its stem is.
+        layer: What reads blocks from now on.
+        pixels: Side in pixels of the RGB image for which a block stands.
+    """
+    replace_layer(network, stem.conv, layer)
+    if stem.on_blocks is not None:
+        stem.on_blocks(network, pixels)
+
+
+def skip_pooling(network: nn.Module, stem: Stem) -> None:
+    """Take the pooling out of a stem whose convolution comes to give the grid behind it, in place."""
+    for name in stem.rest:
+        if isinstance(network.get_submodule(name), (nn.MaxPool2d, nn.AvgPool2d)):
+            replace_layer(network, name, nn.Identity())
+
+
+def replace_layer(network: nn.Module, name: str, layer: nn.Module) -> None:
+    """Put a module where ``network.get_submodule(name)`` is."""
+    parent, _, child = name.rpartition(".")
+    network.get_submodule(name)  # an AttributeError names the layer that is not there
+    setattr(network.get_submodule(parent), child, layer)
+
+
+def with_channels(layer: nn.Module, channels: int, side: str = "in") -> nn.Module:
+    """The same kind of layer for another number of channels, newly initialised.
+
+    Args:
+        layer: A convolution or a batch normalisation.
+        channels: The number of channels wanted.
+        side: "in" or "out": which side of a dense convolution has that many channels. A depthwise convolution
+            and a normalisation have them on both.
+
+    Raises:
+        TypeError: Nothing is known of this kind of layer.
+
+    Example:
+        >>> with_channels(nn.Conv2d(64, 256, 1, bias=False), 24)
+        Conv2d(24, 256, kernel_size=(1, 1), stride=(1, 1), bias=False)
+    """
+    if isinstance(layer, nn.BatchNorm2d):
+        return nn.BatchNorm2d(channels, layer.eps, layer.momentum, layer.affine, layer.track_running_stats)
+    if not isinstance(layer, nn.Conv2d):
+        raise TypeError(f"cannot change the number of channels of a {type(layer).__name__}")
+    depthwise = layer.groups > 1
+    if depthwise and not layer.groups == layer.in_channels == layer.out_channels:
+        raise TypeError("cannot change the number of channels of a grouped convolution that is not depthwise")
+    new = type(layer)(
+        channels if depthwise or side == "in" else layer.in_channels,
+        channels if depthwise or side == "out" else layer.out_channels,
+        layer.kernel_size,  # type: ignore[arg-type]
+        layer.stride,  # type: ignore[arg-type]
+        layer.padding,  # type: ignore[arg-type]
+        layer.dilation,  # type: ignore[arg-type]
+        channels if depthwise else 1,
+        layer.bias is not None,
+    )
+    nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
+    if new.bias is not None:
+        nn.init.zeros_(new.bias)
+    return new
+
+
+def copy_overlap(old: nn.Module, new: nn.Module) -> None:
+    """Copy the corner that two layers' tensors share; what lies beyond it stays as it is in `new`."""
+    sources = old.state_dict()
+    with torch.no_grad():
+        for name, target in new.state_dict().items():
+            corner = tuple(slice(min(a, b)) for a, b in zip(target.shape, sources[name].shape, strict=True))
+            target[corner].copy_(sources[name][corner])
+
+
+def _convolution(network: nn.Module, name: str) -> nn.Conv2d:
+    layer = network.get_submodule(name)
+    if not isinstance(layer, nn.Conv2d):
+        raise TypeError(
+            f"{name} is a {type(layer).__name__}, where surgery needs the convolution that reads the colours"
+        )
+    return layer

@@ -1,0 +1,116 @@
+"""timm's networks, through the extra ``timm``: their stems are found, not described."""
+
+from __future__ import annotations
+
+import functools
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from freqvision.models.registry import Architecture, register_family
+from freqvision.models.surgery import Stem
+
+_POOLS = (nn.MaxPool2d, nn.AvgPool2d)
+
+
+def list_timm_models(pattern: str) -> list[str]:
+    """Names of timm's networks, with the prefix ``timm/``, for shell-style wildcards with that prefix."""
+    return [f"timm/{name}" for name in _timm().list_models(pattern.removeprefix("timm/"))]
+
+
+@functools.lru_cache(maxsize=64)
+def find_timm_architecture(name: str) -> Architecture:
+    """Look at one of timm's networks, without memory for its weights, and say where its stem is.
+
+    Raises:
+        ImportError: timm is not installed.
+        ValueError: timm has no such network, or its stem is not one convolution with a stride.
+    """
+    timm = _timm()
+    if not timm.is_model(name):
+        similar = timm.list_models(f"*{name.partition('.')[0]}*")[:5]
+        hint = f"similar: {', '.join(similar)}" if similar else "fv.list_models('timm/*') lists them"
+        raise ValueError(f"timm {timm.__version__} has no model {name!r}; {hint}")
+    with torch.device("meta"):
+        network = timm.create_model(name)
+    config = network.pretrained_cfg
+    first = config.get("first_conv")
+    layer = network.get_submodule(first) if isinstance(first, str) and first else None
+    if not isinstance(layer, nn.Conv2d) or layer.in_channels != 3:
+        raise ValueError(
+            f"timm/{name} does not begin with a single convolution, so its stem cannot be replaced (it is "
+            f"{first!r}); fv.Transport feeds the untouched RGB model"
+        )
+    rest, stride = _rest_of_stem(network, first)
+    stride *= layer.stride[0]
+    if stride == 1:
+        raise ValueError(
+            f"the stem of timm/{name} has no stride, so that no grid of blocks fits it; fv.Transport feeds "
+            "the untouched RGB model"
+        )
+    patches = layer.kernel_size == layer.stride
+    stem = Stem(
+        conv=first,
+        rest=rest,
+        stride=stride,
+        pixels=8 if patches and stride % 8 == 0 else stride,
+        on_blocks=_count_in_blocks if hasattr(network, "patch_embed") else None,
+    )
+
+    def build(num_classes: int, rgb_size: int) -> nn.Module:
+        options = {"img_size": rgb_size} if hasattr(network, "patch_embed") else {}
+        built: nn.Module = timm.create_model(name, num_classes=num_classes, **options)
+        return built
+
+    return Architecture(
+        build, stem, rgb_size=config["input_size"][-1], mean=tuple(config["mean"]), std=tuple(config["std"])
+    )
+
+
+def _rest_of_stem(network: nn.Module, first: str) -> tuple[tuple[str, ...], int]:
+    """The layers of the stem behind its first convolution, and the stride of the pooling that ends it, or 1.
+
+    ``feature_info`` names the module that gives the first feature map. Containers that begin before it belong
+    to the stem as a whole; beside it, normalisations, activations and a pooling do, up to the first
+    convolution.
+    """
+    information: Any = network.feature_info  # a list of dicts, or a FeatureInfo, whose items are such
+    end = str(next(iter(information))["module"])
+    rest: list[str] = []
+    path = first
+    while path:
+        parent, _, child = path.rpartition(".")
+        siblings = list(dict(network.get_submodule(parent).named_children()))
+        whole = bool(parent) and not end.startswith(f"{parent}.")
+        for name in siblings[siblings.index(child) + 1 :]:
+            full = f"{parent}.{name}" if parent else name
+            layer = network.get_submodule(full)
+            if not whole and any(isinstance(part, (nn.Conv2d, nn.Linear)) for part in layer.modules()):
+                return tuple(rest), 1
+            rest.append(full)
+            if isinstance(layer, _POOLS):
+                stride = layer.stride
+                return tuple(rest), stride if isinstance(stride, int) else stride[0]
+        path = parent
+    return tuple(rest), 1
+
+
+def _count_in_blocks(network: nn.Module, pixels: int) -> None:
+    """A patch embedding checks the size of what it gets, which now is blocks."""
+    embedding = network.get_submodule("patch_embed")
+    for name in ("img_size", "patch_size"):
+        sides = getattr(embedding, name)
+        setattr(embedding, name, tuple(side // pixels for side in sides))
+
+
+def _timm() -> ModuleType:
+    try:
+        import timm
+    except ImportError as error:
+        raise ImportError("models named timm/… need timm: pip install 'freqvision[timm]'") from error
+    return timm
+
+
+register_family("timm", find_timm_architecture)

@@ -1,0 +1,371 @@
+"""The compressed path: JPEG bytes → model input, without pixels."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import get_worker_info
+
+from freqvision import _native
+from freqvision.jpeg.errors import UNSUPPORTED_KINDS, JpegError
+from freqvision.jpeg.read import MAX_PIXELS, Source
+from freqvision.pipeline.geometry import View, random_resized_views
+from freqvision.pipeline.pixels import PixelTransform
+from freqvision.pipeline.spec import InputSpec
+
+# What the reader leaves to Pillow and the pixel path.
+_PIXEL_KINDS = UNSUPPORTED_KINDS | {"not-jpeg"}
+
+Choose = Callable[[list[tuple[int, int]]], Sequence[View]]  # from the photos' (height, width) to their views
+Outputs = torch.Tensor | list[torch.Tensor]  # one batch, or a tensor for each photo
+
+
+class Decoder:
+    """Turns JPEG files into the input of a model, batch by batch, on several threads.
+
+    Entropy decoding, resizing, cropping, flipping, selection and normalisation are one native pass over the
+    coefficients; no pixel is ever computed. The result is that of `PixelTransform` up to the rounding of
+    pixels, and the same for any number of threads. One batch is decoded at a time: calls from several Python
+    threads wait for each other.
+
+    Args:
+        spec: What the model expects.
+        num_threads: Threads that share out the images; 0 means one for each core (in a worker process of a
+            DataLoader: one).
+        pixel_fallback: Whether PNG, CMYK and other images that the JPEG reader refuses go through Pillow and
+            the pixel path; otherwise they are errors.
+        pin_memory: Whether results lie in pinned memory, ready for an asynchronous copy to a GPU.
+        max_pixels: Larger photos are refused before memory is taken.
+
+    Raises:
+        ValueError: An argument is out of its range.
+
+    Example:
+        >>> import io
+        >>> from PIL import Image
+        >>> file = io.BytesIO()
+        >>> Image.new("RGB", (500, 375), "teal").save(file, "JPEG")
+        >>> decode = Decoder(InputSpec(resize=512, crop=448), num_threads=1)
+        >>> decode([file.getvalue(), file.getvalue()]).shape
+        torch.Size([2, 24, 56, 56])
+    """
+
+    def __init__(
+        self,
+        spec: InputSpec,
+        num_threads: int = 0,
+        *,
+        pixel_fallback: bool = True,
+        pin_memory: bool = False,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        if not isinstance(spec, InputSpec):
+            raise TypeError(f"spec is an InputSpec, not {type(spec).__name__}")
+        if num_threads < 0:
+            raise ValueError(f"num_threads is 0 (one for each core) or more, got {num_threads}")
+        if max_pixels <= 0:
+            raise ValueError(f"max_pixels is positive, got {max_pixels}")
+        self.spec = spec
+        self.num_threads = num_threads
+        self.pixel_fallback = pixel_fallback
+        self.pin_memory = pin_memory
+        self.max_pixels = max_pixels
+        self._pixel_path = PixelTransform(spec)
+        self._start()
+
+    def __call__(self, sources: Sequence[Source], views: Sequence[View] | None = None) -> torch.Tensor:
+        """Decode a batch.
+
+        Args:
+            sources: Paths, or the contents of files (bytes or any object with the buffer interface).
+            views: What to see of each photo; None sees what the specification says (resize, centre crop). All
+                must have the same output size.
+
+        Returns:
+            (B, C, h, w) of the specification's dtype.
+
+        Raises:
+            JpegError: A file is damaged, or refused; the message names the source.
+            OSError: A file cannot be read.
+            ValueError: The views do not fit the photos or each other.
+        """
+        batch, errors = self.try_decode(sources, views)
+        for error in errors.values():
+            raise error
+        return batch
+
+    def random_resized(
+        self,
+        sources: Sequence[Source],
+        scale: tuple[float, float] = (0.08, 1.0),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+        hflip: float = 0.5,
+        generator: torch.Generator | None = None,
+    ) -> torch.Tensor:
+        """Decode a batch for training: a random part of each photo, resized to the specification's crop.
+
+        Args:
+            sources: As for a call.
+            scale: Smallest and largest share of the photo's area that is seen.
+            ratio: Smallest and largest width / height of the part.
+            hflip: Probability of a mirrored view.
+            generator: Source of randomness; None is torch's default generator.
+
+        Returns:
+            (B, C, h, w) of the specification's dtype.
+
+        Raises:
+            JpegError, OSError, ValueError: As for a call.
+        """
+        crop = self.spec.crop
+        if crop is None:
+            raise ValueError(
+                "random_resized needs a specification with a crop, the size of its result; crop is None"
+            )
+
+        def choose(sizes: list[tuple[int, int]]) -> list[View]:
+            return random_resized_views(sizes, crop, scale, ratio, hflip, generator)
+
+        batch, errors = self.try_decode(sources, choose)
+        for error in errors.values():
+            raise error
+        return batch
+
+    def try_decode(
+        self,
+        sources: Sequence[Source],
+        views: Sequence[View] | Choose | None = None,
+    ) -> tuple[torch.Tensor, dict[int, Exception]]:
+        """Like a call, but a bad file costs only itself.
+
+        Args:
+            sources: As for a call.
+            views: As for a call, or a function from the photos' (height, width) to their views; a photo that
+                cannot be read has size (1, 1) there.
+
+        Returns:
+            The batch, (B, C, h, w), zero where a source failed, and the error of each that did by its index.
+        """
+        images, errors = self._decode(sources, self._chooser(views, len(sources)), self._batch)
+        assert isinstance(images, torch.Tensor)
+        return images, errors
+
+    def each(
+        self, sources: Sequence[Source], views: Sequence[View] | Choose | None = None
+    ) -> list[torch.Tensor]:
+        """Decode photos whose outputs differ in size, as detectors take them.
+
+        Args:
+            sources: As for a call.
+            views: As for `try_decode`, of any output sizes.
+
+        Returns:
+            A tensor (C, h, w) of the specification's dtype for each source.
+
+        Raises:
+            JpegError, OSError, ValueError: As for a call.
+
+        Example:
+            >>> import io
+            >>> from PIL import Image
+            >>> files = [io.BytesIO(), io.BytesIO()]
+            >>> Image.new("RGB", (100, 75)).save(files[0], "JPEG")
+            >>> Image.new("RGB", (75, 150)).save(files[1], "JPEG")
+            >>> decode = Decoder(InputSpec(resize=160, crop=None, max_size=266), num_threads=1)
+            >>> [tuple(cube.shape) for cube in decode.each([file.getvalue() for file in files])]
+            [(24, 20, 27), (24, 34, 17)]
+        """
+        images, errors = self._decode(sources, self._chooser(views, len(sources)), self._separate)
+        for error in errors.values():
+            raise error
+        return list(images)
+
+    def _chooser(self, views: Sequence[View] | Choose | None, count: int) -> Choose:
+        """A function from the photos' sizes to their views."""
+        if views is None:
+            return self._evaluation_views
+        if callable(views):
+            return views
+        if len(views) != count:
+            raise ValueError(f"views has one View for each source: got {len(views)} for {count} sources")
+        return lambda _: views
+
+    def _batch(self, views: Sequence[View]) -> torch.Tensor:
+        """Room for a batch of one output size."""
+        grids = {view.grid for view in views}
+        if len(grids) > 1:
+            raise ValueError(
+                f"the views of a batch have one output size, got {sorted(grids)} blocks: set the "
+                "specification's crop, pass views of one size, or decode them by Decoder.each"
+            )
+        return self._room(len(views), *(grids.pop() if grids else self.spec.grid or (0, 0)))
+
+    def _separate(self, views: Sequence[View]) -> list[torch.Tensor]:
+        """Room for images of any size."""
+        return [self._room(1, *view.grid)[0] for view in views]
+
+    def _room(self, count: int, height: int, width: int) -> torch.Tensor:
+        pinned = self.pin_memory and torch.cuda.is_available()
+        shape = (count, len(self.spec.channels), height, width)
+        room = torch.empty(shape, dtype=self.spec.torch_dtype, pin_memory=pinned)
+        if not pinned:
+            _native.advise_huge_pages(room.data_ptr(), room.nbytes)
+        return room
+
+    def _evaluation_views(self, sizes: list[tuple[int, int]]) -> list[View]:
+        views = {size: self.spec.view(size) for size in set(sizes)}  # photos of a data set share few sizes
+        return [views[size] for size in sizes]
+
+    def __repr__(self) -> str:
+        return f"Decoder({self.spec!r}, num_threads={self.num_threads})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        for name in ("_native", "_lock", "_process"):
+            del state[name]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._start()
+
+    def _start(self) -> None:
+        spec = self.spec
+        if spec.dtype == "int8":
+            gain = [1 / scale for scale in spec.scale or ()]
+            bias = [0.0] * len(gain)
+        else:
+            mean, std = (values.double() for values in spec.normalisation())
+            gain, bias = (1 / std).tolist(), (-mean / std).tolist()
+        threads = self.num_threads or (1 if get_worker_info() else available_cores())
+        self._native = _native.BatchDecoder(
+            list(spec.channels), gain, bias, spec.dtype, spec.interpolation, threads, self.max_pixels
+        )
+        self._lock = threading.Lock()
+        self._process = os.getpid()
+
+    def _decode(
+        self, sources: Sequence[Source], choose: Choose, allocate: Callable[[Sequence[View]], Outputs]
+    ) -> tuple[Outputs, dict[int, Exception]]:
+        if isinstance(sources, (str, bytes, bytearray, memoryview, os.PathLike)):
+            raise TypeError(
+                f"a Decoder takes a list of sources; for a single one pass [{type(sources).__name__}]"
+            )
+        if self._process != os.getpid():  # a fork has copied this object, but not its threads
+            self._start()
+        with self._lock:
+            try:
+                return self._decode_locked(sources, choose, allocate)
+            finally:
+                self._native.close()
+
+    def _decode_locked(
+        self, sources: Sequence[Source], choose: Choose, allocate: Callable[[Sequence[View]], Outputs]
+    ) -> tuple[Outputs, dict[int, Exception]]:
+        opened = self._native.open([_native_source(source) for source in sources])
+        errors: dict[int, Exception] = {}
+        images: dict[int, Image.Image] = {}  # those that take the pixel path
+        sizes = []
+        for index, (height, width, failure) in enumerate(opened):
+            if failure is not None:
+                try:
+                    images[index] = self._open_pixels(index, sources[index], failure)
+                    width, height = images[index].size
+                except (JpegError, OSError) as error:
+                    errors[index] = error
+                    height = width = 1
+            sizes.append((height, width))
+        views = choose(sizes)
+        outputs = allocate(views)
+        addresses = []
+        for index, (view, size) in enumerate(zip(views, sizes, strict=True)):
+            top, left, height, width = view.box
+            if (top + height > size[0] or left + width > size[1]) and index not in errors:
+                raise ValueError(
+                    f"{_name(index, sources[index])}: the view's box {view.box} (top, left, height, width) "
+                    f"leaves the photo of {size}"
+                )
+            skipped = index in errors or index in images
+            addresses.append(0 if skipped else outputs[index].data_ptr())
+        for index, failure in enumerate(self._native.decode(_view_table(views), addresses)):
+            if failure is not None:
+                errors[index] = _exception(_name(index, sources[index]), failure)
+        for index, image in images.items():
+            try:
+                outputs[index].copy_(self._pixel_path(image, views[index]))
+            except (OSError, SyntaxError) as error:  # Pillow's, of damaged files
+                errors[index] = JpegError(
+                    f"{_name(index, sources[index])}: Pillow cannot read it: {error}", "corrupt", 0
+                )
+        for index in errors:
+            outputs[index].zero_()
+        return outputs, dict(sorted(errors.items()))
+
+    def _open_pixels(self, index: int, source: Source, failure: tuple[str, str, str, int]) -> Image.Image:
+        """The image that the JPEG reader refused, opened but not yet decoded by Pillow."""
+        kind, message, reason, _ = failure
+        name = _name(index, source)
+        if not (kind == "colour" or (kind == "jpeg" and reason in _PIXEL_KINDS)):
+            raise _exception(name, failure)
+        if not self.pixel_fallback:
+            raise JpegError(f"{name}: {message}; pixel_fallback=True would read it through Pillow", reason, 0)
+        try:
+            image = Image.open(io.BytesIO(self._native.bytes(index)))
+        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+            raise JpegError(
+                f"{name}: {message}, and Pillow cannot read it either: {error}", reason, 0
+            ) from error
+        if math.prod(image.size) > self.max_pixels:
+            raise JpegError(
+                f"{name}: {image.width}×{image.height} is more than max_pixels={self.max_pixels}",
+                "too-large",
+                0,
+            )
+        return image
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _native_source(source: Source) -> object:
+    """What the native decoder takes: a path as str, or an object with the buffer interface."""
+    if isinstance(source, (str, os.PathLike)):
+        path = os.fspath(source)
+        try:
+            path.encode()
+        except UnicodeEncodeError:  # a name that is not UTF-8
+            return Path(path).read_bytes()
+        return path
+    try:
+        return memoryview(source)
+    except TypeError:
+        raise TypeError(f"a source is a path or the bytes of a file, not {type(source).__name__}") from None
+
+
+def _name(index: int, source: Source) -> str:
+    return (
+        str(source) if isinstance(source, (str, os.PathLike)) else f"source {index} ({type(source).__name__})"
+    )
+
+
+def _exception(name: str, failure: tuple[str, str, str, int]) -> Exception:
+    kind, message, reason, offset = failure
+    if kind == "io":
+        return OSError(f"{name}: {message}")
+    return JpegError(f"{name}: {message}", reason, offset)
+
+
+def _view_table(views: Sequence[View]) -> np.ndarray:
+    rows = [(*view.box, *view.size, *view.crop, view.flip) for view in views]
+    return np.array(rows, dtype=np.int32).reshape(len(views), 11)

@@ -1,0 +1,362 @@
+"""What turns a photo into a model's input: the specification that travels with every model."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+
+from freqvision.pipeline.geometry import BLOCK, View, resize_crop_view
+from freqvision.spectrum.channels import ChannelSet
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from freqvision.pipeline.statistics import ChannelStatistics
+
+INTERPOLATIONS = ("bilinear", "bicubic")
+_ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1, "uint8": 1}
+
+
+class _Serialisable:
+    """JSON in and out for a frozen dataclass; `kind` says which one a file holds."""
+
+    kind: ClassVar[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values only (str, int, float, list, None): checkpoints load with ``weights_only=True``."""
+        values = {name: _plain(value) for name, value in _shallow(self).items()}
+        return {"kind": self.kind, **values}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Read what `to_dict` gave.
+
+        Raises:
+            ValueError: The values are of another kind, or a name is unknown.
+        """
+        values = dict(values)
+        kind = values.pop("kind", cls.kind)
+        if kind != cls.kind:
+            raise ValueError(
+                f"this is a specification of kind {kind!r}, not {cls.kind!r}: use load_spec for either"
+            )
+        known = [item.name for item in fields(cls)]  # type: ignore[arg-type]
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise ValueError(f"{cls.__name__} has no {', '.join(unknown)}; it has {', '.join(known)}")
+        if isinstance(values.get("channels"), str):
+            values["channels"] = ChannelSet.parse(values["channels"])
+        return cls(**values)
+
+    def to_json(self) -> str:
+        """`to_dict` as JSON text."""
+        return json.dumps(self.to_dict(), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote."""
+        return cls.from_dict(json.loads(text))
+
+    def save(self, path: str | Path) -> None:
+        """Write `to_json` to a file."""
+        Path(path).write_text(self.to_json() + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a file that `save` wrote."""
+        return cls.from_json(Path(path).read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True)
+class InputSpec(_Serialisable):
+    """Everything that turns a photo into the input of a model in the frequency domain.
+
+    Args:
+        resize: Length in pixels of the photo's shorter side, exact (height, width), or None for the stored
+            size.
+        crop: Side of the square, or (height, width), cut out of the middle: multiples of 8. None takes the
+            whole resized photo, padded with gray to whole blocks.
+        channels: Which frequencies the model sees.
+        mean: One for each selected channel, in units of coefficients; None is 0.
+        std: One for each selected channel, in units of coefficients; None is 1.
+        dtype: Type of the tensor that is sent to the device: float32, float16, bfloat16 or int8. A float
+            tensor holds (coefficient − mean) / std. An int8 tensor holds round(coefficient / scale), not
+            normalised: the model's first step on the device turns q into (q · scale − mean) / std.
+        scale: Step of int8 for each selected channel, in units of coefficients; needed for int8 only.
+        interpolation: "bilinear" or "bicubic", antialiased as torchvision does it.
+        max_size: With `resize` of one number and no crop, as detectors see photos: the longer side in pixels
+            that it may lead to; a photo that would exceed it is resized to that instead.
+
+    Raises:
+        TypeError: `channels` is no ChannelSet.
+        ValueError: A value is illegal or contradicts another; the message says which and what is valid.
+
+    Example:
+        >>> spec = InputSpec(resize=512, crop=448, channels=ChannelSet.preset(24))
+        >>> spec.shape, spec.bytes_per_image
+        ((24, 56, 56), 301056)
+        >>> InputSpec.from_json(spec.to_json()) == spec
+        True
+    """
+
+    resize: int | tuple[int, int] | None = 512
+    crop: int | tuple[int, int] | None = 448
+    channels: ChannelSet = field(default_factory=lambda: ChannelSet.preset(24))
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    dtype: str = "float32"
+    scale: tuple[float, ...] | None = None
+    interpolation: str = "bilinear"
+    max_size: int | None = None
+
+    kind: ClassVar[str] = "frequency"
+
+    def __post_init__(self) -> None:
+        _check_geometry(self, multiple=BLOCK)
+        if not isinstance(self.channels, ChannelSet):
+            raise TypeError(
+                f"channels is a ChannelSet, not {self.channels!r}; "
+                "use ChannelSet.preset(24) or ChannelSet.parse('Y0-3+Cb0+Cr0')"
+            )
+        if not len(self.channels):
+            raise ValueError("channels is empty: a model needs at least one frequency")
+        _check_choice("dtype", self.dtype, ("float32", "float16", "bfloat16", "int8"))
+        for name in ("mean", "std", "scale"):
+            _freeze_numbers(
+                self, name, len(self.channels), f"the {len(self.channels)} channels", name != "mean"
+            )
+        if self.dtype == "int8" and self.scale is None:
+            raise ValueError(
+                "dtype int8 needs the step of each channel: pass scale=, or let statistics set it by "
+                "spec.with_statistics(ChannelStatistics.default()).with_dtype('int8')"
+            )
+
+    @property
+    def grid(self) -> tuple[int, int] | None:
+        """(height, width) of the input in blocks; None where it depends on the photo."""
+        if self.crop is None:
+            if not isinstance(self.resize, tuple):
+                return None
+            return resize_crop_view(self.resize, None, None).grid
+        height, width = (self.crop, self.crop) if isinstance(self.crop, int) else self.crop
+        return height // BLOCK, width // BLOCK
+
+    @property
+    def shape(self) -> tuple[int, int, int] | None:
+        """(channels, height, width) of the input; None where it depends on the photo."""
+        return None if self.grid is None else (len(self.channels), *self.grid)
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """`dtype` as torch names it."""
+        return _torch_dtype(self.dtype)
+
+    @property
+    def bytes_per_image(self) -> int | None:
+        """What one photo costs on its way to the device; None where it depends on the photo."""
+        return None if self.shape is None else math.prod(self.shape) * _ITEM_BYTES[self.dtype]
+
+    def view(self, image_size: tuple[int, int]) -> View:
+        """The view of evaluation for a photo of (height, width) pixels: resize and centre crop."""
+        return resize_crop_view(image_size, self.resize, self.crop, self.max_size)
+
+    def normalisation(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and std of each selected channel, float32 of shape (C,): 0 and 1 where none are set."""
+        count = len(self.channels)
+        return torch.tensor(self.mean or (0.0,) * count), torch.tensor(self.std or (1.0,) * count)
+
+    def with_statistics(self, statistics: ChannelStatistics) -> InputSpec:
+        """With mean, std and int8 scale of these statistics for the selected channels."""
+        return replace(
+            self,
+            mean=statistics.mean_of(self.channels),
+            std=statistics.std_of(self.channels),
+            scale=statistics.scale_of(self.channels),
+        )
+
+    def with_dtype(self, dtype: str) -> InputSpec:
+        """With another transfer type; int8 needs `scale`, which `with_statistics` sets."""
+        return replace(self, dtype=dtype)
+
+    def with_channels(self, channels: ChannelSet) -> InputSpec:
+        """With a subset of the channels, each keeping its mean, std and scale.
+
+        Raises:
+            ValueError: A channel is not in this spec and it has statistics, so that the new channel's are
+                unknown.
+        """
+        if self.mean is None and self.std is None and self.scale is None:
+            return replace(self, channels=channels)
+        places = self.channels.positions(channels)
+
+        def chosen(values: tuple[float, ...] | None) -> tuple[float, ...] | None:
+            return None if values is None else tuple(values[place] for place in places)
+
+        return replace(
+            self, channels=channels, mean=chosen(self.mean), std=chosen(self.std), scale=chosen(self.scale)
+        )
+
+
+@dataclass(frozen=True)
+class PixelSpec(_Serialisable):
+    """Everything that turns a photo into the input of a model of pixels, for fair comparisons.
+
+    Args:
+        resize: Length in pixels of the photo's shorter side, exact (height, width), or None for the stored
+            size.
+        crop: Side of the square, or (height, width), cut out of the middle; None takes the whole resized
+            photo.
+        colour: "rgb" or "ycbcr" (JPEG's full range).
+        mean: One for each of the three components, of values in [0, 1].
+        std: One for each of the three components, of values in [0, 1].
+        dtype: Type of the tensor that is sent to the device. A float tensor holds (value − mean) / std; a
+            uint8 tensor holds 0 to 255, which the model's first step on the device normalises.
+        interpolation: "bilinear" or "bicubic", antialiased.
+        max_size: With `resize` of one number and no crop: the longer side in pixels that it may lead to.
+
+    Raises:
+        ValueError: A value is illegal or contradicts another; the message says which and what is valid.
+
+    Example:
+        >>> PixelSpec(dtype="uint8").bytes_per_image
+        150528
+    """
+
+    resize: int | tuple[int, int] | None = 256
+    crop: int | tuple[int, int] | None = 224
+    colour: str = "rgb"
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    dtype: str = "float32"
+    interpolation: str = "bilinear"
+    max_size: int | None = None
+
+    kind: ClassVar[str] = "pixel"
+
+    def __post_init__(self) -> None:
+        _check_geometry(self, multiple=1)
+        _check_choice("colour", self.colour, ("rgb", "ycbcr"))
+        _check_choice("dtype", self.dtype, ("float32", "float16", "bfloat16", "uint8"))
+        for name in ("mean", "std"):
+            _freeze_numbers(self, name, 3, "the 3 components", name == "std")
+
+    @property
+    def shape(self) -> tuple[int, int, int] | None:
+        """(3, height, width) of the input; None where it depends on the photo."""
+        size = (
+            self.crop if self.crop is not None else (self.resize if isinstance(self.resize, tuple) else None)
+        )
+        if size is None:
+            return None
+        height, width = (size, size) if isinstance(size, int) else size
+        return 3, height, width
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """`dtype` as torch names it."""
+        return _torch_dtype(self.dtype)
+
+    @property
+    def bytes_per_image(self) -> int | None:
+        """What one photo costs on its way to the device; None where it depends on the photo."""
+        return None if self.shape is None else math.prod(self.shape) * _ITEM_BYTES[self.dtype]
+
+    def normalisation(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and std of each component, float32 of shape (3,), of values in [0, 1]."""
+        return torch.tensor(self.mean), torch.tensor(self.std)
+
+    def with_dtype(self, dtype: str) -> PixelSpec:
+        """With another transfer type."""
+        return replace(self, dtype=dtype)
+
+
+def spec_from_dict(values: dict[str, Any]) -> InputSpec | PixelSpec:
+    """Read an `InputSpec` or a `PixelSpec`, whichever ``to_dict`` gave these values."""
+    kinds: dict[str, type[InputSpec] | type[PixelSpec]] = {c.kind: c for c in (InputSpec, PixelSpec)}
+    kind = values.get("kind")
+    if kind not in kinds:
+        raise ValueError(f"a specification's kind is {' or '.join(kinds)}; got {kind!r}")
+    return kinds[kind].from_dict(values)
+
+
+def load_spec(path: str | Path) -> InputSpec | PixelSpec:
+    """Read a file that ``save`` of an `InputSpec` or a `PixelSpec` wrote."""
+    return spec_from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+
+
+def _shallow(spec: Any) -> dict[str, Any]:
+    return {item.name: getattr(spec, item.name) for item in fields(spec)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, ChannelSet):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _torch_dtype(name: str) -> torch.dtype:
+    dtype = getattr(torch, name)
+    assert isinstance(dtype, torch.dtype)
+    return dtype
+
+
+def _check_choice(name: str, value: str, valid: tuple[str, ...]) -> None:
+    if value not in valid:
+        raise ValueError(f"{name} is one of {', '.join(valid)}; got {value!r}")
+
+
+def _check_geometry(spec: InputSpec | PixelSpec, multiple: int) -> None:
+    """Check resize, crop and interpolation, and turn the lists of JSON and YAML into tuples."""
+    for name in ("resize", "crop"):
+        value = getattr(spec, name)
+        if value is None:
+            continue
+        sides = (value, value) if isinstance(value, int) else tuple(value)
+        if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+            raise ValueError(
+                f"{name} is a positive number of pixels, (height, width), or None; got {value!r}"
+            )
+        if name == "crop" and any(side % multiple for side in sides):
+            below, above = (
+                tuple(side // multiple * multiple + extra for side in sides) for extra in (0, multiple)
+            )
+            raise ValueError(
+                f"crop is a multiple of {multiple} pixels, whole blocks; got {value!r}, "
+                f"nearest are {below} and {above}"
+            )
+        if not isinstance(value, int):
+            object.__setattr__(spec, name, sides)
+    if isinstance(spec.resize, int) and spec.crop is not None:
+        longest = spec.crop if isinstance(spec.crop, int) else max(spec.crop)
+        if spec.resize < longest:
+            raise ValueError(
+                f"crop {spec.crop!r} is larger than the shorter side that resize={spec.resize} leaves, "
+                f"so photos would get gray margins: use resize={longest} or more, "
+                f"or crop={spec.resize // multiple * multiple}"
+            )
+    if spec.max_size is not None and not (
+        isinstance(spec.resize, int) and spec.crop is None and spec.max_size > spec.resize
+    ):
+        raise ValueError(
+            f"max_size={spec.max_size!r} caps the longer side that resize leaves, so that resize is one "
+            f"smaller number and crop is None; got resize={spec.resize!r}, crop={spec.crop!r}"
+        )
+    _check_choice("interpolation", spec.interpolation, INTERPOLATIONS)
+
+
+def _freeze_numbers(spec: InputSpec | PixelSpec, name: str, count: int, of_what: str, positive: bool) -> None:
+    """Check the length and range of a field with a number for each channel, and make it a tuple of floats."""
+    values = getattr(spec, name)
+    if values is None:
+        return
+    numbers = tuple(float(value) for value in values)
+    if len(numbers) != count:
+        raise ValueError(f"{name} has one number for each of {of_what}; got {len(numbers)}")
+    if not all(math.isfinite(number) and (number > 0 or not positive) for number in numbers):
+        raise ValueError(f"{name} holds {'positive ' if positive else ''}finite numbers; got {numbers}")
+    object.__setattr__(spec, name, numbers)

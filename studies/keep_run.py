@@ -1,0 +1,29 @@
+"""Keep what a training run leaves for the record: settings, metrics, and the curve drawn from them.
+
+    python studies/keep_run.py runs/resnet50_dct24 docs/results/clothing-resnet50-dct24
+
+Weights stay behind: the settings and the seed make them again.
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+
+from freqvision.analysis.figures import plot_training
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path, help="folder of the run")
+    parser.add_argument("output", type=Path, help="folder to keep it in")
+    options = parser.parse_args()
+    options.output.mkdir(parents=True, exist_ok=True)
+    for name in ("config.yaml", "metrics.csv"):
+        shutil.copy(options.run / name, options.output / name)
+    plot_training(options.output / "metrics.csv", options.output / "curve.png")
+
+
+if __name__ == "__main__":
+    main()

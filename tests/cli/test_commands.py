@@ -1,0 +1,125 @@
+"""The command line: what it lists, prints and returns."""
+
+import json
+
+import pytest
+
+import freqvision as fv
+from freqvision.cli.main import COMMANDS, main
+
+
+def test_help_lists_every_command_with_a_line(capsys):
+    assert main(["--help"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
+    assert [line[0] for line in lines] == list(COMMANDS)
+    assert all(len(line) > 3 for line in lines)
+
+
+def test_nothing_shows_the_help_and_fails(capsys):
+    assert main([]) == 2
+    assert "usage: freqvision" in capsys.readouterr().out
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"freqvision {fv.__version__}\n"
+
+
+def test_unknown_command_lists_the_known_ones(capsys):
+    assert main(["train"]) == 2
+    error = capsys.readouterr().err
+    assert "'train'" in error
+    assert all(command in error for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", list(COMMANDS))
+def test_every_command_explains_itself(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert not stop.value.code
+    assert f"usage: freqvision {command}" in capsys.readouterr().out
+
+
+def test_wrong_usage_exits_with_2(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["predict", "photo.jpg"])
+    assert stop.value.code == 2
+    assert "checkpoint" in capsys.readouterr().err
+
+
+def test_failures_are_one_line_without_a_traceback(tmp_path, capsys, monkeypatch):
+    assert main(["predict", "photo.jpg", "--checkpoint", str(tmp_path / "none.ckpt")]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert error.startswith("freqvision predict: no checkpoint at")
+    assert main(["stats", str(tmp_path)]) == 1
+    assert "no photos in" in capsys.readouterr().err
+    assert main(["fit", "--data.root", str(tmp_path / "nowhere")]) == 1
+    assert "nowhere" in capsys.readouterr().err
+    monkeypatch.setenv("FREQVISION_TRACEBACK", "1")
+    with pytest.raises(FileNotFoundError):
+        main(["predict", "photo.jpg", "--checkpoint", str(tmp_path / "none.ckpt")])
+
+
+@pytest.fixture
+def checkpoint(trained_run):
+    return str(trained_run / "checkpoints" / "last.ckpt")
+
+
+def test_predict_prints_classes_with_probabilities(photos, checkpoint, capsys):
+    files = [str(photos / "validation" / name / "000.jpg") for name in ("dots", "rings")]
+    assert main(["predict", *files, "--checkpoint", checkpoint, "--top", "3"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [lines[0], lines[4]] == files
+    assert len(lines) == 8
+    assert all("%" in line for line in lines[1:4])
+
+
+def test_predict_as_json_agrees_with_the_model(photos, checkpoint, capsys):
+    import torch
+
+    from freqvision.engine import load_checkpoint
+
+    files = [str(file) for file in sorted((photos / "validation").rglob("*.jpg"))]
+    assert main(["predict", *files, "--checkpoint", checkpoint, "--json", "--batch_size", "5"]) == 0
+    results = json.loads(capsys.readouterr().out)
+    assert [result["image"] for result in results] == files
+    model, names = load_checkpoint(checkpoint)
+    with torch.inference_mode():
+        expected = model(fv.Decoder(model.spec)(files)).softmax(1)
+    for result, shares in zip(results, expected, strict=True):
+        assert len(result["classes"]) == 5
+        assert [guess["class"] for guess in result["classes"]] == [names[i] for i in shares.topk(5).indices]
+        given = [guess["probability"] for guess in result["classes"]]
+        assert given == pytest.approx(shares.topk(5).values.tolist(), abs=1e-5)
+
+
+def test_predict_names_unreadable_photos_and_still_does_the_others(photos, checkpoint, tmp_path, capsys):
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"\xff\xd8\xff\xe0")
+    good = str(photos / "validation" / "dots" / "000.jpg")
+    assert main(["predict", str(bad), good, "--checkpoint", checkpoint]) == 1
+    captured = capsys.readouterr()
+    assert captured.out.startswith(good)
+    assert "bad.jpg" in captured.err
+
+
+def test_validate_prints_accuracy(photos, checkpoint, capsys):
+    arguments = ["validate", "--checkpoint", checkpoint, "--accelerator", "cpu", "--json"]
+    assert main([*arguments, "--data", str(photos / "train")]) == 0
+    metrics = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert metrics["photos"] == 24
+    assert 0 <= metrics["top1"] <= metrics["top5"] <= 1
+
+
+def test_stats_writes_what_fit_reads(photos, tmp_path, capsys):
+    output = tmp_path / "new" / "stats.json"
+    arguments = ["stats", str(photos / "train"), "--resize", "72", "--crop", "64", "--num_threads", "1"]
+    assert main([*arguments, "--output", str(output)]) == 0
+    assert "24 photos, 1,536 blocks" in capsys.readouterr().out
+    files = [str(file) for file in sorted((photos / "train").rglob("*.jpg"))]
+    cubes = fv.Decoder(fv.InputSpec(72, 64, fv.ChannelSet.preset(192)))(files)
+    expected = fv.ChannelStatistics.of(cubes)
+    measured = fv.ChannelStatistics.load(output)
+    assert measured.mean == pytest.approx(expected.mean, abs=1e-3)
+    assert measured.std == pytest.approx(expected.std, rel=1e-3, abs=1e-3)

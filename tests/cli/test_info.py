@@ -1,0 +1,29 @@
+"""`freqvision info`, and that the documentation's table is what it prints."""
+
+from pathlib import Path
+
+from freqvision.cli.info import main, markdown, rows
+
+PAGE = Path(__file__).parents[2] / "docs" / "models.md"
+
+
+def test_a_model_stands_beside_its_rgb_original(capsys):
+    main(["resnet18", "--channels", "24,6", "--classes", "10"])
+    header, rgb, dct24, dct6 = capsys.readouterr().out.splitlines()
+    assert header.split()[:4] == ["model", "input", "photo", "tensor"]
+    assert rgb.split()[1:4] == ["RGB", "224×224", "3×224×224"]
+    assert dct24.split()[1:4] == ["DCT-24", "448×448", "24×56×56"]
+    assert dct24.split()[-2:] == ["75,264", "301,056"]
+    assert dct6.split()[3] == "6×56×56"
+
+
+def test_without_a_model_all_are_listed(capsys):
+    main([])
+    listed = capsys.readouterr().out.split()
+    assert {"resnet50", "mobilenet_v2", "vit_b_16"} <= set(listed)
+
+
+def test_the_documented_table_is_what_the_command_prints():
+    documented = PAGE.read_text(encoding="utf-8").splitlines()
+    for line in markdown(rows("mobilenet_v2", ["24", "6"])).splitlines():
+        assert line in documented

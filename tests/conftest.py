@@ -1,0 +1,86 @@
+"""Shared fixtures: the material of `../shared`, seeds, one thread."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread():
+    """Results are the same for any number; two cores and many small tensors are fastest with one."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of photos and weights; tests skip without it, except in CI, where it must be there."""
+    if not SHARED.is_dir():
+        message = f"{SHARED} is missing: this test needs its photos or weights"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory) -> Path:
+    """A tiny data set: six classes, four training photos and two validation photos of each."""
+    from freqvision.data import write_synthetic_photos
+
+    root = tmp_path_factory.mktemp("photos")
+    write_synthetic_photos(root / "train", photos_per_class=4, size=72)
+    write_synthetic_photos(root / "validation", photos_per_class=2, size=72, seed=100)
+    return root
+
+
+class TinyNetwork(nn.Module):
+    """A network of pixels with a stem like ResNet's, small enough that tests train it in no time."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 16, 7, stride=2, padding=3)
+        self.bn1 = nn.BatchNorm2d(16)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.conv2 = nn.Conv2d(16, 32, 3, stride=2, padding=1)
+        self.bn2 = nn.BatchNorm2d(32)
+        self.fc = nn.Linear(32, num_classes)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) → (B, classes)."""
+        stem = self.maxpool(self.bn1(self.conv1(images)))
+        return self.fc(self.bn2(self.conv2(stem)).relu().mean(dim=(2, 3)))
+
+
+@pytest.fixture(scope="session")
+def tiny() -> str:
+    """The name of a registered tiny network."""
+    from freqvision.models import Architecture, Stem, register
+
+    stem = Stem("conv1", rest=("bn1", "maxpool"), stride=4, pixels=4, entry=("conv2",))
+    register("tiny", Architecture(lambda num_classes, size: TinyNetwork(num_classes), stem))
+    return "tiny"
+
+
+@pytest.fixture(scope="session")
+def trained_run(photos, tiny, tmp_path_factory) -> Path:
+    """The folder of a run of two epochs over the tiny data set, by the command line's own arguments."""
+    from freqvision.engine.fit import fit
+
+    output = tmp_path_factory.mktemp("runs") / "first"
+    fit(fit_arguments(photos, output))
+    return output
+
+
+def fit_arguments(photos: Path, output: Path, model: str = "tiny") -> list[str]:
+    """Arguments of `freqvision fit` for the smallest training that makes sense."""
+    return [
+        *("--model.name", model, "--model.optimisation.lr", "0.01"),
+        *("--data.root", str(photos), "--data.resize", "72", "--data.crop", "64", "--data.batch_size", "8"),
+        *("--data.num_threads", "1", "--trainer.max_epochs", "2", "--trainer.accelerator", "cpu"),
+        *("--output", str(output)),
+    ]

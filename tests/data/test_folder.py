@@ -1,0 +1,182 @@
+"""Folders of photos: the same batches however they are loaded, and every bad file told."""
+
+import shutil
+
+import pytest
+import torch
+from torch.utils.data import DataLoader
+from torch.utils.data.distributed import DistributedSampler
+
+import freqvision as fv
+from freqvision.data import FrequencyFolder, PixelFolder, RandomView
+
+SPEC = fv.InputSpec(resize=72, crop=64)
+
+
+@pytest.fixture
+def folder(photos):
+    return FrequencyFolder(photos / "train", SPEC, RandomView(), seed=3, num_threads=1)
+
+
+def test_classes_and_labels_are_imagefolders(photos):
+    from torchvision.datasets import ImageFolder
+
+    ours, theirs = FrequencyFolder(photos / "train", SPEC), ImageFolder(str(photos / "train"))
+    assert ours.classes == theirs.classes
+    assert ours.class_to_idx == theirs.class_to_idx
+    assert [(path, int(label)) for path, label in zip(ours.paths, ours.labels, strict=True)] == theirs.samples
+
+
+def test_without_augmentation_a_batch_is_the_decoders(photos):
+    plain = FrequencyFolder(photos / "train", SPEC)
+    images, labels = plain.__getitems__([5, 2, 17])
+    assert torch.equal(images, fv.Decoder(SPEC)([plain.paths[index] for index in (5, 2, 17)]))
+    assert torch.equal(labels, plain.labels[[5, 2, 17]])
+
+
+def test_views_depend_on_seed_epoch_and_index_alone(photos, folder):
+    folder.set_epoch(2)
+    batch, _ = folder.__getitems__([7, 1, 20])
+    assert torch.equal(batch[1], folder[1][0])
+    again = FrequencyFolder(photos / "train", SPEC, RandomView(), seed=3, num_threads=2)
+    again.set_epoch(2)
+    assert torch.equal(again.__getitems__([20, 7])[0], batch[[2, 0]])
+    again.set_epoch(3)
+    assert not torch.equal(again[7][0], batch[0])
+    other = FrequencyFolder(photos / "train", SPEC, RandomView(), seed=4)
+    other.set_epoch(2)
+    assert not torch.equal(other[7][0], batch[0])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_loader_gives_the_same_batches_with_and_without_workers(folder, workers):
+    loader = DataLoader(
+        folder,
+        batch_size=5,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        collate_fn=folder.collate,
+    )
+    for epoch in (0, 1):
+        folder.set_epoch(epoch)
+        batches = list(loader)
+        assert [len(labels) for _, labels in batches] == [5, 5, 5, 5, 4]
+        expected, labels = folder.__getitems__(range(24))
+        assert torch.equal(torch.cat([images for images, _ in batches]), expected)
+        assert torch.equal(torch.cat([labels for _, labels in batches]), labels)
+
+
+def test_distributed_sampler_shares_the_photos_out(folder):
+    shares = []
+    for rank in range(3):
+        sampler = DistributedSampler(folder, num_replicas=3, rank=rank, shuffle=True, seed=1)
+        loader = DataLoader(folder, batch_size=4, sampler=sampler, collate_fn=folder.collate)
+        shares.append(torch.cat([images for images, _ in loader]))
+    together = {tuple(image.flatten()[:9].tolist()) for share in shares for image in share}
+    everything = {tuple(image.flatten()[:9].tolist()) for image in folder.__getitems__(range(24))[0]}
+    assert together == everything
+
+
+@pytest.mark.parametrize("augment", [None, RandomView()])
+def test_pixel_folder_sees_the_same_views(photos, augment):
+    """What the pixels show, turned into coefficients, is what the frequency folder gives."""
+    whole = fv.InputSpec(resize=72, crop=64, channels=fv.ChannelSet.preset(64))
+    pixel_spec = fv.PixelSpec(resize=72, crop=64, mean=(0, 0, 0), std=(1, 1, 1))
+    frequencies = FrequencyFolder(photos / "train", whole, augment, seed=5).__getitems__(range(0, 24, 5))[0]
+    pixels = PixelFolder(photos / "train", pixel_spec, augment, seed=5).__getitems__(range(0, 24, 5))[0]
+    encode = fv.PixelTransform(fv.InputSpec(resize=None, crop=None, channels=whole.channels))
+    # Rounding to 8 bits, and Pillow's way with chroma, leave about a unit; another view, tens.
+    assert (encode(pixels) - frequencies).abs().mean() < 2
+    assert (encode(pixels.flip(-1)) - frequencies).abs().mean() > 4
+
+
+def test_pixel_folder_in_evaluation_is_torchvisions(photos):
+    from torchvision.datasets import ImageFolder
+    from torchvision.transforms import v2
+
+    spec = fv.PixelSpec(resize=70, crop=50)
+    steps = [v2.Resize(70, antialias=True), v2.CenterCrop(50), v2.ToImage(), v2.ToDtype(torch.float32, True)]
+    theirs = ImageFolder(str(photos / "train"), v2.Compose([*steps, v2.Normalize(spec.mean, spec.std)]))
+    ours = PixelFolder(photos / "train", spec)
+    for index in (0, 11, 23):
+        torch.testing.assert_close(ours[index][0], theirs[index][0])
+
+
+def test_pixel_types_and_colours(photos):
+    rgb = PixelFolder(photos / "train", fv.PixelSpec(72, 64, dtype="uint8"))[3][0]
+    assert rgb.dtype == torch.uint8
+    ycbcr = PixelFolder(photos / "train", fv.PixelSpec(72, 64, "ycbcr", (0,) * 3, (1 / 255,) * 3))[3][0]
+    luma = torch.tensor([0.299, 0.587, 0.114]) @ rgb.float().flatten(1)
+    assert (luma - ycbcr[0].flatten()).abs().max() < 1.5
+
+
+@pytest.fixture
+def damaged(photos, tmp_path):
+    """The tiny data set with a truncated photo and a text file among them."""
+    shutil.copytree(photos / "train", tmp_path / "train")
+    truncated = tmp_path / "train" / "dots" / "001.jpg"
+    truncated.write_bytes(truncated.read_bytes()[:900])
+    (tmp_path / "train" / "rays" / "no_photo.jpg").write_text("hello")
+    return tmp_path / "train"
+
+
+KINDS = [(FrequencyFolder, SPEC), (PixelFolder, fv.PixelSpec(72, 64))]
+
+
+@pytest.mark.parametrize(("kind", "spec"), KINDS)
+def test_unreadable_photo_stops_with_its_path_and_cause(damaged, kind, spec):
+    folder = kind(damaged, spec)
+    bad = next(index for index, path in enumerate(folder.paths) if path.endswith("dots/001.jpg"))
+    with pytest.raises((ValueError, OSError), match=r"dots/001\.jpg.*truncated"):
+        folder.__getitems__([0, bad, 1])
+
+
+@pytest.mark.parametrize(("kind", "spec"), KINDS)
+@pytest.mark.parametrize("workers", [0, 1])
+def test_unreadable_photos_are_left_out_and_reported(damaged, kind, spec, workers):
+    folder = kind(damaged, spec, RandomView(), on_error="skip")
+    assert len(folder) == 25
+    loader = DataLoader(folder, batch_size=5, num_workers=workers, collate_fn=folder.collate)
+    counts = torch.cat([labels for _, labels in loader]).bincount()
+    assert counts.tolist() == [4, 4, 3, 4, 4, 4]
+    first, second = folder.skipped()
+    assert "dots/001.jpg" in first
+    assert "rays/no_photo.jpg" in second
+
+
+def test_a_batch_without_one_readable_photo_is_an_error(damaged):
+    folder = FrequencyFolder(damaged, SPEC, on_error="skip")
+    bad = [index for index, path in enumerate(folder.paths) if "no_photo" in path]
+    with pytest.raises(fv.JpegError, match="no_photo"):
+        folder.__getitems__(bad)
+
+
+def test_errors_say_what_is_wrong_with_the_folder(photos, tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        FrequencyFolder(tmp_path / "nowhere", SPEC)
+    with pytest.raises(ValueError, match="no sub-folders"):
+        FrequencyFolder(tmp_path, SPEC)
+    (tmp_path / "cat").mkdir()
+    with pytest.raises(ValueError, match="no photos"):
+        FrequencyFolder(tmp_path, SPEC)
+    with pytest.raises(ValueError, match=r"not among the 2 given classes: clouds, rays, rings, stripes"):
+        FrequencyFolder(photos / "train", SPEC, classes=["checks", "dots"])
+    with pytest.raises(ValueError, match="on_error"):
+        FrequencyFolder(photos / "train", SPEC, on_error="ignore")
+    with pytest.raises(TypeError, match="InputSpec"):
+        FrequencyFolder(photos / "train", fv.PixelSpec())
+    with pytest.raises(ValueError, match="crop"):
+        FrequencyFolder(photos / "train", fv.InputSpec(crop=None), RandomView())
+
+
+def test_given_classes_decide_the_labels(photos):
+    names = sorted(FrequencyFolder(photos / "train", SPEC).classes, reverse=True)
+    folder = FrequencyFolder(photos / "train", SPEC, classes=[*names, "unseen"])
+    assert folder.paths[0].split("/")[-2] == names[0]
+    assert int(folder.labels[0]) == 0
+
+
+@pytest.mark.parametrize("bad", [{"scale": (0, 1)}, {"scale": (0.5, 2)}, {"ratio": (2, 1)}, {"hflip": 1.1}])
+def test_random_view_refuses_impossible_ranges(bad):
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        RandomView(**bad)

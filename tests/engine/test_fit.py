@@ -1,0 +1,215 @@
+"""Training: what a run writes, that it goes on exactly where it stopped, and that its checkpoint says all."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from conftest import fit_arguments
+from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+import freqvision as fv
+from freqvision.engine import Augmentation, Classifier, Optimisation, PhotoFolder, load_checkpoint
+from freqvision.engine.callbacks import read_table
+from freqvision.engine.fit import fit
+from freqvision.engine.validate import validate
+
+
+class StopBefore(Callback):
+    """Breaks a run off before an epoch."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        if trainer.current_epoch == self.epoch:
+            raise KeyError("broken off")
+
+
+pytestmark = pytest.mark.usefixtures("tiny")
+
+
+def run(photos, folder, *, stop=None, checkpoint=None, workers=0, data=None, **options):
+    """Train three epochs in `folder`, perhaps broken off before one, or going on from a checkpoint."""
+    seed_everything(7)
+    last = ModelCheckpoint(
+        folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
+    )
+    trainer = Trainer(
+        accelerator="cpu",
+        max_epochs=3,
+        default_root_dir=folder,
+        callbacks=[last] if stop is None else [last, StopBefore(stop)],
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    module = Classifier("tiny", optimisation=Optimisation(lr=0.01), **options)
+    photos = PhotoFolder(
+        str(photos), resize=72, crop=64, batch_size=8, num_threads=1, num_workers=workers, **(data or {})
+    )
+    if stop is None:
+        trainer.fit(module, datamodule=photos, ckpt_path=checkpoint)
+    else:
+        with pytest.raises(KeyError, match="broken off"):
+            trainer.fit(module, datamodule=photos, ckpt_path=checkpoint)
+    return module
+
+
+def test_a_run_writes_settings_metrics_statistics_logs_and_checkpoints(trained_run):
+    for name in (
+        "config.yaml",
+        "metrics.csv",
+        "statistics.json",
+        "checkpoints/best.ckpt",
+        "checkpoints/last.ckpt",
+    ):
+        assert (trained_run / name).is_file(), name
+    assert list(trained_run.glob("events.out.tfevents.*"))
+    table = read_table(trained_run / "metrics.csv")
+    assert [line["epoch"] for line in table] == ["1", "2"]
+    for line in table:
+        assert 0 <= float(line["val/top1"]) <= float(line["val/top5"]) <= 1
+        assert float(line["train/loss"]) > 0
+        assert float(line["seconds"]) > 0
+
+
+def test_a_saved_config_repeats_the_run(trained_run, tmp_path):
+    fit(["--config", str(trained_run / "config.yaml"), "--output", str(tmp_path / "again")])
+    ours, theirs = (
+        torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        for folder in (trained_run, tmp_path / "again")
+    )
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_a_run_does_not_overwrite_another(photos, trained_run):
+    with pytest.raises(ValueError, match="--ckpt_path last"):
+        fit(fit_arguments(photos, trained_run))
+
+
+def test_a_complete_run_does_not_go_on(photos, trained_run):
+    with pytest.raises(ValueError, match="complete"):
+        fit([*fit_arguments(photos, trained_run), "--ckpt_path", "last"])
+    with pytest.raises(ValueError, match="planned for 2 epochs"):
+        fit([*fit_arguments(photos, trained_run), "--ckpt_path", "last", "--trainer.max_epochs", "3"])
+
+
+@pytest.mark.parametrize(
+    ("workers", "options"),
+    [
+        (0, {"channels_last": False, "label_smoothing": 0.1}),
+        (2, {"mixup": 0.2, "cutmix": 1.0}),
+        (0, {"ema": 0.9, "augmentation": Augmentation(brightness=0.4, saturation=0.4, erase=0.5)}),
+    ],
+    ids=["plain", "workers-mixing", "ema-augmentation"],
+)
+def test_a_resumed_run_equals_an_unbroken_one(photos, tmp_path, workers, options):
+    unbroken = run(photos, tmp_path / "a", workers=workers, **options)
+    run(photos, tmp_path / "b", stop=2, workers=workers, **options)
+    resumed = run(photos, tmp_path / "b", checkpoint=tmp_path / "b" / "last.ckpt", workers=workers, **options)
+    expected = unbroken.state_dict()
+    assert all(torch.equal(expected[name], value) for name, value in resumed.state_dict().items())
+
+
+def test_the_average_of_the_weights_is_what_is_kept(photos, tmp_path):
+    run(photos, tmp_path, ema=0.5)
+    checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    average, current = checkpoint["state_dict"], checkpoint["current_model_state"]
+    assert not torch.equal(average["model.network.fc.weight"], current["model.network.fc.weight"])
+    model, _ = load_checkpoint(tmp_path / "last.ckpt")
+    assert torch.equal(model.network.fc.weight, average["model.network.fc.weight"])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_mixup_and_cutmix_train(photos, tmp_path, dtype):
+    module = run(photos, tmp_path, mixup=0.2, cutmix=1.0, data={"dtype": dtype})
+    assert all(value.isfinite().all() for value in module.parameters())
+
+
+def test_augmentation_of_channels_is_refused_for_pixels():
+    with pytest.raises(ValueError, match="pixels"):
+        Augmentation(erase=0.5).build(fv.PixelSpec())
+    assert Augmentation().build(fv.PixelSpec()) is None
+
+
+@pytest.mark.parametrize("kind", ["rgb", "ycbcr"])
+def test_models_of_pixels_train_alike(photos, tmp_path, kind):
+    run(photos, tmp_path, data={"input": kind})
+    model, names = load_checkpoint(tmp_path / "last.ckpt")
+    assert model.spec.colour == kind
+    assert model(torch.zeros(1, 3, 64, 64)).shape == (1, len(names))
+
+
+def test_a_checkpoint_says_all(photos, trained_run):
+    """Input with statistics, classes and network come from the file alone, and give the run's own metrics."""
+    path = trained_run / "checkpoints" / "last.ckpt"
+    model, names = load_checkpoint(path)
+    assert names == sorted(folder.name for folder in (photos / "train").iterdir())
+    statistics = fv.ChannelStatistics.load(trained_run / "statistics.json")
+    assert model.spec == fv.InputSpec(72, 64).with_statistics(statistics)
+    metrics = validate(path, progress=False, accelerator="cpu", precision="32-true")
+    logged = read_table(trained_run / "metrics.csv")[-1]
+    assert metrics["photos"] == 12
+    assert metrics["top1"] == pytest.approx(float(logged["val/top1"]), abs=1e-5)
+    assert metrics["loss"] == pytest.approx(float(logged["val/loss"]), rel=1e-4)
+    again = validate(path, photos / "validation", 5, progress=False, precision="32-true")
+    assert metrics == pytest.approx(again, rel=1e-5)
+
+
+def test_a_trained_model_starts_another_run(photos, trained_run, tmp_path):
+    weights = str(trained_run / "checkpoints" / "last.ckpt")
+    fit([*fit_arguments(photos, tmp_path / "run"), "--model.weights", weights])
+
+
+def test_files_that_are_no_checkpoints_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint at .*nothing\.ckpt"):
+        load_checkpoint(tmp_path / "nothing.ckpt")
+    (tmp_path / "text.ckpt").write_text("hello")
+    with pytest.raises(ValueError, match="is no checkpoint"):
+        load_checkpoint(tmp_path / "text.ckpt")
+    torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
+    with pytest.raises(ValueError, match="not written by freqvision"):
+        load_checkpoint(tmp_path / "other.ckpt")
+
+
+def test_unreadable_photos_can_be_skipped_and_are_listed(photos, tmp_path, capsys):
+    import shutil
+
+    shutil.copytree(photos, tmp_path / "photos")
+    bad = tmp_path / "photos" / "train" / "dots" / "000.jpg"
+    bad.write_bytes(bad.read_bytes()[:700])
+    arguments = fit_arguments(tmp_path / "photos", tmp_path / "run")
+    with pytest.raises(fv.JpegError, match=r"dots/000\.jpg"):
+        fit(arguments)
+    shutil.rmtree(tmp_path / "run", ignore_errors=True)
+    fit([*arguments, "--data.on_error", "skip"])
+    assert "1 of 24 photos" in (output := capsys.readouterr().out)
+    assert "dots/000.jpg" in output.split("skipped")[-1]
+
+
+def test_two_processes_train_together(photos, tmp_path):
+    """Each sees its share, and the validation counts each of the 11 photos once."""
+    import shutil
+
+    shutil.copytree(photos, tmp_path / "photos")
+    next((tmp_path / "photos" / "validation" / "dots").iterdir()).unlink()
+    arguments = [
+        *fit_arguments(tmp_path / "photos", tmp_path / "run", "resnet18"),
+        *("--data.batch_size", "4", "--trainer.devices", "2", "--trainer.strategy", "ddp"),
+    ]
+    subprocess.run(
+        [sys.executable, "-m", "freqvision.cli.main", "fit", *arguments],
+        check=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"},
+    )
+    table = read_table(tmp_path / "run" / "metrics.csv")
+    assert [line["epoch"] for line in table] == ["1", "2"]
+    for line in table:
+        right = float(line["val/top1"]) * 11
+        assert right == pytest.approx(round(right), abs=1e-4)
+    checkpoint = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == 2 * 3  # 24 photos, 2 processes, batches of 4

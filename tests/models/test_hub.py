@@ -1,0 +1,65 @@
+"""Folders that fv.save writes and fv.load opens, and what is wrong with those that others write."""
+
+import json
+
+import pytest
+import torch
+from model_families import small_model, small_spec
+
+import freqvision as fv
+
+
+def test_everything_needed_is_in_the_folder(tmp_path):
+    spec = small_spec("tiny_resnet18", dtype="int8", scale=(2.0,) * 24)
+    model = small_model("tiny_resnet18", spec, strides="released").eval()
+    fv.save(model, tmp_path / "model", classes=["a", "b", "c", "d", "e"])
+    assert {path.name for path in (tmp_path / "model").iterdir()} == {
+        "model.safetensors",
+        "config.json",
+        "README.md",
+    }
+    again = fv.load(tmp_path / "model")
+    assert (again.spec, again.settings, again.class_names) == (
+        spec,
+        model.settings,
+        ["a", "b", "c", "d", "e"],
+    )
+    assert not again.training
+    inputs = torch.randint(-100, 100, (2, *spec.shape)).to(torch.int8)
+    assert torch.equal(again(inputs), model(inputs))
+    fv.save(again, tmp_path / "copy")  # the names come along
+    assert json.loads((tmp_path / "copy/config.json").read_text()) == json.loads(
+        (tmp_path / "model/config.json").read_text()
+    )
+
+
+def test_gates_and_pixels_come_back_too(tmp_path):
+    gated = small_model("tiny_resnet18", gates={}).eval()
+    fv.save(gated, tmp_path / "gated")
+    inputs = torch.randn(2, *gated.spec.shape)
+    assert torch.equal(fv.load(tmp_path / "gated")(inputs), gated(inputs))
+    pixels = fv.create_model("resnet18", fv.PixelSpec(dtype="uint8"), 5).eval()
+    fv.save(pixels, tmp_path / "pixels")
+    images = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
+    assert torch.equal(fv.load(tmp_path / "pixels")(images), pixels(images))
+
+
+def test_card_says_what_the_model_is(tmp_path):
+    fv.save(small_model("tiny_resnet18"), tmp_path, classes=list("abcde"))
+    card = (tmp_path / "README.md").read_text()
+    assert card.startswith("---\nlibrary_name: freqvision")
+    assert "5: a, b, c, d, e" in card
+    assert "24×8×8, float32, 6,144 bytes a photo" in card
+
+
+def test_mistakes_are_explained(tmp_path):
+    with pytest.raises(TypeError, match="create_model"):
+        fv.save(torch.nn.Linear(2, 2), tmp_path)
+    with pytest.raises(ValueError, match="2 names of classes for 5 logits"):
+        fv.save(small_model("tiny_resnet18"), tmp_path, classes=["a", "b"])
+    with pytest.raises(FileNotFoundError, match=r"config\.json"):
+        fv.load(tmp_path / "nowhere")
+    fv.save(small_model("tiny_resnet18"), tmp_path)
+    (tmp_path / "config.json").write_text('{"library": "other"}')
+    with pytest.raises(ValueError, match=r"was not written by fv\.save"):
+        fv.load(tmp_path)

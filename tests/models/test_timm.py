@@ -1,0 +1,57 @@
+"""timm's networks, whose stems are found by looking."""
+
+import pytest
+import torch
+
+from freqvision.models import architecture, create_model, default_spec, list_models
+
+pytest.importorskip("timm")
+
+
+@pytest.mark.parametrize(
+    ("name", "conv", "last", "stride"),
+    [
+        ("resnet50", "conv1", "maxpool", 4),
+        ("resnet10t", "conv1.0", "maxpool", 4),
+        ("regnety_002", "stem.conv", "stem.bn", 2),
+        ("tf_efficientnet_lite0", "conv_stem", "bn1", 2),
+        ("convnext_atto", "stem.0", "stem.1", 4),
+        ("densenet121", "features.conv0", "features.pool0", 4),
+        ("mobilenetv3_small_050", "conv_stem", "bn1", 2),
+    ],
+)
+def test_stem_ends_where_the_first_block_begins(name, conv, last, stride):
+    stem = architecture(f"timm/{name}").stem
+    assert (stem.conv, stem.layers[-1], stem.stride) == (conv, last, stride)
+
+
+@pytest.mark.parametrize("start", ["new", "fit", "fold"])
+def test_grid_behind_the_stem_is_that_of_the_rgb_network(start):
+    spec = default_spec("timm/resnet10t")
+    model = create_model("timm/resnet10t", spec, 5, start=start).eval()
+    grids = []
+    model.network.layer1.register_forward_hook(lambda module, args, output: grids.append(output.shape[-1]))
+    model(torch.zeros(1, *spec.shape))
+    assert grids == [architecture("timm/resnet10t").rgb_size // 4]
+
+
+def test_normalisation_and_size_are_timms():
+    found = architecture("timm/tf_efficientnet_lite0")
+    assert (found.mean, found.std, found.rgb_size) == ((0.5,) * 3, (0.5,) * 3, 224)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("repvgg_a0", "does not begin with a single convolution"),
+        ("darknet53", "has no stride"),
+        ("resnet51", "has no model 'resnet51'"),
+    ],
+)
+def test_what_cannot_be_done_is_explained(name, message):
+    with pytest.raises(ValueError, match=message):
+        create_model(f"timm/{name}")
+
+
+def test_names_are_listed_with_the_prefix():
+    assert "timm/resnet50" in list_models("timm/resnet5*")

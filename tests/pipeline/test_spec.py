@@ -1,0 +1,91 @@
+import json
+
+import pytest
+import torch
+
+from freqvision import ChannelSet, InputSpec, PixelSpec, View
+from freqvision.pipeline.spec import load_spec, spec_from_dict
+
+SPECS = [
+    InputSpec(),
+    InputSpec(resize=(100, 120), crop=None, channels=ChannelSet.parse("Y0,63+Cr5"), interpolation="bicubic"),
+    InputSpec(
+        resize=None, crop=(64, 8), channels=ChannelSet((3, 77)), mean=(1, 2.5), std=(3, 4), dtype="bfloat16"
+    ),
+    InputSpec(channels=ChannelSet((3,)), scale=(0.5,), dtype="int8"),
+    PixelSpec(),
+    InputSpec(resize=1600, crop=None, max_size=2666),
+    PixelSpec(resize=None, crop=(100, 99), colour="ycbcr", dtype="uint8"),
+]
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_a_spec_reads_back_the_same(spec, tmp_path):
+    assert type(spec).from_json(spec.to_json()) == spec
+    assert spec_from_dict(spec.to_dict()) == spec
+    assert hash(type(spec).from_dict(json.loads(json.dumps(spec.to_dict())))) == hash(spec)
+    spec.save(tmp_path / "spec.json")
+    assert load_spec(tmp_path / "spec.json") == spec
+    # A checkpoint that holds it loads without trusting pickled classes.
+    torch.save(spec.to_dict(), tmp_path / "spec.pt")
+    assert spec_from_dict(torch.load(tmp_path / "spec.pt", weights_only=True)) == spec
+
+
+def test_shapes_and_bytes():
+    assert InputSpec(channels=ChannelSet.preset(192)).shape == (192, 56, 56)
+    assert InputSpec(resize=(100, 120), crop=None).grid == (13, 15)
+    assert InputSpec(resize=100, crop=None).grid is None
+    assert InputSpec(resize=100, crop=None).bytes_per_image is None
+    # Half of what uint8 RGB at 224 costs.
+    int8 = InputSpec(scale=(1.0,) * 24, dtype="int8")
+    assert int8.bytes_per_image == 75_264 == PixelSpec(dtype="uint8").bytes_per_image // 2
+    assert int8.with_dtype("float16").bytes_per_image == 2 * 75_264
+
+
+def test_evaluation_view():
+    assert InputSpec().view((375, 500)) == View((0, 0, 375, 500), (512, 682), (32, 117, 448, 448))
+
+
+def test_narrower_channels_keep_their_statistics():
+    spec = InputSpec(channels=ChannelSet((0, 5, 70)), mean=(1, 2, 3), std=(4, 5, 6), scale=(7, 8, 9))
+    narrow = spec.with_channels(ChannelSet((5, 70)))
+    assert (narrow.mean, narrow.std, narrow.scale) == ((2, 3), (5, 6), (8, 9))
+    with pytest.raises(ValueError, match="not in the set"):
+        spec.with_channels(ChannelSet((1,)))
+    assert InputSpec().with_channels(ChannelSet((191,))).channels == ChannelSet((191,))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"crop": 450}, "multiple of 8.*448.*456"),
+        ({"max_size": 1000}, "crop is None"),
+        ({"resize": 800, "crop": None, "max_size": 800}, "one smaller number"),
+        ({"resize": 256}, "resize=448 or more"),
+        ({"resize": 0}, "positive number of pixels"),
+        ({"resize": (4, 5, 6)}, r"\(height, width\)"),
+        ({"dtype": "float64"}, "float32, float16, bfloat16, int8"),
+        ({"dtype": "int8"}, "with_statistics"),
+        ({"mean": (1, 2)}, "24 channels; got 2"),
+        ({"std": (0,) * 24}, "positive finite"),
+        ({"scale": (float("nan"),) * 24}, "finite"),
+        ({"interpolation": "nearest"}, "bilinear, bicubic"),
+        ({"channels": ChannelSet(())}, "at least one"),
+    ],
+)
+def test_illegal_specs_are_refused_with_the_way_out(arguments, says):
+    with pytest.raises(ValueError, match=says):
+        InputSpec(**arguments)
+
+
+def test_other_mistakes():
+    with pytest.raises(TypeError, match=r"ChannelSet\.preset"):
+        InputSpec(channels=24)
+    with pytest.raises(ValueError, match="rgb, ycbcr"):
+        PixelSpec(colour="hsv")
+    with pytest.raises(ValueError, match="load_spec"):
+        InputSpec.from_dict(PixelSpec().to_dict())
+    with pytest.raises(ValueError, match="no colour; it has resize"):
+        InputSpec.from_dict({"colour": "rgb"})
+    with pytest.raises(ValueError, match="frequency or pixel"):
+        spec_from_dict({"kind": "sound"})

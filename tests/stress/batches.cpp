@@ -1,0 +1,165 @@
+// Decodes random batches of real, cut and missing files on many threads, and checks what must always hold:
+// the same result as one thread gives, nothing written beside it, and memory that does not grow. See run.py.
+//
+//     batches DECODES SEED FILE...
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "cpu.h"
+#include "pipeline/batch.h"
+
+using namespace freqvision;
+
+namespace {
+
+constexpr int kThreads = 4;
+constexpr int kBatch = 16;
+constexpr uint8_t kGuard = 0xA5;
+
+void require(bool condition, const char* what) {
+    if (condition) return;
+    std::fprintf(stderr, "broken: %s\n", what);
+    std::abort();
+}
+
+using Buffer = std::vector<uint8_t>;
+
+Buffer read(const char* path) {
+    std::ifstream file(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+}
+
+double resident_megabytes() {
+    std::ifstream file("/proc/self/statm");
+    long total = 0, resident = 0;
+    file >> total >> resident;
+    return static_cast<double>(resident) * sysconf(_SC_PAGESIZE) / (1 << 20);
+}
+
+using Random = std::mt19937_64;
+int number(Random& random, int low, int high) {
+    return std::uniform_int_distribution<int>(low, high)(random);
+}
+
+OutputSpec random_spec(Random& random) {
+    OutputSpec spec;
+    const int share = number(random, 1, 8);
+    for (int channel = 0; channel < 192; ++channel)
+        if (number(random, 1, 8) <= share || channel == 0) spec.channels.push_back(channel);
+    spec.gain.assign(spec.channels.size(), 0.1f);
+    spec.bias.assign(spec.channels.size(), 1.0f);
+    spec.type = static_cast<DataType>(number(random, 0, 3));
+    spec.filter = number(random, 0, 1) ? Filter::bilinear : Filter::bicubic;
+    return spec;
+}
+
+View random_view(Random& random, int height, int width) {
+    View view{};
+    view.box_top = number(random, 0, height - 1);
+    view.box_left = number(random, 0, width - 1);
+    view.box_height = number(random, 1, height - view.box_top);
+    view.box_width = number(random, 1, width - view.box_left);
+    view.height = number(random, 1, 300);
+    view.width = number(random, 1, 300);
+    view.crop_top = number(random, -40, view.height);
+    view.crop_left = number(random, -40, view.width);
+    view.crop_height = 8 * number(random, 1, 30);
+    view.crop_width = 8 * number(random, 1, 30);
+    view.flip = number(random, 0, 1);
+    return view;
+}
+
+// A decoder's results, each with guard bytes behind it.
+struct Results {
+    std::vector<Buffer> memory;
+    std::vector<void*> outputs;
+    std::vector<std::optional<Failure>> failures;
+};
+
+Results decode(BatchDecoder& decoder, const std::vector<Source>& sources, const std::vector<View>& views,
+               const std::vector<size_t>& sizes) {
+    Results results;
+    for (size_t size : sizes) {
+        results.memory.emplace_back(size + 64, kGuard);
+        results.outputs.push_back(size ? results.memory.back().data() : nullptr);
+    }
+    decoder.open(sources);
+    results.failures = decoder.decode(views, results.outputs);
+    for (size_t i = 0; i < sizes.size(); ++i)
+        for (size_t k = 0; k < 64; ++k)
+            require(results.memory[i][sizes[i] + k] == kGuard, "written beside the output");
+    decoder.close();
+    return results;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    if (argc < 4) return 2;
+    const long decodes = std::atol(argv[1]);
+    Random random(std::strtoull(argv[2], nullptr, 10));
+    std::vector<Buffer> files;
+    for (int i = 3; i < argc; ++i) files.push_back(read(argv[i]));
+
+    double warm = 0;
+    long done = 0;
+    for (long round = 0; done < decodes; ++round) {
+        set_isa(static_cast<Isa>(number(random, 0, static_cast<int>(best_isa()))));
+        const OutputSpec spec = random_spec(random);
+        Limits limits;
+        limits.max_pixels = 1 << 24;
+        BatchDecoder many(spec, kThreads, limits), one(spec, 1, limits);
+        for (int repeat = 0; repeat < 20 && done < decodes; ++repeat) {
+            std::vector<Source> sources;
+            for (int i = 0; i < kBatch; ++i) {
+                const int which = number(random, 0, static_cast<int>(files.size()) - 1);
+                if (number(random, 0, 3) == 0) {
+                    sources.push_back({argv[3 + which], nullptr, 0});
+                } else {
+                    const Buffer& file = files[which];
+                    const int length = static_cast<int>(file.size());
+                    const bool cut = number(random, 0, 15) == 0;
+                    sources.push_back(
+                        {{}, file.data(), static_cast<size_t>(cut ? number(random, 0, length) : length)});
+                }
+            }
+            many.open(sources);
+            std::vector<View> views(kBatch);
+            std::vector<size_t> sizes(kBatch);
+            for (int i = 0; i < kBatch; ++i) {
+                const BatchDecoder::Opened& opened = many.opened()[i];
+                if (opened.failure) continue;
+                views[i] = random_view(random, opened.height, opened.width);
+                sizes[i] = spec.channels.size() * (views[i].crop_height / 8) * (views[i].crop_width / 8) *
+                           size_of(spec.type);
+            }
+            many.close();
+            const Results expected = decode(one, sources, views, sizes),
+                          actual = decode(many, sources, views, sizes);
+            for (int i = 0; i < kBatch; ++i) {
+                require(expected.failures[i].has_value() == actual.failures[i].has_value(),
+                        "threads change what fails");
+                if (!expected.failures[i])
+                    require(expected.memory[i] == actual.memory[i], "threads change the result");
+            }
+            done += 2 * kBatch;
+        }
+        if (done >= decodes / 4 && warm == 0) warm = resident_megabytes();
+    }
+    const double end = resident_megabytes();
+    std::printf("%ld decodes, resident memory %.1f MB after a quarter, %.1f MB at the end\n", done, warm,
+                end);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // which keep what is freed
+    require(end < 1.1 * warm + 16, "memory grows");
+#endif
+    return 0;
+}

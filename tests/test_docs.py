@@ -1,0 +1,29 @@
+"""The Python of the README and of the guides runs as it stands there."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torchvision
+from PIL import Image
+from safetensors.torch import save_file
+
+from freqvision.data import write_synthetic_photos
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/guide.md", "docs/models.md", "docs/selection.md"])
+def test_python_blocks(page, tmp_path, monkeypatch):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+    assert blocks
+    monkeypatch.chdir(tmp_path)
+    noise = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        Image.fromarray(noise.integers(0, 256, (60, 80, 3), dtype=np.uint8)).save(f"{name}.jpg")
+    write_synthetic_photos("photos/train", photos_per_class=2, size=64)
+    save_file(torchvision.models.resnet50().state_dict(), "resnet50.safetensors")
+    names = {"pretrained": torchvision.models.resnet18()}
+    for block in blocks:
+        exec(compile(block, page, "exec"), names)

@@ -1,0 +1,120 @@
+"""The package as a whole: its public names, and that importing it stays lean."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import freqvision
+
+SOURCE = Path(freqvision.__file__).parent
+
+# What code elsewhere relies on. A name goes, or comes, by changing this list.
+PUBLIC = {
+    "ChannelSet",
+    "ChannelStatistics",
+    "Coefficients",
+    "Decoder",
+    "Header",
+    "InputSpec",
+    "JpegError",
+    "PixelSpec",
+    "PixelTransform",
+    "Transport",
+    "View",
+    "create_model",
+    "list_models",
+    "load",
+    "read_coefficients",
+    "read_header",
+    "save",
+}
+
+
+def _modules_after(code: str) -> set[str]:
+    output = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return {name.split(".")[0] for name in output.stdout.split()}
+
+
+def test_public_names_are_those_promised():
+    assert set(freqvision.__all__) == PUBLIC
+    for name in PUBLIC:
+        assert getattr(freqvision, name) is not None
+
+
+def test_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'Decodr'"):
+        _ = freqvision.Decodr
+
+
+def test_import_loads_no_heavy_library():
+    heavy = {"torch", "torchvision", "lightning", "matplotlib", "timm", "jsonargparse", "onnx"}
+    assert not heavy & _modules_after("import freqvision")
+
+
+def test_help_loads_no_heavy_library():
+    heavy = {"torch", "torchvision", "lightning", "matplotlib", "timm"}
+    assert not heavy & _modules_after("from freqvision.cli.main import main; main(['--help'])")
+
+
+def test_core_names_load_neither_lightning_nor_matplotlib_nor_cuda():
+    code = (
+        "import freqvision as fv; [getattr(fv, name) for name in fv.__all__]\n"
+        "import torch; assert not torch.cuda.is_initialized()"
+    )
+    assert not {"lightning", "matplotlib", "jsonargparse", "timm"} & _modules_after(code)
+
+
+def _imports(file: Path) -> set[str]:
+    """First-level sub-packages of freqvision that a file imports anywhere."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        found |= {name.split(".")[1] for name in names if name.startswith("freqvision.")}
+    return found
+
+
+ALLOWED = {
+    "jpeg": {"_native"},
+    "spectrum": {"jpeg"},
+    "pipeline": {"jpeg", "spectrum", "_native"},
+    "models": {"pipeline", "spectrum", "jpeg"},
+    "data": {"pipeline", "spectrum", "jpeg"},
+    "analysis": {"models", "data", "pipeline", "spectrum", "jpeg"},
+    "engine": {"analysis", "models", "data", "pipeline", "spectrum", "jpeg"},
+    "cli": {"engine", "analysis", "models", "data", "pipeline", "spectrum", "jpeg"},
+}
+
+
+@pytest.mark.parametrize("package", sorted(ALLOWED))
+def test_imports_point_one_way(package):
+    for file in (SOURCE / package).rglob("*.py"):
+        wrong = _imports(file) - ALLOWED[package] - {package}
+        assert not wrong, f"{file} imports freqvision.{', freqvision.'.join(sorted(wrong))}"
+
+
+@pytest.mark.parametrize("package", sorted(ALLOWED))
+def test_every_public_name_of_a_package_exists(package):
+    module = importlib.import_module(f"freqvision.{package}")
+    for name in getattr(module, "__all__", []):
+        assert getattr(module, name) is not None
+
+
+def test_lightning_is_confined_to_the_engine():
+    for file in SOURCE.rglob("*.py"):
+        if file.relative_to(SOURCE).parts[0] != "engine":
+            for node in ast.walk(ast.parse(file.read_text())):
+                names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+                names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                assert not any(name.split(".")[0] in ("lightning", "pytorch_lightning") for name in names), (
+                    file
+                )
