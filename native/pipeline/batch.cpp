@@ -1,9 +1,11 @@
 #include "pipeline/batch.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <numeric>
 
 namespace freqvision {
 namespace {
@@ -78,7 +80,13 @@ std::optional<Failure> BatchDecoder::read_file(int item) {
 std::vector<std::optional<Failure>> BatchDecoder::decode(const std::vector<View>& views,
                                                          const std::vector<void*>& outputs) {
     std::vector<std::optional<Failure>> failures(sources_.size());
-    pool_.run(static_cast<int>(sources_.size()), [&](int worker, int item) {
+    // The largest files first, so that no thread is left with a large one when the others are done.
+    std::vector<int> order(sources_.size());
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(),
+                     [&](int a, int b) { return sources_[a].size > sources_[b].size; });
+    pool_.run(static_cast<int>(order.size()), [&](int worker, int position) {
+        const int item = order[position];
         if (outputs[item])
             failures[item] = decode_one(*workers_[worker], sources_[item], views[item], outputs[item]);
     });
