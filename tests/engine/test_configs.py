@@ -9,7 +9,14 @@ from freqvision.engine.fit import FitCLI
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 FILES = sorted(CONFIGS.rglob("*.yaml"))
-OVERLAYS = {"rgb.yaml", "one_gpu.yaml"}
+# Folder → what its overlays are laid over, and these.
+OVERLAYS = {
+    "imagenet": ("resnet50.yaml", {"rgb.yaml", "one_gpu.yaml"}),
+    "coco": (
+        "maskrcnn.yaml",
+        {"dct48.yaml", "dct64.yaml", "rgb.yaml", "fasterrcnn.yaml", "one_gpu.yaml"},
+    ),
+}
 
 
 class Parsed(FitCLI):
@@ -38,7 +45,8 @@ def parse(*files):
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(CONFIGS)))
 def test_config_is_valid(file):
-    files = [CONFIGS / "imagenet" / "resnet50.yaml", file] if file.name in OVERLAYS else [file]
+    base, overlays = OVERLAYS.get(file.parent.name, (None, set()))
+    files = [file.parent / base, file] if file.name in overlays else [file]
     assert parse(*files).trainer.max_epochs > 0
 
 
@@ -50,3 +58,44 @@ def test_overlays_change_only_what_they_name():
     assert (rgb.data.init_args.input, rgb.data.init_args.crop) == ("rgb", 224)
     per_step = rgb.data.init_args.batch_size * rgb.trainer.accumulate_grad_batches
     assert per_step == base.data.init_args.batch_size * base.trainer.devices
+
+
+def test_coco_inputs_differ_in_nothing_else():
+    coco = CONFIGS / "coco"
+    base = parse(coco / "maskrcnn.yaml")
+    assert base.model.class_path.endswith(".Detector")
+    for overlay, differs in {
+        "dct48.yaml": {"channels"},
+        "dct64.yaml": {"channels"},
+        "rgb.yaml": {"input", "dtype"},
+    }.items():
+        config = parse(coco / "maskrcnn.yaml", coco / overlay, coco / "fasterrcnn.yaml")
+        data = vars(config.data.init_args)
+        assert {name for name in data if data[name] != vars(base.data.init_args)[name]} == differs
+        model = vars(config.model.init_args)
+        changed = {name for name in model if model[name] != vars(base.model.init_args)[name]}
+        assert changed == {"name", "weights_backbone"}
+        assert config.trainer == base.trainer
+        assert overlay.removesuffix(".yaml") in model["weights_backbone"]
+    gpu = parse(coco / "maskrcnn.yaml", coco / "one_gpu.yaml")
+    per_step = gpu.data.init_args.batch_size * gpu.trainer.accumulate_grad_batches
+    assert per_step == base.data.init_args.batch_size * base.trainer.devices == 16
+
+
+def test_coco_schedule_is_the_papers():
+    """Warm-up over 500 steps; a tenth and a hundredth of the rate from the epochs 9 and 12 on."""
+    import torch
+
+    from freqvision.engine.optimisation import Optimisation, build_schedule
+
+    values = parse(CONFIGS / "coco" / "maskrcnn.yaml")
+    how = Optimisation(**vars(values.model.init_args.optimisation))
+    epoch = 117_266 // 16
+    steps = values.trainer.max_epochs * epoch
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=how.lr)
+    (factor,) = build_schedule(optimizer, how, steps).lr_lambdas
+    for step, share in ((501, 1), (8 * epoch - 5, 1), (8 * epoch + 5, 0.1), (11 * epoch - 5, 0.1)):
+        assert factor(step) == pytest.approx(share)
+    assert factor(11 * epoch + 5) == pytest.approx(0.01)
+    assert factor(495) < 1
+    assert (how.lr, how.weight_decay) == (0.02, 1e-4)

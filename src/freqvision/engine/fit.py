@@ -11,7 +11,14 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from freqvision.engine.callbacks import Announce, EpochTable, PlainProgress, ReportSkipped
+from freqvision.engine.classifier import Classifier
+from freqvision.engine.coco import CocoPhotos
+from freqvision.engine.detector import Detector
 from freqvision.engine.machine import fastest_precision, quieten
+from freqvision.engine.photos import PhotoFolder
+
+# What --model and --data know by their short names; others have those of their modules too.
+MODELS, DATA = (Classifier, Detector), (PhotoFolder, CocoPhotos)
 
 DESCRIPTION = """Train a model on photos, in the frequency domain or on pixels.
 
@@ -19,11 +26,16 @@ DESCRIPTION = """Train a model on photos, in the frequency domain or on pixels.
   freqvision fit --data.root PHOTOS --model.name resnet18 --trainer.max_epochs 10
   freqvision fit --config CONFIG --ckpt_path last        goes on with an interrupted run
 
-PHOTOS holds train/CLASS/*.jpg and validation/CLASS/*.jpg. Settings have the same names in a config and on the
-command line; what comes later wins. All settings of the model and of the data:
+PHOTOS holds train/CLASS/*.jpg and validation/CLASS/*.jpg. Detectors have annotations in COCO's format:
 
-  freqvision fit --model.help Classifier
-  freqvision fit --data.help PhotoFolder
+  freqvision fit --config configs/coco/maskrcnn.yaml --data.root COCO
+  freqvision fit --model Detector --data CocoPhotos --data.root COCO --model.name fcos_resnet50_fpn
+
+Settings have the same names in a config and on the command line; what comes later wins. All settings of the
+model and of the data:
+
+  freqvision fit --model.help Classifier        or Detector
+  freqvision fit --data.help PhotoFolder        or CocoPhotos
 """
 
 
