@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING
 from jsonargparse import ArgumentParser
 
 if TYPE_CHECKING:
-    from freqvision.models import FrequencyModel
+    import numpy as np
+    import torch
+
+    from freqvision.models import DetectionModel, FrequencyModel
+    from freqvision.pipeline.spec import InputSpec, PixelSpec
 
 SUFFIXES = {"onnx": ".onnx", "pt2": ".pt2", "hub": ""}
 
@@ -26,14 +30,26 @@ def main(args: list[str]) -> None:
         "--channels",
         help="keep these alone, such as a file of freqvision select, and drop gates; default: all",
     )
+    parser.add_argument(
+        "--size",
+        type=tuple[int, int] | None,
+        help="of a detector for onnx: [height,width] of its images in pixels, multiples of 32; default: the "
+        "shorter and the longer side in training",
+    )
     parser.add_argument("--output", help="file or folder to write; default: beside the checkpoint")
     options = parser.parse_args(args)
 
+    from freqvision.models import DetectionModel
+    from freqvision.models.detection.export import export_size
     from freqvision.models.export import export_onnx, export_pt2
     from freqvision.models.hub import save
 
     source = Path(options.checkpoint)
     model, classes = open_model(source)
+    if options.size and not (options.to == "onnx" and isinstance(model, DetectionModel)):
+        raise ValueError(
+            f"--size is of detectors for onnx; this is {model.settings['name']} for {options.to}"
+        )
     if options.channels:
         from freqvision.models.shrink import shrink
         from freqvision.spectrum import ChannelSet
@@ -43,6 +59,12 @@ def main(args: list[str]) -> None:
     output = Path(options.output or f"{default}{SUFFIXES[options.to] or '_hub'}")
     if options.to == "hub":
         save(model, output, classes)
+    elif options.to == "onnx" and isinstance(model, DetectionModel):
+        size = export_size(model.spec, options.size)
+        export_onnx(model, output, classes, size)
+        count, far = detector_difference(model, output, size)
+        print(f"takes images of {size[0]}×{size[1]} pixels (height × width)")
+        print(f"largest difference of {count:,} boxes found in noise: {far:.2g} pixels")
     else:
         (export_onnx if options.to == "onnx" else export_pt2)(model, output, classes)
         print(f"largest difference of a logit: {difference(model, output):.2g}")
@@ -65,19 +87,57 @@ def difference(model: "FrequencyModel", path: Path) -> float:
     """How far the logits of the exported file are from the model's, on three random inputs."""
     import torch
 
-    generator = torch.Generator().manual_seed(0)
-    shape = (3, *(model.spec.shape or (model.channels, 40, 56)))
-    inputs = torch.randn(shape, generator=generator)
-    if not model.spec.torch_dtype.is_floating_point:
-        inputs = inputs * 32 + (128 if model.spec.dtype == "uint8" else 0)
-    inputs = inputs.to(model.spec.torch_dtype)
+    inputs = noise(model.spec, (3, *(model.spec.shape or (model.channels, 40, 56))))
     with torch.no_grad():
         expected = model.eval()(inputs)
         if path.suffix == ".onnx":
-            import onnxruntime
-
-            session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-            got = torch.from_numpy(session.run(None, {session.get_inputs()[0].name: inputs.numpy()})[0])
+            got = torch.from_numpy(run_onnx(path, inputs)[0])
         else:
             got = torch.export.load(path).module()(inputs)
     return float((got - expected).abs().max())
+
+
+def detector_difference(model: "DetectionModel", path: Path, size: tuple[int, int]) -> tuple[int, float]:
+    """Number of detections in three random inputs, and how far in pixels those of the exported file are off.
+
+    Each box is compared with the nearest of the other's with its label, since equally sure ones may change
+    places.
+    """
+    import torch
+
+    from freqvision.models.detection.model import cell_pixels
+
+    cells = cell_pixels(model.spec)
+    count, far = 0, 0.0
+    for seed in range(3):
+        image = noise(model.spec, (model.channels, size[0] // cells, size[1] // cells), seed)
+        with torch.no_grad():
+            (expected,) = model.eval().detect([image])
+        boxes, labels = (torch.from_numpy(values) for values in run_onnx(path, image)[:2])
+        other = torch.cdist(expected["boxes"], boxes, p=torch.inf)  # (N, M)
+        other[expected["labels"][:, None] != labels] = torch.inf
+        count += len(expected["boxes"])
+        if len(boxes) != len(expected["boxes"]):
+            far = torch.inf
+        elif len(boxes):
+            far = max(far, float(other.amin(0).max()), float(other.amin(1).max()))
+    return count, far
+
+
+def noise(spec: "InputSpec | PixelSpec", shape: tuple[int, ...], seed: int = 0) -> "torch.Tensor":
+    """A random input of the spec's type."""
+    import torch
+
+    inputs = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+    if not spec.torch_dtype.is_floating_point:
+        inputs = inputs * 32 + (128 if spec.dtype == "uint8" else 0)
+    return inputs.to(spec.torch_dtype)
+
+
+def run_onnx(path: Path, inputs: "torch.Tensor") -> "list[np.ndarray]":
+    """What onnxruntime makes of an input."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    outputs: list[np.ndarray] = session.run(None, {session.get_inputs()[0].name: inputs.numpy()})
+    return outputs

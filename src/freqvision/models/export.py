@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch.export import Dim
 
+from freqvision.models.detection.export import PADDING_KEY, export_detector, export_size, padding
+from freqvision.models.detection.model import DetectionModel
 from freqvision.models.frequency_model import FrequencyModel
 from freqvision.models.transport import Transport
 from freqvision.pipeline.spec import InputSpec
@@ -20,7 +22,10 @@ INPUT_NAME, OUTPUT_NAME = "input", "logits"
 
 
 def export_onnx(
-    model: FrequencyModel | Transport, path: str | Path, classes: Sequence[str] | None = None
+    model: FrequencyModel | Transport,
+    path: str | Path,
+    classes: Sequence[str] | None = None,
+    size: tuple[int, int] | None = None,
 ) -> Path:
     """Write a model as ONNX: batches of any size, the type of its spec in, logits out.
 
@@ -28,17 +33,24 @@ def export_onnx(
     as JSON, so that `Decoder` and onnxruntime are all that is needed to use it: see
     ``examples/serve_onnx.py``.
 
+    A detector takes one image (C, h, w) of a fixed size, and gives "boxes" (N, 4), "labels" (N,), "scores"
+    (N,), and of Mask R-CNN "masks" (N, 1, 28, 28), each filling its box. Smaller photos are padded at the
+    bottom and on the right with the metadata's `freqvision.padding`, a value for each channel.
+
     Args:
         model: Of `create_model`, or `Transport`; in any mode, its evaluation mode is exported.
         path: Where to, ``.onnx``.
         classes: Names of the classes; None takes the model's own.
+        size: Of a detector, (height, width) in pixels of the image in which boxes are, multiples of 32; None
+            is the spec's shorter and longer side, rounded up.
 
     Returns:
         The path.
 
     Raises:
         ImportError: onnx and onnxscript are not installed.
-        ValueError: The spec's type does not exist in numpy, so that no runtime could be fed.
+        ValueError: The spec's type does not exist in numpy, so that no runtime could be fed; or the size is
+            none of those.
     """
     if model.spec.dtype == "bfloat16":
         raise ValueError(
@@ -48,6 +60,11 @@ def export_onnx(
         import onnxscript  # noqa: F401  which torch.onnx needs
     except ImportError as error:
         raise ImportError("exporting to ONNX needs: pip install 'freqvision[export]'") from error
+    if isinstance(model, DetectionModel):
+        metadata = {**_metadata(model, classes), PADDING_KEY: json.dumps(padding(model.spec))}
+        return export_detector(model, path, export_size(model.spec, size), metadata)
+    if size is not None:
+        raise ValueError(f"size is of detectors; {type(model).__name__} has that of its spec")
     inputs, shapes = _example(model)
     was_training = model.training
     try:
@@ -85,7 +102,16 @@ def export_pt2(
 
     Returns:
         The path.
+
+    Raises:
+        NotImplementedError: The model is a detector, which torch.export cannot follow.
     """
+    if isinstance(model, DetectionModel):
+        name = model.settings.get("name", type(model).__name__)
+        raise NotImplementedError(
+            f"{name} has no archive of torch.export, which cannot follow torchvision's choice of boxes by "
+            "score; what is supported: ONNX (--to onnx), or a folder that fv.load opens (--to hub)"
+        )
     inputs, shapes = _example(model)
     was_training = model.training
     try:

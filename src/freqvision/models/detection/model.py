@@ -96,11 +96,7 @@ class DetectionModel(FrequencyModel):
             raise ValueError(
                 f"in training, targets has a dictionary for each of {len(images)} images; got {count}"
             )
-        keys = (
-            ("boxes", "labels", "masks")
-            if hasattr(self.network, "roi_heads") and self._has_masks
-            else ("boxes", "labels")
-        )
+        keys = ("boxes", "labels", "masks") if self.has_masks else ("boxes", "labels")
         for number, (image, target) in enumerate(zip(images, targets, strict=True)):
             missing = [key for key in keys if key not in target]
             if missing:
@@ -121,7 +117,8 @@ class DetectionModel(FrequencyModel):
                     )
 
     @property
-    def _has_masks(self) -> bool:
+    def has_masks(self) -> bool:
+        """Whether it finds masks, and needs them in training."""
         return getattr(getattr(self.network, "roi_heads", None), "mask_predictor", None) is not None
 
 
