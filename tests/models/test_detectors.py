@@ -311,6 +311,16 @@ class TestWeights:
             fv.create_model(name, SPEC, CLASSES, detector={"colour": 1})
         with pytest.raises(ValueError, match="frozen, batch"):
             fv.create_model(name, SPEC, CLASSES, detector={"norm": "group"})
+        with pytest.raises(ValueError, match="samples is a number of boxes"):
+            fv.create_model(name, SPEC, CLASSES, detector={"samples": 0})
+
+    def test_samples_are_of_regions(self):
+        options = {"samples": 48}
+        model = fv.create_model("maskrcnn_resnet18_fpn", SPEC, CLASSES, detector=options)
+        assert model.network.roi_heads.fg_bg_sampler.batch_size_per_image == 48
+        assert model.settings["detector"]["samples"] == 48
+        with pytest.raises(ValueError, match="which fasterrcnn and maskrcnn have"):
+            fv.create_model("fcos_resnet18_fpn", SPEC, CLASSES, detector=options)
 
 
 class TestTraining:

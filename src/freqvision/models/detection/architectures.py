@@ -37,7 +37,7 @@ def _faster_rcnn(network: nn.Module, num_classes: int, options: DetectorOptions)
     from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
     pyramid = _pyramid(network, (1, 2, 3, 4), LastLevelMaxPool())
-    return FasterRCNN(pyramid, num_classes, **options.thresholds("box_"))
+    return FasterRCNN(pyramid, num_classes, **options.arguments("box_"))
 
 
 def _mask_rcnn(network: nn.Module, num_classes: int, options: DetectorOptions) -> nn.Module:
@@ -45,7 +45,7 @@ def _mask_rcnn(network: nn.Module, num_classes: int, options: DetectorOptions) -
     from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
     pyramid = _pyramid(network, (1, 2, 3, 4), LastLevelMaxPool())
-    return MaskRCNN(pyramid, num_classes, **options.thresholds("box_"))
+    return MaskRCNN(pyramid, num_classes, **options.arguments("box_"))
 
 
 def _retinanet(network: nn.Module, num_classes: int, options: DetectorOptions) -> nn.Module:
@@ -54,7 +54,7 @@ def _retinanet(network: nn.Module, num_classes: int, options: DetectorOptions) -
     from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
     pyramid = _pyramid(network, (2, 3, 4), LastLevelP6P7(256, 256))
-    return RetinaNet(pyramid, num_classes, anchor_generator=_default_anchorgen(), **options.thresholds())
+    return RetinaNet(pyramid, num_classes, anchor_generator=_default_anchorgen(), **options.arguments())
 
 
 def _fcos(network: nn.Module, num_classes: int, options: DetectorOptions) -> nn.Module:
@@ -62,7 +62,7 @@ def _fcos(network: nn.Module, num_classes: int, options: DetectorOptions) -> nn.
     from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
     pyramid = _pyramid(network, (2, 3, 4), LastLevelP6P7(256, 256))
-    return FCOS(pyramid, num_classes, **options.thresholds())
+    return FCOS(pyramid, num_classes, **options.arguments())
 
 
 _BOX = ("roi_heads.box_predictor.cls_score", "roi_heads.box_predictor.bbox_pred")

@@ -20,6 +20,8 @@ class DetectorOptions:
         score_threshold: Detections of lower scores are left out.
         nms_threshold: Of two boxes of a class with a greater intersection over union, the better one stays.
         detections: At most so many of an image are kept.
+        samples: Of an R-CNN, how many regions of an image its heads learn from in a step; at most a quarter
+            of them are objects, whose masks cost most. Fewer than torchvision's 512 suit small machines.
 
     Raises:
         ValueError: A value is illegal.
@@ -29,6 +31,7 @@ class DetectorOptions:
     score_threshold: float | None = None
     nms_threshold: float | None = None
     detections: int | None = None
+    samples: int | None = None
 
     def __post_init__(self) -> None:
         if self.norm is not None and self.norm not in NORMS:
@@ -37,19 +40,28 @@ class DetectorOptions:
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
                 raise ValueError(f"{name} lies between 0 and 1; got {value}")
-        if self.detections is not None and self.detections < 1:
-            raise ValueError(f"detections is a number of boxes, 1 or more; got {self.detections}")
+        for name in ("detections", "samples"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} is a number of boxes, 1 or more; got {value}")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, which `create_model` takes too."""
         return asdict(self)
 
-    def thresholds(self, prefix: str = "") -> dict[str, float]:
-        """Those that are set, by torchvision's names, which begin with "box_" in R-CNNs."""
+    def arguments(self, prefix: str = "") -> dict[str, float]:
+        """Those that are set, by torchvision's names, which begin with "box_" in R-CNNs.
+
+        Raises:
+            ValueError: `samples` is set, of a detector without regions.
+        """
+        if self.samples is not None and not prefix:
+            raise ValueError("samples are regions, which fasterrcnn and maskrcnn have: leave it out")
         names = {
             "score_thresh": self.score_threshold,
             "nms_thresh": self.nms_threshold,
             "detections_per_img": self.detections,
+            "batch_size_per_image": self.samples,
         }
         return {prefix + name: value for name, value in names.items() if value is not None}
 
