@@ -1,8 +1,10 @@
 """The native compressed path against its definition in float64, and what it does with foreign files."""
 
+import gc
 import io
 import pickle
 import random
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -250,6 +252,17 @@ class TestErrors:
         assert torch.equal(batch[0], batch[2])
         assert batch[0].any()
         assert not batch[[1, 3, 4]].any()
+
+    @pytest.mark.parametrize("damaged", [b"GIF89a", b"RIFF0000WEBP"], ids=["not a JPEG", "nor for Pillow"])
+    def test_kept_errors_do_not_keep_the_batch(self, damaged):
+        batch, errors = fv.Decoder(full_spec()).try_decode([damaged])
+        alive = weakref.ref(batch)
+        gc.disable()  # freed at once, not when the collector comes by
+        try:
+            del batch
+            assert errors and alive() is None
+        finally:
+            gc.enable()
 
     def test_folder_is_no_file(self, tmp_path):
         with pytest.raises(OSError, match="cannot be"):

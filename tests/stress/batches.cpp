@@ -2,7 +2,7 @@
 // the same result as one thread gives, nothing written beside it, and memory that does not grow. See run.py.
 //
 //     batches DECODES SEED FILE...
-#include <sys/resource.h>
+#include <malloc.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -38,7 +38,9 @@ Buffer read(const char* path) {
     return {std::istreambuf_iterator<char>(file), {}};
 }
 
+// Without what the allocator keeps for later: each round has new threads, which scatter over its arenas.
 double resident_megabytes() {
+    malloc_trim(0);
     std::ifstream file("/proc/self/statm");
     long total = 0, resident = 0;
     file >> total >> resident;
@@ -158,6 +160,7 @@ int main(int argc, char** argv) {
     const double end = resident_megabytes();
     std::printf("%ld decodes, resident memory %.1f MB after a quarter, %.1f MB at the end\n", done, warm,
                 end);
+    std::fflush(stdout);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // which keep what is freed
     require(end < 1.1 * warm + 16, "memory grows");
 #endif

@@ -281,7 +281,7 @@ class Decoder:
                     images[index] = self._open_pixels(index, sources[index], failure)
                     width, height = images[index].size
                 except (JpegError, OSError) as error:
-                    errors[index] = error
+                    errors[index] = _without_frames(error)
                     height = width = 1
             sizes.append((height, width))
         views = choose(sizes)
@@ -357,6 +357,15 @@ def _name(index: int, source: Source) -> str:
     return (
         str(source) if isinstance(source, (str, os.PathLike)) else f"source {index} ({type(source).__name__})"
     )
+
+
+def _without_frames(error: Exception) -> Exception:
+    """An error to be kept: its tracebacks, and those of its causes, would keep the batch alive with it."""
+    link: BaseException | None = error
+    while link is not None:
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
+    return error
 
 
 def _exception(name: str, failure: tuple[str, str, str, int]) -> Exception:
