@@ -1,0 +1,173 @@
+"""Photos classified per second: DCT-24 against RGB-224, the network alone and from files to classes.
+
+    python benchmarks/inference.py [FOLDER] [--device cuda --precision bfloat16]
+
+Everything is timed in one interleaved run, with random weights: they cost the same. RGB-224 is read by
+torchvision's own decoder and transforms on tensors, one photo a thread; the DCT channels by ``Decoder``. On a
+CPU the network and the reading share the cores, one after the other.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+import freqvision as fv
+from freqvision.analysis.throughput.machine import facts
+from freqvision.analysis.throughput.pipelines import batches
+from freqvision.analysis.throughput.rivals import TorchvisionTensors
+from freqvision.analysis.throughput.timing import Task, Timings, measure
+from freqvision.analysis.transport import transport_spec
+from freqvision.pipeline.decoder import available_cores
+
+PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "data" / "imagenet-sample"
+CROPS = {"resnet50": 448, "mobilenet_v2": 896}  # of which DCT channels fill the grid behind the RGB stem
+
+
+@dataclass(frozen=True)
+class Input:
+    """A network with one of its inputs.
+
+    Args:
+        name: Unique.
+        read: Contents of files to a batch.
+        network: Batch to logits.
+        bytes_per_image: That are sent to the device.
+    """
+
+    name: str
+    read: Callable[[Sequence[bytes]], torch.Tensor]
+    network: nn.Module
+    bytes_per_image: int
+
+
+def inputs(network: str, pool: ThreadPoolExecutor, threads: int) -> Iterator[Input]:
+    """RGB, the same weights on channels sent for pixels, and the network that reads channels."""
+    pixels = fv.PixelSpec(dtype="uint8")
+    rgb = fv.create_model(network, spec=pixels)
+    load = TorchvisionTensors(256, 224, "uint8")
+    yield Input(
+        f"{network} RGB-224 uint8",
+        lambda contents: torch.stack(list(pool.map(load, contents))),
+        rgb,
+        pixels.bytes_per_image,
+    )
+    small = transport_spec(pixels, fv.ChannelSet.preset(24), "int8")
+    sent = fv.Decoder(small, num_threads=threads)
+    yield Input(
+        f"{network} DCT-24@448 int8, Transport", sent, fv.Transport(rgb, small), small.bytes_per_image
+    )
+    crop = CROPS[network]
+    spec = fv.InputSpec(resize=crop * 8 // 7, crop=crop, channels=fv.ChannelSet.preset(24))
+    spec = spec.with_statistics(fv.ChannelStatistics.default()).with_dtype("int8")
+    yield Input(
+        f"{network} DCT-24@{crop} int8",
+        fv.Decoder(spec, num_threads=threads),
+        fv.create_model(network, spec=spec),
+        spec.bytes_per_image,
+    )
+
+
+class Classifier:
+    """Runs a network on a device, and waits for its answer."""
+
+    def __init__(self, network: nn.Module, device: str, precision: str) -> None:
+        self.network = network.to(device, memory_format=torch.channels_last).eval()
+        self.device = device
+        self.dtype = getattr(torch, precision)
+
+    @torch.inference_mode()
+    def __call__(self, batch: torch.Tensor) -> torch.Tensor:
+        """Classes of a batch, on the host again: (B,) of int64."""
+        with torch.autocast(self.device, self.dtype, enabled=self.dtype != torch.float32):
+            return self.network(batch.to(self.device, non_blocking=True)).argmax(1).cpu()
+
+
+def tasks(contents: Sequence[bytes], options: argparse.Namespace, pool: ThreadPoolExecutor) -> list[Task]:
+    """For each network and input: the network alone, and from files to classes."""
+    result = []
+    for network in options.networks:
+        for one in inputs(network, pool, options.threads):
+            classify = Classifier(one.network, options.device, options.precision)
+            chunks = list(batches(contents, options.batch))
+            ready = [one.read(chunk) for chunk in chunks]
+
+            def alone(classify: Classifier = classify, ready: list[torch.Tensor] = ready) -> None:
+                for batch in ready:
+                    classify(batch)
+
+            def whole(
+                classify: Classifier = classify, one: Input = one, chunks: list[Sequence[bytes]] = chunks
+            ) -> None:
+                for chunk in chunks:
+                    classify(one.read(chunk))
+
+            result.append(Task(f"{one.name}: network", alone, len(contents)))
+            result.append(Task(f"{one.name}: files to classes", whole, len(contents)))
+    return result
+
+
+def table(timings: Timings) -> str:
+    """Markdown; each network's RGB is 1."""
+    lines = [
+        "| input | network alone, photos/s | times RGB | files to classes, photos/s | times RGB |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for name in dict.fromkeys(name.rpartition(":")[0] for name in timings.names):
+        cells = [name]
+        for what in (": network", ": files to classes"):
+            rgb = f"{name.split()[0]} RGB-224 uint8{what}"
+            photos = 1000 / timings.spread(name + what).median
+            cells += [f"{photos:.1f}", f"{timings.ratio(rgb, name + what):.2f}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Time, print the table, and write it with all numbers if asked to."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, nargs="?", default=PHOTOS, help=f"photos (default: {PHOTOS})")
+    parser.add_argument("--networks", nargs="+", default=list(CROPS), choices=list(CROPS))
+    parser.add_argument("--photos", type=int, default=64, help="how many of them (default: 64)")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--threads", type=int, default=available_cores(), help="that read and, on a CPU, compute"
+    )
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16", "float16"])
+    parser.add_argument("--output", type=Path, help="JSON file for all numbers")
+    options = parser.parse_args()
+    files = sorted(path for path in options.folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
+    if not files:
+        parser.error(f"{options.folder} holds no JPEG photos")
+    contents = [path.read_bytes() for path in files[: options.photos]]
+    torch.set_num_threads(options.threads)
+    about = facts()
+    with ThreadPoolExecutor(options.threads) as pool:
+        every = tasks(contents, options, pool)
+        with tqdm(total=len(every) * (options.rounds + 1), unit="pass", leave=False) as bar:
+            timings = measure(every, options.rounds, advance=lambda name: bar.update())
+    print(
+        f"{about['cpu']}, {options.threads} threads, {options.device}, {options.precision}, batches of "
+        f"{options.batch}, {len(contents)} photos, {options.rounds} interleaved rounds, medians (quartiles); "
+        f"torch {about['versions']['torch']}\n\n{table(timings)}"
+    )
+    if options.output:
+        numbers = {name: timings.rounds(name).tolist() for name in timings.names}
+        settings = {name: str(value) for name, value in vars(options).items()}
+        options.output.write_text(
+            json.dumps({"machine": about, "settings": settings, "ms_per_photo": numbers}, indent=1) + "\n"
+        )
+
+
+if __name__ == "__main__":
+    main()
