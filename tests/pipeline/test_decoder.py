@@ -260,7 +260,8 @@ class TestErrors:
         gc.disable()  # freed at once, not when the collector comes by
         try:
             del batch
-            assert errors and alive() is None
+            assert errors
+            assert alive() is None
         finally:
             gc.enable()
 
