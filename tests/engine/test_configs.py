@@ -1,11 +1,16 @@
 """Every config in the repository is one that `freqvision fit` accepts."""
 
+import inspect
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 
 import pytest
+import torch
 from lightning.pytorch import LightningDataModule, LightningModule
 
+from freqvision.engine import CocoPhotos, Detector, Optimisation
 from freqvision.engine.fit import FitCLI
+from freqvision.engine.optimisation import build_schedule
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 FILES = sorted(CONFIGS.rglob("*.yaml"))
@@ -30,7 +35,10 @@ class Parsed(FitCLI):
 
 
 def parse(*files):
-    arguments = [argument for file in files for argument in ("--config", str(file))]
+    return parse_arguments([argument for file in files for argument in ("--config", str(file))])
+
+
+def parse_arguments(arguments):
     return Parsed(
         LightningModule,
         LightningDataModule,
@@ -60,6 +68,26 @@ def test_overlays_change_only_what_they_name():
     assert per_step == base.data.init_args.batch_size * base.trainer.devices
 
 
+def test_another_class_brings_its_own_defaults(tmp_path):
+    """Nothing is left of those of the classifier and its photos, where both have a setting of a name."""
+    (tmp_path / "short.yaml").write_text(
+        "model: Detector\ndata: {class_path: CocoPhotos, init_args: {root: x}}"
+    )
+    for arguments in (
+        ["--model", "Detector", "--data", "CocoPhotos", "--data.root", "x"],
+        ["--config", str(tmp_path / "short.yaml")],
+    ):
+        config = parse_arguments([*arguments, "--data.batch_size", "3"])
+        for settings, kind in ((config.model.init_args, Detector), (config.data.init_args, CocoPhotos)):
+            given = {"root": "x", "batch_size": 3}
+            for name, parameter in inspect.signature(kind).parameters.items():
+                expected = given.get(name, parameter.default)
+                value = settings[name]
+                plain = asdict(expected) if is_dataclass(expected) else expected
+                assert (vars(value) if is_dataclass(expected) else value) == plain, name
+    assert parse_arguments(["--data.root", "x"]).data.init_args.scale == (0.08, 1.0)  # for classifiers
+
+
 def test_coco_inputs_differ_in_nothing_else():
     coco = CONFIGS / "coco"
     base = parse(coco / "maskrcnn.yaml")
@@ -84,10 +112,6 @@ def test_coco_inputs_differ_in_nothing_else():
 
 def test_coco_schedule_is_the_papers():
     """Warm-up over 500 steps; a tenth and a hundredth of the rate from the epochs 9 and 12 on."""
-    import torch
-
-    from freqvision.engine.optimisation import Optimisation, build_schedule
-
     values = parse(CONFIGS / "coco" / "maskrcnn.yaml")
     how = Optimisation(**vars(values.model.init_args.optimisation))
     epoch = 117_266 // 16

@@ -101,6 +101,8 @@ class Detector(ModelModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect the detections as COCO's results."""
         images, targets = batch
+        if not images:  # of the last batch, where there are fewer photos left than processes
+            return
         found = self.model.detect(images)
         category_ids = self._truth().category_ids
         for detections, target in zip(found, targets, strict=True):

@@ -17,8 +17,8 @@ from freqvision.engine.detector import Detector
 from freqvision.engine.machine import fastest_precision, quieten
 from freqvision.engine.photos import PhotoFolder
 
-# What --model and --data know by their short names; others have those of their modules too.
-MODELS, DATA = (Classifier, Detector), (PhotoFolder, CocoPhotos)
+CLASSES = {"model": "freqvision.engine.Classifier", "data": "freqvision.engine.PhotoFolder"}  # by default
+SHORT_NAMES = (Classifier, CocoPhotos, Detector, PhotoFolder)  # what is imported needs no module's name
 
 DESCRIPTION = """Train a model on photos, in the frequency domain or on pixels.
 
@@ -58,8 +58,7 @@ class FitCLI(LightningCLI):
         )
         parser.set_defaults(
             {
-                "model": {"class_path": "freqvision.engine.Classifier"},
-                "data": {"class_path": "freqvision.engine.PhotoFolder"},
+                **{name: {"class_path": path} for name, path in CLASSES.items()},
                 "trainer.max_epochs": 10,
                 "trainer.use_distributed_sampler": False,  # the data modules divide the photos themselves
                 "trainer.enable_model_summary": False,  # Announce says what matters
@@ -68,9 +67,17 @@ class FitCLI(LightningCLI):
         )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Parse without the warning that args and sys.argv are both there, which here is meant."""
+        """Parse without the warning that args and sys.argv are both there, which here is meant.
+
+        When another class than the default is chosen, jsonargparse keeps the default class's values of the
+        settings that both have. So what was chosen becomes the default, and all is parsed again.
+        """
         assert not isinstance(args, dict)
         self.config = parser.parse_args(args)  # type: ignore[arg-type]
+        chosen = {name: {"class_path": self.config[name].class_path} for name in ("model", "data")}
+        if any(chosen[name]["class_path"] != CLASSES[name] for name in chosen):
+            parser.set_defaults(chosen)
+            self.config = parser.parse_args(args)  # type: ignore[arg-type]
 
     def before_instantiate_classes(self) -> None:
         """Decide the run's folder and precision, and add loggers and callbacks."""
