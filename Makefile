@@ -44,10 +44,10 @@ stress: .venv/all
 
 #? make docs    the documentation, into docs/_build
 docs: .venv/docs
-	$(BIN)/sphinx-build -q -b html docs docs/_build
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
 
 clean:
-	rm -rf .venv build docs/_build docs/gallery demo
+	rm -rf .venv build docs/_build demo
 
 # The package with some of its extras; native code is rebuilt when it changes.
 .venv/bin/python:

@@ -12,14 +12,12 @@ Lengths are continuous: luma pixel p covers [p, p + 1) and has its centre at p +
 component covers the luma interval [j / r, (j + 1) / r). (Chroma is centred between luma pixels, as JFIF has
 it; the ratio is r exactly, never a ratio of sizes, which differs from it when a side is odd.) Then
 
-- pixel i of the resized box has its centre at ``c = (box_start + (i + ½) · box_length / size) · r`` in
-samples,
-- one pixel steps over ``s = r · box_length / size`` samples,
-- sample j gets the weight ``filter((j + ½ − c) / max(s, 1))``, where the filter is the triangle ``max(0, 1 −
-|x|)`` for
-  "bilinear" and Keys' cubic with a = −½ for "bicubic",
-- only samples that belong to the box have weight: ``floor(box_start · r) ≤ j < ceil((box_start + box_length)
-· r)``,
+- pixel i of the resized box has its centre at ``c = (box_start + (i + ½) · box_length / size) · r`` samples;
+- one pixel steps over ``s = r · box_length / size`` samples;
+- sample j gets the weight ``filter((j + ½ − c) / max(s, 1))``; "bilinear" is the triangle ``max(0, 1 − |x|)``,
+  "bicubic" is Keys' cubic with a = −½;
+- only samples that belong to the box have weight:
+  ``floor(box_start · r) ≤ j < ceil((box_start + box_length) · r)``;
 - the weights of a pixel are divided by their sum.
 
 That is the pixel matrix R of shape (crop_length, samples), its rows outside the resized box zero (gray). For

@@ -50,7 +50,7 @@ class DetectorOptions:
         return asdict(self)
 
     def arguments(self, prefix: str = "") -> dict[str, float]:
-        """Those that are set, by torchvision's names, which begin with "box_" in R-CNNs.
+        """Those that are set, by torchvision's names, which begin with ``box_`` in R-CNNs.
 
         Raises:
             ValueError: `samples` is set, of a detector without regions.
