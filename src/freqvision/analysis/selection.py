@@ -78,9 +78,9 @@ def energy(statistics: ChannelStatistics) -> ChannelScores:
 def gradient_importance(probe: Probe, *, batch_size: int = 32, progress: bool = True) -> ChannelScores:
     """What the loss would change, to first order, if a channel were set to its mean.
 
-    For each photo ``|Σ gradient · value|`` over the channel's blocks, averaged over photos (Taylor importance,
-    Molchanov et al., CVPR 2019): one backward pass where leaving out each channel in turn takes 192 passes
-    forward. The loss is the cross-entropy of the label, or of the class predicted where there are none.
+    For each photo ``|Σ gradient · value|`` over the channel's blocks, averaged over photos (Taylor
+    importance, Molchanov et al., CVPR 2019): one backward pass where leaving out each channel in turn takes
+    192 passes forward. The loss is the cross-entropy of the label, or of the class predicted where there are none.
 
     Args:
         probe: Network and photos.

@@ -14,8 +14,8 @@ it; the ratio is r exactly, never a ratio of sizes, which differs from it when a
 
 - pixel i of the resized box has its centre at ``c = (box_start + (i + ½) · box_length / size) · r`` samples;
 - one pixel steps over ``s = r · box_length / size`` samples;
-- sample j gets the weight ``filter((j + ½ − c) / max(s, 1))``; "bilinear" is the triangle ``max(0, 1 − |x|)``,
-  "bicubic" is Keys' cubic with a = −½;
+- sample j gets the weight ``filter((j + ½ − c) / max(s, 1))``; "bilinear" is the triangle
+  ``max(0, 1 − |x|)``, "bicubic" is Keys' cubic with a = −½;
 - only samples that belong to the box have weight:
   ``floor(box_start · r) ≤ j < ceil((box_start + box_length) · r)``;
 - the weights of a pixel are divided by their sum.
