@@ -80,7 +80,8 @@ def gradient_importance(probe: Probe, *, batch_size: int = 32, progress: bool = 
 
     For each photo ``|Σ gradient · value|`` over the channel's blocks, averaged over photos (Taylor
     importance, Molchanov et al., CVPR 2019): one backward pass where leaving out each channel in turn takes
-    192 passes forward. The loss is the cross-entropy of the label, or of the class predicted where there are none.
+    192 passes forward. The loss is the cross-entropy of the label, or of the class predicted where there
+    are none.
 
     Args:
         probe: Network and photos.
