@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from freqvision.cli.info import main, markdown, rows
 
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
@@ -21,6 +23,11 @@ def test_without_a_model_all_are_listed(capsys):
     main([])
     listed = capsys.readouterr().out.split()
     assert {"resnet50", "mobilenet_v2", "vit_b_16"} <= set(listed)
+
+
+def test_a_detector_leads_to_its_backbone():
+    with pytest.raises(ValueError, match="fcos_resnet34_fpn is a detector.*its backbone, resnet34"):
+        main(["fcos_resnet34_fpn"])
 
 
 def test_the_documented_table_is_what_the_command_prints():

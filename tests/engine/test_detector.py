@@ -88,6 +88,7 @@ class TestARun:
         assert main(arguments) == 0
         lines = capsys.readouterr().out.splitlines()[-4:]
         assert [line.split()[0] for line in lines] == ["6", "AP", "box", "mask"]
+        assert [line.split()[4:] for line in lines[2:]] == [["0.0%", "–", "–"]] * 2  # all objects are small
 
     def test_other_photos_to_validate_on(self, trained, scenes, tmp_path):
         checkpoint = trained / "checkpoints" / "last.ckpt"

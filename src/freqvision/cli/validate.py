@@ -1,6 +1,7 @@
 """`freqvision validate`: measure a trained model on photos of which the truth is known."""
 
 import json
+import math
 
 from jsonargparse import ArgumentParser
 from jsonargparse.typing import NonNegativeInt, PositiveInt
@@ -56,5 +57,7 @@ def table(metrics: dict[str, float]) -> str:
     for kind in ("box", "mask"):
         if f"{kind}_ap" in metrics:
             values = (metrics[f"{kind}_{name}"] for name in names)
-            lines.append(f"{kind:<6}" + "".join(f"{value:>8.1%}" for value in values))
+            # nan where the photos hold no object of that size
+            shown = ("–" if math.isnan(value) else f"{value:.1%}" for value in values)
+            lines.append(f"{kind:<6}" + "".join(f"{text:>8}" for text in shown))
     return "\n".join(lines)

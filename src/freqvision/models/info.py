@@ -44,6 +44,7 @@ def model_info(
     num_classes: int = 1000,
     start: str | None = None,
     strides: str = "standard",
+    rgb_size: int | None = None,
 ) -> ModelInfo:
     """Grid, parameters, multiply-adds and bytes of a model, without memory for its weights.
 
@@ -53,22 +54,30 @@ def model_info(
         num_classes: Number of logits.
         start: Form of the input layers, as `create_model` takes it.
         strides: Likewise.
+        rgb_size: Likewise.
 
     Raises:
-        ValueError: The spec leaves the size of the image open, or an argument is illegal.
+        ValueError: The spec leaves the size of the image open, an argument is illegal, or the model is a
+            detector, whose cost depends on what it finds.
 
     Example:
         >>> dct, rgb = model_info("resnet18"), model_info("resnet18", rgb_spec("resnet18"))
         >>> dct.shape, rgb.shape, round(dct.macs / rgb.macs, 2)
         ((24, 56, 56), (3, 224, 224), 0.9)
     """
+    detector = architecture(name).detector
+    if detector is not None:
+        raise ValueError(
+            f"{name} is a detector, whose cost depends on what it finds: ask for its backbone, "
+            f"{detector.backbone}"
+        )
     spec = default_spec(name) if spec is None else spec
     shape = spec.shape
     if shape is None:
         raise ValueError("the cost depends on the image's size, which this spec leaves open: give it a crop")
 
     def build() -> FrequencyModel:
-        return create_model(name, spec, num_classes, start=start, strides=strides)
+        return create_model(name, spec, num_classes, start=start, strides=strides, rgb_size=rgb_size)
 
     try:
         with torch.device("meta"):
