@@ -26,7 +26,7 @@ def test_without_a_model_all_are_listed(capsys):
 
 
 def test_a_detector_leads_to_its_backbone():
-    with pytest.raises(ValueError, match="fcos_resnet34_fpn is a detector.*its backbone, resnet34"):
+    with pytest.raises(ValueError, match=r"fcos_resnet34_fpn is a detector.*its backbone, resnet34"):
         main(["fcos_resnet34_fpn"])
 
 
