@@ -37,6 +37,8 @@ class Classifier(LightningModule):
         start: How the input layers begin: "new", "slice", "fit" or "fold", see `fv.create_model`; None for
             its default.
         strides: "standard", or the variant that the weights were trained with ("v1", "released").
+        rgb_size: Side in pixels of the images that the RGB network saw, see `fv.create_model`; None for its
+            default.
         optimisation: Optimiser and schedule.
         gates: Gates that choose among the DCT channels, and how they are trained; None for none.
         augmentation: Colour and erasing of training photos, on DCT channels.
@@ -55,6 +57,7 @@ class Classifier(LightningModule):
         weights: str | None = None,
         start: Literal["new", "slice", "fit", "fold"] | None = None,
         strides: Literal["standard", "v1", "released"] = "standard",
+        rgb_size: int | None = None,
         optimisation: Optimisation = Optimisation(),  # noqa: B008  frozen
         gates: Gating | None = None,
         augmentation: Augmentation = Augmentation(),  # noqa: B008  frozen
@@ -98,7 +101,7 @@ class Classifier(LightningModule):
         """
         classes = len(class_names)
         options = {
-            **{key: self.hparams[key] for key in ("name", "start", "strides")},
+            **{key: self.hparams[key] for key in ("name", "start", "strides", "rgb_size")},
             "gates": self.gating.options if self.gating else None,
             **options,
         }

@@ -1,0 +1,116 @@
+"""studies/run.py: what it plans, trains and gathers."""
+
+import csv
+import importlib.util
+import math
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from freqvision.data import write_synthetic_photos
+
+STUDIES = Path(__file__).parents[1] / "studies"
+
+
+@pytest.fixture(scope="module")
+def runner():
+    spec = importlib.util.spec_from_file_location("study_runner", STUDIES / "run.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["study_runner"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def write(path: Path, **changes) -> Path:
+    study = {
+        "title": "A study",
+        "arguments": {"trainer": {"max_epochs": 2}, "model": {"name": "resnet18"}},
+        "inputs": {
+            "a": {"label": "A", "arguments": {"data": {"crop": 64}}},
+            "b": {"label": "B", "arguments": {"model": {"start": "new"}}},
+        },
+        "seeds": [3, 4],
+        "learning_rates": [0.1, 0.2],
+        **changes,
+    }
+    path.write_text(yaml.safe_dump({key: value for key, value in study.items() if value is not None}))
+    return path
+
+
+def pretend(run, *epochs):
+    run.folder.mkdir(parents=True)
+    lines = [f"{i + 1},{top1},{loss}" for i, (top1, loss) in enumerate(epochs)]
+    (run.folder / "metrics.csv").write_text("\n".join(["epoch,val/top1,val/loss", *lines]) + "\n")
+
+
+def test_options_of_a_run(runner, tmp_path):
+    study = runner.Study.load(write(tmp_path / "study.yaml"))
+    run = study.run("b", 4, 0.1)
+    assert run.arguments == {
+        "trainer": {"max_epochs": 2},
+        "model": {"name": "resnet18", "start": "new", "optimisation": {"lr": 0.1}},
+        "seed_everything": 4,
+    }
+    assert study.arguments["model"] == {"name": "resnet18"}
+
+
+def test_rate_is_chosen_once_all_were_tried(runner, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study = runner.Study.load(write(tmp_path / "study.yaml"))
+    pretend(study.run("a", 3, 0.1), (0.9, 1.0), (0.5, 1.0))
+    assert study.chosen_rate("a") is None
+    pretend(study.run("a", 3, 0.2), (0.4, 1.0), (0.6, 1.0))
+    assert study.chosen_rate("a") == 0.2  # the last epoch counts
+    pretend(study.run("b", 3, 0.1), (0.4, 1.0), (0.6, 0.8))
+    pretend(study.run("b", 3, 0.2), (0.4, 1.0), (0.6, 0.9))
+    assert study.chosen_rate("b") == 0.1  # the loss decides
+
+
+def test_interval_of_the_mean(runner):
+    group = runner.Group("A", [{"top1": "80.0"}, {"top1": "82.0"}, {"top1": "84.0"}])
+    assert group.mean("top1") == 82
+    assert group.interval("top1") == pytest.approx(4.303 * 2 / math.sqrt(3))
+    assert runner.Group("A", [{"top1": "80.0"}]).interval("top1") is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seeds": None}, "has the keys arguments, inputs, learning_rates, seeds, title; got"),
+        ({"seeds": []}, "seeds is empty"),
+        ({"inputs": {"a": {"label": "A"}}}, "input 'a' has the keys label and arguments"),
+    ],
+)
+def test_broken_studies(runner, tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        runner.Study.load(write(tmp_path / "study.yaml", **changes))
+
+
+def test_trains_and_gathers(runner, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_synthetic_photos(tmp_path / "photos" / "train", 4, size=64)
+    write_synthetic_photos(tmp_path / "photos" / "validation", 2, size=64)
+    arguments = {
+        "trainer": {"max_epochs": 1, "accelerator": "cpu", "precision": "32-true"},
+        "model": {"name": "resnet18"},
+        "data": {"root": "photos", "resize": 64, "crop": 64, "batch_size": 12},
+    }
+    inputs = {"dct": {"label": "DCT-24", "arguments": {"data": {"dtype": "int8"}}}}
+    path = write(tmp_path / "tiny.yaml", arguments=arguments, inputs=inputs, seeds=[0], learning_rates=[0.01])
+    study = runner.Study.load(path)
+    runner.execute(study, study.inputs, 1)
+    run = study.run("dct", 0, 0.01)
+    assert run.done
+    before = (run.folder / "log.txt").stat().st_size
+    runner.execute(study, study.inputs, 1)  # complete: nothing to train
+    assert (run.folder / "log.txt").stat().st_size == before
+    results = tmp_path / "docs" / "results" / "tiny"
+    with open(results / "runs.csv", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["dtype"], row["bytes"], row["chosen"]) == ("int8", str(24 * 8 * 8), "1")
+    assert f"{float(row['top1']):.1f}" in (results / "table.md").read_text()
+    saved = yaml.safe_load((results / "configs" / f"{row['run']}.yaml").read_text())
+    assert saved["model"]["optimisation"]["lr"] == 0.01
+    assert (results / "figure.png").stat().st_size > 10_000
