@@ -21,6 +21,7 @@ OVERLAYS = {
         "maskrcnn.yaml",
         {"dct48.yaml", "dct64.yaml", "rgb.yaml", "fasterrcnn.yaml", "one_gpu.yaml"},
     ),
+    "coco128": ("overfit.yaml", {"split.yaml", "rgb.yaml"}),
 }
 
 
