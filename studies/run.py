@@ -209,6 +209,8 @@ def gather(study: Study) -> None:
         writer.writeheader()
         writer.writerows(rows)
     groups = summarise(study, rows)
+    if not groups:  # nothing is tuned yet
+        return
     (study.results / "table.md").write_text(markdown(groups))
     draw(study, groups)
 
