@@ -2,12 +2,14 @@
 
     python studies/run.py studies/inputs.yaml [--jobs 2] [--only rgb-112 dct-24-fold]
     python studies/run.py studies/inputs.yaml --gather         # only gather what is there
+    python studies/run.py studies/inputs.yaml --prepare        # time how files become each input, and gather
 
 A study has inputs, seeds and learning rates. Each input is trained with the first seed at each learning rate;
 the rate with the best top-1 in the last epoch (of equal ones, the lower loss) is taken for the other seeds.
 Each training is a ``freqvision fit`` with a config of its own. Complete runs are skipped, interrupted ones go
 on. After each run the results are gathered into docs/results/STUDY: ``runs.csv``, ``configs/``,
-``table.md`` and ``figure.png``.
+``table.md`` and ``figure.png``. How long a photo takes to prepare is measured apart, on one thread, best when
+nothing else runs: ``preparation.csv``.
 """
 
 import argparse
@@ -20,13 +22,19 @@ import sys
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 import yaml
 from tqdm import tqdm
 
+from freqvision.analysis.throughput import Task, measure
+from freqvision.analysis.throughput.machine import busy_cores
+from freqvision.data.folder import find_photos
+from freqvision.data.pixels import decoder_for
 from freqvision.engine.checkpoint import description, read_checkpoint
 from freqvision.models import model_info
 
@@ -211,7 +219,7 @@ def gather(study: Study) -> None:
     groups = summarise(study, rows)
     if not groups:  # nothing is tuned yet
         return
-    (study.results / "table.md").write_text(markdown(groups))
+    (study.results / "table.md").write_text(markdown(groups, preparation(study)))
     draw(study, groups)
 
 
@@ -245,6 +253,49 @@ def row(study: Study, run: Run, chosen: bool) -> dict[str, Any]:
     }
 
 
+def time_preparation(study: Study, photos: int = 64, rounds: int = 7) -> None:
+    """Time, on one thread, how validation photos become each input of which a run is complete.
+
+    Writes ``preparation.csv``: milliseconds a photo, as median and quartiles of interleaved rounds, and how
+    many cores all programs kept busy before.
+
+    Raises:
+        ValueError: No run is complete.
+    """
+    busy = busy_cores()
+    tasks = []
+    for name in study.inputs:
+        tried = [study.run(name, seed, rate) for seed in study.seeds for rate in study.learning_rates]
+        run = next((run for run in tried if run.done), None)
+        if run is None:
+            continue
+        data = run.arguments["data"]
+        files = find_photos(Path(data["root"]) / data.get("validation", "validation"))
+        files = files[:: max(1, len(files) // photos)][:photos]
+        decode = decoder_for(description(read_checkpoint(run.folder / "checkpoints" / "last.ckpt")).spec, 1)
+        tasks.append(Task(name, partial(decode, files), len(files)))
+    if not tasks:
+        raise ValueError(f"{study.runs} holds no complete run yet, whose input could be prepared")
+    timings = measure(tasks, rounds)
+    study.results.mkdir(parents=True, exist_ok=True)
+    with open(study.results / "preparation.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["input", "ms", "ms_q25", "ms_q75", "photos", "rounds", "busy_cores"])
+        for task in tasks:
+            spread = timings.spread(task.name)
+            times = [f"{value:.3f}" for value in (spread.median, spread.low, spread.high)]
+            writer.writerow([task.name, *times, task.photos, rounds, busy])
+
+
+def preparation(study: Study) -> dict[str, str]:
+    """Milliseconds a photo by input, so far as they were measured."""
+    path = study.results / "preparation.csv"
+    if not path.exists():
+        return {}
+    with open(path, newline="") as file:
+        return {row["input"]: row["ms"] for row in csv.DictReader(file)}
+
+
 @dataclass(frozen=True)
 class Group:
     """The runs of an input at its learning rate."""
@@ -275,10 +326,10 @@ def summarise(study: Study, rows: list[dict[str, Any]]) -> list[Group]:
     return groups
 
 
-def markdown(groups: list[Group]) -> str:
-    """A table, a line for each input."""
+def markdown(groups: list[Group], preparation: Mapping[str, str] = MappingProxyType({})) -> str:
+    """A table, a line for each input; `preparation` is in milliseconds a photo, by input."""
     titles = ["input", "top-1, %", "top-5, %", "seeds", "learning rate"]
-    titles += ["GMAC", "parameters", "values", "sent as", "bytes"]
+    titles += ["GMAC", "parameters", "values", "sent as", "bytes", "prepared in, ms"]
     lines = [f"| {' | '.join(titles)} |", f"| --- |{' ---: |' * (len(titles) - 1)}"]
     for group in groups:
         cells = [group.label]
@@ -293,6 +344,7 @@ def markdown(groups: list[Group]) -> str:
             f"{one['parameters']:,}",
         ]
         cells += [f"{one['values']:,}", one["dtype"], f"{one['bytes']:,}"]
+        cells.append(f"{float(preparation[one['input']]):.2f}" if one["input"] in preparation else "–")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -329,6 +381,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="runs at the same time, sharing the cores")
     parser.add_argument("--only", nargs="+", metavar="INPUT", help="only these inputs")
     parser.add_argument("--gather", action="store_true", help="train nothing")
+    parser.add_argument("--prepare", action="store_true", help="train nothing, time the making of inputs")
     options = parser.parse_args()
     try:
         study = Study.load(options.study)
@@ -339,7 +392,12 @@ def main() -> None:
         parser.error(
             f"no input {', '.join(unknown)}; there are {', '.join(study.inputs)}" if unknown else "--jobs"
         )
-    if not options.gather:
+    if options.prepare:
+        try:
+            time_preparation(study)
+        except (OSError, ValueError) as error:
+            parser.error(str(error))
+    elif not options.gather:
         execute(study, options.only or study.inputs, options.jobs)
     gather(study)
 

@@ -88,6 +88,13 @@ def test_broken_studies(runner, tmp_path, changes, message):
         runner.Study.load(write(tmp_path / "study.yaml", **changes))
 
 
+def test_nothing_to_time(runner, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study = runner.Study.load(write(tmp_path / "study.yaml"))
+    with pytest.raises(ValueError, match="runs/study holds no complete run yet"):
+        runner.time_preparation(study)
+
+
 def test_trains_and_gathers(runner, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_synthetic_photos(tmp_path / "photos" / "train", 4, size=64)
@@ -111,6 +118,14 @@ def test_trains_and_gathers(runner, tmp_path, monkeypatch):
         (row,) = csv.DictReader(file)
     assert (row["dtype"], row["bytes"], row["chosen"]) == ("int8", str(24 * 8 * 8), "1")
     assert f"{float(row['top1']):.1f}" in (results / "table.md").read_text()
+    assert (results / "table.md").read_text().endswith("| – |\n")  # nothing was timed yet
+    runner.time_preparation(study, rounds=2)
+    runner.gather(study)
+    with open(results / "preparation.csv", newline="") as file:
+        (timed,) = csv.DictReader(file)
+    assert (timed["input"], timed["photos"], timed["rounds"]) == ("dct", "12", "2")
+    assert 0 < float(timed["ms_q25"]) <= float(timed["ms"]) <= float(timed["ms_q75"])
+    assert (results / "table.md").read_text().endswith(f"| {float(timed['ms']):.2f} |\n")
     saved = yaml.safe_load((results / "configs" / f"{row['run']}.yaml").read_text())
     assert saved["model"]["optimisation"]["lr"] == 0.01
     assert (results / "figure.png").stat().st_size > 10_000
