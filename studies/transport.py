@@ -25,11 +25,12 @@ NETWORKS = {
 # Each case is what feeds the network, the preset, and the type in which it is sent.
 CASES = [
     *(("transport", channels, dtype) for channels in (24, 6, 12, 32, 48, 64, 192) for dtype in ("int8",
-    "float32")), *(("fold", channels, "float32") for channels in (24, 48)),
+    "float32")), ("fold", 24, "int8"), *(("fold", channels, "float32") for channels in (24, 48)),
 ]  # fmt: skip
 STYLES: dict[tuple[str, str], dict[str, Any]] = {
     ("transport", "float32"): {"marker": "o", "color": "#1f77b4"},
     ("transport", "int8"): {"marker": "s", "color": "#d62728", "linestyle": "--"},
+    ("fold", "int8"): {"marker": "P", "color": "#9467bd", "linestyle": "", "markersize": 9},
     ("fold", "float32"): {"marker": "*", "color": "#2ca02c", "linestyle": "", "markersize": 12},
 }
 
