@@ -29,7 +29,7 @@ class Gating:
 
     squeeze: str = "rms"
     open_probability: float = 0.87
-    penalty: float = 0.5
+    penalty: float = 0.2
     penalty_ramp: tuple[float, float] = (0.0, 0.3)
     temperature: tuple[float, float] = (1.0, 0.5)
     lr: float = 200.0
