@@ -4,10 +4,9 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Literal
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from torch import Tensor
 from torchmetrics import MeanMetric
@@ -15,18 +14,16 @@ from torchmetrics.classification import MulticlassAccuracy
 from torchvision.transforms import v2
 
 from freqvision.engine.augmentation import Augmentation
-from freqvision.engine.checkpoint import CHECKPOINT_KEY, describe, description
 from freqvision.engine.gating import Gating
-from freqvision.engine.optimisation import Optimisation, build_optimizer, build_schedule, parameter_groups
-from freqvision.models import FrequencyModel, create_model
+from freqvision.engine.module import ModelModule
+from freqvision.engine.optimisation import Optimisation
+from freqvision.models import create_model
 from freqvision.models.gates import expected_open, hard_open, record_gates
 from freqvision.pipeline.spec import InputSpec, PixelSpec
 from freqvision.spectrum.channels import COMPONENTS, FREQUENCIES
 
-FIT_PHOTOS = 256  # on which start="fit" solves for the input layer
 
-
-class Classifier(LightningModule):
+class Classifier(ModelModule):
     """A classifier by its name, and how it is trained.
 
     Its input and its classes come from the data module, or from a checkpoint.
@@ -50,6 +47,8 @@ class Classifier(LightningModule):
             validated and kept; 0 for none.
         channels_last: Memory format of weights and batches; faster wherever convolutions are.
     """
+
+    monitor = "val/top1"
 
     def __init__(
         self,
@@ -87,9 +86,6 @@ class Classifier(LightningModule):
         self.cutmix = cutmix
         self.ema = ema
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self.model: FrequencyModel  # built once the input is known, see `build`
-        self.spec: InputSpec | PixelSpec
-        self.class_names: list[str]
 
     def build(self, spec: InputSpec | PixelSpec, class_names: list[str], **options: Any) -> None:
         """Make the model; Lightning does so when training starts or a checkpoint is loaded.
@@ -116,53 +112,18 @@ class Classifier(LightningModule):
         self.mix = v2.RandomChoice(mixers) if mixers else None
         self.augment = self.augmentation.build(spec)
 
-    @property
-    def is_built(self) -> bool:
-        """Whether there is a model yet."""
-        return "model" in self._modules
-
-    def configure_model(self) -> None:
-        """Build the model for the data module's photos, unless it stands already."""
-        if self.is_built:
-            return
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        if data is None:
-            raise ValueError(
-                "the model's input comes from the data module: pass datamodule= to Trainer.fit, or call build"
-            )
-        options = {"weights": self.hparams["weights"]}
-        if self.hparams["start"] == "fit":
-            paths = data.train_set.paths
-            options["photos"] = paths[:: max(1, len(paths) // FIT_PHOTOS)]
-        self.build(data.spec, data.class_names, **options)
-
     def configure_callbacks(self) -> list[Callback]:
         """The moving average of the weights, if asked for."""
         return [EMAWeightAveraging(decay=self.ema)] if self.ema > 0 else []
 
-    def configure_optimizers(self) -> Any:
-        """Optimiser, and its schedule over all steps of the training."""
-        gates_lr = self.gating.lr if self.gating else 1.0
-        groups = parameter_groups(self.model, self.optimisation, self.model.new_layers, gates_lr)
-        optimizer = build_optimizer(groups, self.optimisation)
-        schedule = build_schedule(optimizer, self.optimisation, int(self.trainer.estimated_stepping_batches))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+    @property
+    def gates_lr(self) -> float:
+        """Factor on the learning rate of gates."""
+        return self.gating.lr if self.gating else 1.0
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits `(B, classes)` of a batch as the spec describes it."""
         return self.model(images.contiguous(memory_format=self.memory_format))
-
-    def on_train_epoch_start(self) -> None:
-        """Let the photos' random views change with the epoch."""
-        photos = self._training_photos()
-        if hasattr(photos, "set_epoch"):
-            photos.set_epoch(self.current_epoch)
-
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Let all that is random depend on the place in the training, so that a run can go on exactly."""
-        seed = getattr(self._training_photos(), "seed", 0)
-        entropy = np.random.SeedSequence([seed, self.current_epoch, batch_idx, self.global_rank])
-        torch.manual_seed(int(entropy.generate_state(1)[0]))
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Cross-entropy, of mixed photos if asked for, and the penalty on open gates if there are any."""
@@ -205,10 +166,6 @@ class Classifier(LightningModule):
         self.log("val/top1", self.top1, prog_bar=True)
         self.log("val/top5", self.top5)
 
-    def _training_photos(self) -> Any:
-        loader: Any = self.trainer.train_dataloader
-        return loader.dataset
-
     def _progress(self) -> float:
         """Share of all optimiser steps that lie behind."""
         return self.global_step / self.trainer.estimated_stepping_batches
@@ -223,37 +180,3 @@ class Classifier(LightningModule):
             if places:
                 parts[f"open_{name.lower()}"] = every[:, places]
         return {name: share([part]) for name, part in parts.items()}
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Store all that is needed to use the model without its data: architecture, input, classes."""
-        checkpoint[CHECKPOINT_KEY] = describe(self.model, self.class_names)
-        if self._trainer is not None:
-            validation = getattr(self.trainer.datamodule, "validation_root", None)  # type: ignore[attr-defined]
-            checkpoint[CHECKPOINT_KEY]["validation"] = None if validation is None else str(validation)
-            checkpoint[CHECKPOINT_KEY]["max_epochs"] = self.trainer.max_epochs
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Build the checkpoint's model, or make sure that it is the one at hand."""
-        stored = description(checkpoint)
-        if not self.is_built:
-            self.build(stored.spec, stored.class_names, **stored.options)
-            return
-        if self.class_names != stored.class_names:
-            known, here = ", ".join(stored.class_names), ", ".join(self.class_names)
-            raise ValueError(f"the checkpoint knows the classes {known}; this run's folder holds {here}")
-        if self.spec != stored.spec:
-            raise ValueError(
-                f"the checkpoint's input is {stored.spec}, this run's {self.spec}: keep the data settings"
-            )
-        if self.trainer.training:
-            self._check_resume(checkpoint)
-
-    def _check_resume(self, checkpoint: dict[str, Any]) -> None:
-        planned, wanted = checkpoint[CHECKPOINT_KEY].get("max_epochs"), self.trainer.max_epochs or 0
-        if self.optimisation.schedule != "constant" and planned != wanted:
-            raise ValueError(
-                f"the run was planned for {planned} epochs, which its learning rate follows, and cannot go "
-                f"on to {wanted}: keep trainer.max_epochs, or start anew with the checkpoint as model.weights"
-            )
-        if checkpoint["epoch"] + 1 >= wanted:
-            raise ValueError(f"the run is complete, with all of its {planned} epochs")
