@@ -14,7 +14,10 @@ from freqvision.data import write_synthetic_photos
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/guide.md", "docs/models.md", "docs/selection.md"])
+PAGES = ["README.md", *(f"docs/{name}.md" for name in ("guide", "models", "selection", "detection"))]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_python_blocks(page, tmp_path, monkeypatch):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
     assert blocks
