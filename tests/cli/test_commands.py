@@ -40,6 +40,13 @@ def test_every_command_explains_itself(command, capsys):
     assert f"usage: freqvision {command}" in capsys.readouterr().out
 
 
+def test_transport_explains_itself_where_validate_says_so(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["validate", "--transport", "--help"])
+    assert not stop.value.code
+    assert "--scale" in capsys.readouterr().out
+
+
 def test_wrong_usage_exits_with_2(capsys):
     with pytest.raises(SystemExit) as stop:
         main(["predict", "photo.jpg"])

@@ -20,10 +20,17 @@ DESCRIPTION = """Compare an RGB model on its own pixels with the same model, unt
 
 def main(args: list[str]) -> None:
     """Print a line for the RGB pipeline and one for each set of channels."""
-    parser = ArgumentParser(prog="freqvision validate --transport", description=DESCRIPTION)
+    parser = ArgumentParser(prog="freqvision validate", description=DESCRIPTION)
     parser.add_argument("--transport", required=True, help="presets such as 24 or 6,24,48; or Y0-3+Cb0+Cr0")
     parser.add_argument(
         "--dtype", default="int8", choices=["int8", "float16", "bfloat16", "float32"], help="of the channels"
+    )
+    parser.add_argument(
+        "--scale",
+        type=int,
+        default=2,
+        choices=[1, 2, 4, 8],
+        help="how many times the model's image the photo is, along each axis",
     )
     parser.add_argument("--checkpoint", help="RGB model: file of freqvision fit, or folder of fv.save")
     parser.add_argument("--model", help="instead of a checkpoint: name of an RGB network")
@@ -36,6 +43,8 @@ def main(args: list[str]) -> None:
     parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help="that decode; 0: all cores")
     parser.add_argument("--device", help="such as cpu or cuda; default: cuda where there is one")
     parser.add_argument("--json", action="store_true", help="print JSON alone")
+    if {"-h", "--help"} & set(args):  # even where --transport lacks its value
+        args = ["--help"]
     options = parser.parse_args(args)
 
     import torch
@@ -55,6 +64,7 @@ def main(args: list[str]) -> None:
             photos,
             [ChannelSet.parse(text) for text in texts],
             [options.dtype],
+            options.scale,
             batch_size=options.batch_size,
             num_threads=options.num_threads,
             device=options.device or ("cuda" if torch.cuda.is_available() else "cpu"),

@@ -1,0 +1,56 @@
+"""`freqvision validate --transport`: an RGB model beside itself on DCT channels."""
+
+import json
+
+import pytest
+import torch
+
+import freqvision as fv
+from freqvision.cli.main import main
+from freqvision.data import write_synthetic_photos
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A folder of photos, and one of a saved RGB model."""
+    folder = tmp_path_factory.mktemp("transport")
+    photos = folder / "photos"
+    write_synthetic_photos(photos, photos_per_class=4, size=96)
+    classes = sorted(path.name for path in photos.iterdir())
+    torch.manual_seed(0)
+    model = fv.create_model("resnet18", spec=fv.PixelSpec(resize=64, crop=64), num_classes=len(classes))
+    fv.save(model, folder / "model", classes=classes)
+    return photos, folder / "model"
+
+
+def compare(capsys, files, *options):
+    photos, model = files
+    assert main(["validate", "--checkpoint", str(model), "--data", str(photos), "--json", *options]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_all_that_the_photo_holds_gives_the_same_answers(capsys, files):
+    rgb, everything = compare(capsys, files, "--transport", "192", "--dtype", "float32", "--scale", "1")
+    assert rgb["bytes"] == 3 * 64 * 64
+    assert everything["bytes"] == 4 * 192 * 8 * 8
+    assert everything["gained"] == everything["lost"] == 0
+    assert everything["top1"] == rgb["top1"]
+
+
+def test_a_line_for_each_set_at_the_scale_that_was_asked_for(capsys, files):
+    lines = compare(capsys, files, "--transport", "6,24", "--scale", "4")
+    assert [line["input"] for line in lines] == ["RGB", "DCT-6", "DCT-24"]
+    assert [line["bytes"] for line in lines[1:]] == [6 * 32 * 32, 24 * 32 * 32]
+
+
+def test_table(capsys, files):
+    photos, model = files
+    assert main(["validate", "--checkpoint", str(model), "--data", str(photos), "--transport", "Y0-3"]) == 0
+    out = capsys.readouterr().out
+    assert "DCT-4" in out
+    assert "gained" in out
+
+
+def test_a_model_is_needed(capsys, files):
+    assert main(["validate", "--data", str(files[0]), "--transport", "24"]) == 1
+    assert "name a --checkpoint or a --model" in capsys.readouterr().err
