@@ -30,3 +30,18 @@ def test_python_blocks(page, tmp_path, monkeypatch):
     names = {"pretrained": torchvision.models.resnet18()}
     for block in blocks:
         exec(compile(block, page, "exec"), names)
+
+
+def test_headline_table_is_that_of_the_study():
+    def table(path: str, first: str) -> list[dict[str, str]]:
+        lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
+        start = next(number for number, line in enumerate(lines) if line.startswith(first))
+        rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[start:]]
+        rows = rows[: next((number for number, row in enumerate(rows) if len(row) < 2), len(rows))]
+        return [dict(zip(rows[0], row, strict=True)) for row in rows[2:]]
+
+    measured = {row["input"]: row for row in table("docs/results/inputs/table.md", "| input |")}
+    headline = table("README.md", "| input |")
+    assert len(headline) >= 6
+    for row in headline:
+        assert row.items() <= measured[row["input"]].items()
