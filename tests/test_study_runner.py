@@ -1,10 +1,9 @@
 """studies/run.py: what it plans, trains and gathers."""
 
 import csv
-import importlib.util
 import math
-import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -14,13 +13,16 @@ from freqvision.data import write_synthetic_photos
 STUDIES = Path(__file__).parents[1] / "studies"
 
 
-@pytest.fixture(scope="module")
-def runner():
-    spec = importlib.util.spec_from_file_location("study_runner", STUDIES / "run.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["study_runner"] = module
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def runner(monkeypatch):
+    """The program's names; it is a folder of modules, not a package."""
+    monkeypatch.syspath_prepend(STUDIES)
+    import preparation
+    import run
+    import study
+    import summary
+
+    return SimpleNamespace(**{**vars(preparation), **vars(summary), **vars(study), **vars(run)})
 
 
 def write(path: Path, **changes) -> Path:
@@ -39,10 +41,10 @@ def write(path: Path, **changes) -> Path:
     return path
 
 
-def pretend(run, *epochs):
-    run.folder.mkdir(parents=True)
-    lines = [f"{i + 1},{top1},{loss}" for i, (top1, loss) in enumerate(epochs)]
-    (run.folder / "metrics.csv").write_text("\n".join(["epoch,val/top1,val/loss", *lines]) + "\n")
+def pretend(runner, run, top1, loss):
+    """Let a run's results be there, as if another machine had made them."""
+    row = {"run": run.folder.name, "input": run.input, "seed": run.seed, "lr": run.rate, "chosen": 0}
+    runner.keep(run.results, {**row, "top1": f"{100 * top1:.2f}", "val_loss": f"{loss:.4f}"}, run.arguments)
 
 
 def test_options_of_a_run(runner, tmp_path):
@@ -59,13 +61,25 @@ def test_options_of_a_run(runner, tmp_path):
 def test_rate_is_chosen_once_all_were_tried(runner, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     study = runner.Study.load(write(tmp_path / "study.yaml"))
-    pretend(study.run("a", 3, 0.1), (0.9, 1.0), (0.5, 1.0))
+    pretend(runner, study.run("a", 3, 0.1), 0.5, 1.0)
     assert study.chosen_rate("a") is None
-    pretend(study.run("a", 3, 0.2), (0.4, 1.0), (0.6, 1.0))
-    assert study.chosen_rate("a") == 0.2  # the last epoch counts
-    pretend(study.run("b", 3, 0.1), (0.4, 1.0), (0.6, 0.8))
-    pretend(study.run("b", 3, 0.2), (0.4, 1.0), (0.6, 0.9))
+    pretend(runner, study.run("a", 3, 0.2), 0.6, 1.0)
+    assert study.chosen_rate("a") == 0.2
+    pretend(runner, study.run("b", 3, 0.1), 0.6, 0.8)
+    pretend(runner, study.run("b", 3, 0.2), 0.6, 0.9)
     assert study.chosen_rate("b") == 0.1  # the loss decides
+
+
+def test_what_another_machine_trained_counts_if_its_settings_are_the_same(runner, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = write(tmp_path / "study.yaml")
+    run = runner.Study.load(path).run("a", 3, 0.1)
+    pretend(runner, run, 0.5, 1.0)
+    assert run.row["top1"] == "50.00"
+    pretend(runner, run, 0.7, 1.0)  # in the place of the older line
+    assert run.row["top1"] == "70.00"
+    changed = runner.Study.load(write(path, arguments={"trainer": {"max_epochs": 3}}))
+    assert changed.run("a", 3, 0.1).row is None
 
 
 def test_interval_of_the_mean(runner):
@@ -80,7 +94,11 @@ def test_interval_of_the_mean(runner):
     [
         ({"seeds": None}, "has the keys arguments, inputs, learning_rates, seeds, title; got"),
         ({"seeds": []}, "seeds is empty"),
-        ({"inputs": {"a": {"label": "A"}}}, "input 'a' has the keys label and arguments"),
+        ({"inputs": {"a": {"label": "A"}}}, "input 'a' has the keys label and either arguments or transport"),
+        (
+            {"inputs": {"a": {"label": "A", "transport": {"of": "b", "channels": 24, "scale": 2}}}},
+            "transport of input 'a' has the keys of .a trained input., channels and scale",
+        ),
     ],
 )
 def test_broken_studies(runner, tmp_path, changes, message):
@@ -88,10 +106,10 @@ def test_broken_studies(runner, tmp_path, changes, message):
         runner.Study.load(write(tmp_path / "study.yaml", **changes))
 
 
-def test_nothing_to_time(runner, tmp_path, monkeypatch):
+def test_no_photos_to_time(runner, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    study = runner.Study.load(write(tmp_path / "study.yaml"))
-    with pytest.raises(ValueError, match="runs/study holds no complete run yet"):
+    study = runner.Study.load(write(tmp_path / "study.yaml", arguments={"data": {"root": "nowhere"}}))
+    with pytest.raises(FileNotFoundError, match="nowhere"):
         runner.time_preparation(study)
 
 
@@ -104,28 +122,40 @@ def test_trains_and_gathers(runner, tmp_path, monkeypatch):
         "model": {"name": "resnet18"},
         "data": {"root": "photos", "resize": 64, "crop": 64, "batch_size": 12},
     }
-    inputs = {"dct": {"label": "DCT-24", "arguments": {"data": {"dtype": "int8"}}}}
+    inputs = {
+        "dct": {"label": "DCT-24", "arguments": {"data": {"dtype": "int8"}}},
+        "rgb": {"label": "RGB", "arguments": {"data": {"input": "rgb", "dtype": "uint8"}}},
+        "sent": {"label": "RGB, sent as DCT-24", "transport": {"of": "rgb", "channels": 24, "scale": 2}},
+    }
     path = write(tmp_path / "tiny.yaml", arguments=arguments, inputs=inputs, seeds=[0], learning_rates=[0.01])
     study = runner.Study.load(path)
     runner.execute(study, study.inputs, 1)
     run = study.run("dct", 0, 0.01)
-    assert run.done
+    assert run.trained
     before = (run.folder / "log.txt").stat().st_size
     runner.execute(study, study.inputs, 1)  # complete: nothing to train
     assert (run.folder / "log.txt").stat().st_size == before
     results = tmp_path / "docs" / "results" / "tiny"
     with open(results / "runs.csv", newline="") as file:
-        (row,) = csv.DictReader(file)
+        row, rgb, sent = csv.DictReader(file)
     assert (row["dtype"], row["bytes"], row["chosen"]) == ("int8", str(24 * 8 * 8), "1")
+    assert (rgb["dtype"], rgb["bytes"]) == ("uint8", str(3 * 64 * 64))
+    assert (sent["dtype"], sent["bytes"], sent["parameters"]) == (
+        "int8",
+        str(24 * 16 * 16),
+        rgb["parameters"],
+    )
+    assert int(sent["macs"]) == int(rgb["macs"]) + 16 * 16 * 24 * 3 * 4 * 4
+    assert abs(float(sent["top1"]) - float(rgb["top1"])) < 50
     assert f"{float(row['top1']):.1f}" in (results / "table.md").read_text()
     assert (results / "table.md").read_text().endswith("| – |\n")  # nothing was timed yet
     runner.time_preparation(study, rounds=2)
     runner.gather(study)
     with open(results / "preparation.csv", newline="") as file:
-        (timed,) = csv.DictReader(file)
+        timed, _ = csv.DictReader(file)
     assert (timed["input"], timed["photos"], timed["rounds"]) == ("dct", "12", "2")
     assert 0 < float(timed["ms_q25"]) <= float(timed["ms"]) <= float(timed["ms_q75"])
-    assert (results / "table.md").read_text().endswith(f"| {float(timed['ms']):.2f} |\n")
+    assert f"| {float(timed['ms']):.2f} |\n" in (results / "table.md").read_text()
     saved = yaml.safe_load((results / "configs" / f"{row['run']}.yaml").read_text())
     assert saved["model"]["optimisation"]["lr"] == 0.01
     assert (results / "figure.png").stat().st_size > 10_000

@@ -26,21 +26,31 @@ class Measurement:
     Args:
         spec: What it was fed with.
         bytes_per_image: What was sent to the device for a photo.
-        correct: Which photos it classified correctly: bool (N,).
+        ranks: How many classes it found likelier than the true one, for each photo: int (N,).
         reading: Seconds from files to tensors.
         computing: Seconds from tensors to classes.
     """
 
     spec: InputSpec | PixelSpec
     bytes_per_image: int
-    correct: torch.Tensor
+    ranks: torch.Tensor
     reading: float
     computing: float
+
+    @property
+    def correct(self) -> torch.Tensor:
+        """Which photos it classified correctly: bool (N,)."""
+        return self.ranks == 0
 
     @property
     def top1(self) -> float:
         """Share of photos classified correctly, 0 to 1."""
         return self.correct.float().mean().item()
+
+    @property
+    def top5(self) -> float:
+        """Share of photos whose class is among the five likeliest, 0 to 1."""
+        return (self.ranks < 5).float().mean().item()
 
     def gained(self, other: Measurement) -> int:
         """Number of photos that this one gets right and the other does not."""
@@ -144,15 +154,31 @@ def measure(
     title = (
         f"DCT-{len(spec.channels)} {spec.dtype}" if isinstance(spec, InputSpec) else f"pixels {spec.dtype}"
     )
-    guesses: list[torch.Tensor] = []
+    ranks: list[torch.Tensor] = []
     reading = computing = 0.0
     size = 0
     for batch in tqdm(batches, desc=title, leave=False, disable=not progress):
         started = time.perf_counter()
         inputs = read([Path(path) for path in batch])
         finished = time.perf_counter()
-        guesses.append(model(inputs.to(device)).argmax(1).cpu())  # .cpu() waits for the device
+        logits = model(inputs.to(device)).float().cpu()  # .cpu() waits for the device
         reading, computing = reading + finished - started, computing + time.perf_counter() - finished
         size += inputs.nbytes
-    correct = torch.cat(guesses) == torch.tensor(photos.labels)
-    return Measurement(spec, size // len(photos.paths), correct, reading, computing)
+        truth = torch.tensor(photos.labels[len(ranks) * batch_size :][: len(batch)])
+        ranks.append(rank_of_truth(logits, truth))
+    return Measurement(spec, size // len(photos.paths), torch.cat(ranks), reading, computing)
+
+
+def rank_of_truth(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """How many classes have a larger logit than the true one; of equal logits the first class wins.
+
+    Args:
+        logits: (B, classes).
+        truth: Index of the true class, (B,).
+
+    Example:
+        >>> rank_of_truth(torch.tensor([[0.0, 2, 1], [5, 5, 0]]), torch.tensor([2, 1]))
+        tensor([1, 1])
+    """
+    order = logits.argsort(dim=1, descending=True, stable=True)  # (B, classes)
+    return (order == truth[:, None]).int().argmax(dim=1)

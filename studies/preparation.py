@@ -1,0 +1,55 @@
+"""How long a photo takes to become each input of a study."""
+
+import csv
+from functools import partial
+from pathlib import Path
+
+from freqvision.analysis.throughput import Task, measure
+from freqvision.analysis.throughput.machine import busy_cores
+from freqvision.data.folder import find_photos
+from freqvision.data.pixels import decoder_for
+from freqvision.engine.photos import PhotoFolder
+from freqvision.pipeline.spec import InputSpec
+from freqvision.pipeline.statistics import ChannelStatistics
+
+from study import Study  # isort: skip  # beside this file
+
+
+def time_preparation(study: Study, photos: int = 64, rounds: int = 7) -> None:
+    """Time, on one thread, how validation photos become each input on which networks are trained.
+
+    Writes ``preparation.csv``: milliseconds a photo, as median and quartiles of interleaved rounds, and how
+    many cores all programs kept busy before.
+
+    Raises:
+        FileNotFoundError: The photos are not there.
+    """
+    busy = busy_cores()
+    tasks = []
+    for name in study.trained:
+        data = study.run(name, study.seeds[0], study.learning_rates[0]).arguments["data"]
+        files = find_photos(Path(data["root"]) / data.get("validation", "validation"))
+        files = files[:: max(1, len(files) // photos)][:photos]
+        spec = PhotoFolder(**{**data, "dtype": "float32"}).spec
+        if isinstance(spec, InputSpec):  # any statistics take the same time
+            spec = spec.with_statistics(ChannelStatistics.default())
+        spec = spec.with_dtype(data.get("dtype", "float32"))
+        tasks.append(Task(name, partial(decoder_for(spec, 1), files), len(files)))
+    timings = measure(tasks, rounds)
+    study.results.mkdir(parents=True, exist_ok=True)
+    with open(study.results / "preparation.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["input", "ms", "ms_q25", "ms_q75", "photos", "rounds", "busy_cores"])
+        for task in tasks:
+            spread = timings.spread(task.name)
+            times = [f"{value:.3f}" for value in (spread.median, spread.low, spread.high)]
+            writer.writerow([task.name, *times, task.photos, rounds, busy])
+
+
+def prepared_in(study: Study) -> dict[str, str]:
+    """Milliseconds a photo by input, so far as they were measured."""
+    path = study.results / "preparation.csv"
+    if not path.exists():
+        return {}
+    with open(path, newline="") as file:
+        return {row["input"]: row["ms"] for row in csv.DictReader(file)}

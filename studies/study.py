@@ -1,0 +1,297 @@
+"""What a study is: inputs, seeds and learning rates in a YAML file, the runs they make, and their results."""
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from freqvision.analysis.probe import find_labelled_photos
+from freqvision.analysis.transport import measure, transport_spec
+from freqvision.engine.checkpoint import description, load_checkpoint, read_checkpoint
+from freqvision.models import Transport, model_info
+from freqvision.spectrum.channels import BLOCK, ChannelSet
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a YAML file says.
+
+    Args:
+        name: Of the file.
+        title: Of the figure.
+        arguments: Options of `freqvision fit` that all runs share, nested as in its configs.
+        inputs: By name: "label", and either the "arguments" that set it apart, or "transport": the name of an
+            RGB input ("of") whose trained networks are fed with DCT "channels" at "scale" times their size.
+        seeds: Of the runs; the first is also that of tuning.
+        learning_rates: The grid, the same for each input.
+        results: Folder for what is gathered.
+        runs: Folder of the runs themselves.
+    """
+
+    name: str
+    title: str
+    arguments: dict[str, Any]
+    inputs: dict[str, dict[str, Any]]
+    seeds: list[int]
+    learning_rates: list[float]
+    results: Path
+    runs: Path
+
+    @classmethod
+    def load(cls, path: Path) -> "Study":
+        """Read a YAML file.
+
+        Raises:
+            ValueError: A key is missing or unknown, a list is empty, or a transported input is not there.
+        """
+        found = yaml.safe_load(path.read_text())
+        keys = {"title", "arguments", "inputs", "seeds", "learning_rates"}
+        if not isinstance(found, dict) or set(found) != keys:
+            given = sorted(found) if isinstance(found, dict) else type(found).__name__
+            raise ValueError(f"{path}: a study has the keys {', '.join(sorted(keys))}; got {given}")
+        for key in ("inputs", "seeds", "learning_rates"):
+            if not found[key]:
+                raise ValueError(f"{path}: {key} is empty")
+        for name, one in found["inputs"].items():
+            keys_of_one = set(one) if isinstance(one, dict) else set()
+            if keys_of_one not in ({"label", "arguments"}, {"label", "transport"}):
+                raise ValueError(
+                    f"{path}: input {name!r} has the keys label and either arguments or transport; got {one}"
+                )
+            base = one.get("transport")
+            if base is None:
+                continue
+            if set(base) != {"of", "channels", "scale"} or "arguments" not in found["inputs"].get(
+                base["of"], {}
+            ):
+                raise ValueError(
+                    f"{path}: transport of input {name!r} has the keys of (a trained input), channels "
+                    f"and scale; got {base}"
+                )
+        return cls(
+            path.stem, **found, results=Path("docs/results") / path.stem, runs=Path("runs") / path.stem
+        )
+
+    @property
+    def trained(self) -> list[str]:
+        """Names of the inputs on which networks are trained."""
+        return [name for name, one in self.inputs.items() if "arguments" in one]
+
+    def run(self, name: str, seed: int, rate: float) -> "Run":
+        """One training."""
+        arguments = merged(self.arguments, self.inputs[name]["arguments"])
+        arguments = merged(arguments, {"model": {"optimisation": {"lr": rate}}, "seed_everything": seed})
+        return Run(name, seed, rate, arguments, self.runs / f"{name}_seed{seed}_lr{rate:g}", self.results)
+
+    def chosen_rate(self, name: str) -> float | None:
+        """The learning rate that did best with the first seed; None before all of them are through."""
+        rows = [self.run(name, self.seeds[0], rate).row for rate in self.learning_rates]
+        tried = [row for row in rows if row is not None]
+        if len(tried) < len(rows):
+            return None
+        return float(min(tried, key=lambda row: (-float(row["top1"]), float(row["val_loss"])))["lr"])
+
+    def rows(self) -> list[Row]:
+        """Lines of ``runs.csv``: all that is complete, in the order of the file."""
+        rows = []
+        for name in self.inputs:
+            base = self.inputs[name].get("transport", {}).get("of")
+            rate = self.chosen_rate(base or name)
+            for seed in self.seeds:
+                if base is None:
+                    for one in self.learning_rates:
+                        row = self.run(name, seed, one).row
+                        if row is not None:
+                            rows.append({**row, "chosen": int(one == rate)})
+                elif rate is not None:
+                    row = self.transported(name, self.run(base, seed, rate))
+                    if row is not None:
+                        rows.append({**row, "chosen": 1})
+        return rows
+
+    def transported(self, name: str, run: "Run") -> Row | None:
+        """A line for a trained RGB network that is fed with channels; None while that cannot be measured."""
+        options = self.inputs[name]["transport"]
+        key = f"{name}_of_{run.folder.name}"
+        kept = kept_row(self.results, key, {**run.arguments, "transport": options})
+        if kept is not None:
+            return kept
+        if not run.checkpoint.exists() or run.row is None:
+            return None
+        model, classes = load_checkpoint(run.checkpoint)
+        data = run.arguments["data"]
+        photos = find_labelled_photos(Path(data["root"]) / data.get("validation", "validation"), classes)
+        channels = ChannelSet.parse(str(options["channels"]))
+        spec = transport_spec(model.spec, channels, "int8", options["scale"])
+        pixels = BLOCK // options["scale"]
+        found = measure(Transport(model, spec, pixels=pixels), spec, photos, progress=False)
+        blocks = spec.grid[0] * spec.grid[1]
+        row = {
+            **run.row,
+            "run": key,
+            "input": name,
+            "top1": f"{100 * found.top1:.2f}",
+            "top5": f"{100 * found.top5:.2f}",
+            **dict.fromkeys(("best_top1", "val_loss", "top1_by_epoch", "seconds", "open"), ""),
+            "macs": int(run.row["macs"]) + blocks * len(channels) * 3 * pixels**2,
+            "values": blocks * len(channels),
+            "dtype": "int8",
+            "bytes": found.bytes_per_image,
+        }
+        keep(self.results, row, {**run.arguments, "transport": options})
+        return row
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of a study."""
+
+    input: str
+    seed: int
+    rate: float
+    arguments: dict[str, Any]
+    folder: Path
+    results: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        """Of the last epoch."""
+        return self.folder / "checkpoints" / "last.ckpt"
+
+    @property
+    def epochs(self) -> list[dict[str, float]]:
+        """Metrics of the epochs so far, of a run on this machine."""
+        path = self.folder / "metrics.csv"
+        if not path.exists():
+            return []
+        with open(path, newline="") as file:
+            return [
+                {key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)
+            ]
+
+    @property
+    def trained(self) -> bool:
+        """Whether the last epoch is through, on this machine."""
+        return len(self.epochs) == self.arguments["trainer"]["max_epochs"]
+
+    @property
+    def row(self) -> Row | None:
+        """Its line of ``runs.csv``, kept there or measured here; None before it is complete."""
+        kept = kept_row(self.results, self.folder.name, self.arguments)
+        if kept is not None or not self.trained:
+            return kept
+        row = self._measured()
+        keep(self.results, row, self.arguments)
+        return row
+
+    def train(self, threads: int) -> None:
+        """Start it, or go on with it; what it prints goes to ``log.txt``.
+
+        Raises:
+            RuntimeError: It failed.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        config = self.folder / "study.yaml"
+        config.write_text(yaml.safe_dump(self.arguments, sort_keys=False))
+        command = [
+            sys.executable,
+            "-m",
+            "freqvision.cli.main",
+            "fit",
+            "--config",
+            config,
+            "--output",
+            self.folder,
+        ]
+        if self.checkpoint.exists():
+            command += ["--ckpt_path", "last"]
+        log = self.folder / "log.txt"
+        with open(log, "a") as file:
+            environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+            code = subprocess.run(
+                list(map(str, command)), stdout=file, stderr=file, env=environment
+            ).returncode
+        if code != 0 or not self.trained:
+            raise RuntimeError(f"{self.folder.name} failed with exit code {code}; see {log}")
+
+    def _measured(self) -> Row:
+        about = description(read_checkpoint(self.checkpoint))
+        options = {key: about.options.get(key) for key in ("start", "rgb_size")}
+        strides = about.options.get("strides", "standard")
+        name = about.options["name"]
+        info = model_info(name, about.spec, len(about.class_names), strides=strides, **options)
+        epochs = self.epochs
+        last = epochs[-1]
+        return {
+            "run": self.folder.name,
+            "input": self.input,
+            "model": name,
+            "seed": self.seed,
+            "lr": self.rate,
+            "chosen": 0,
+            "epochs": len(epochs),
+            "top1": f"{100 * last['val/top1']:.2f}",
+            "top5": f"{100 * last['val/top5']:.2f}",
+            "best_top1": f"{100 * max(epoch['val/top1'] for epoch in epochs):.2f}",
+            "val_loss": f"{last['val/loss']:.4f}",
+            "top1_by_epoch": " ".join(f"{100 * epoch['val/top1']:.1f}" for epoch in epochs),
+            "seconds": f"{sum(epoch['seconds'] for epoch in epochs):.0f}",
+            "open": f"{100 * last['val/open']:.1f}" if "val/open" in last else "",
+            "parameters": info.parameters,
+            "macs": info.macs,
+            "values": info.values,
+            "dtype": about.spec.dtype,
+            "bytes": info.values * getattr(torch, about.spec.dtype).itemsize,
+        }
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested options, the second laid over the first."""
+    result = dict(base)
+    for key, value in over.items():
+        nested = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = merged(result[key], value) if nested else value
+    return result
+
+
+def kept_row(results: Path, name: str, arguments: dict[str, Any]) -> Row | None:
+    """What a study's folder holds of a run with these very settings."""
+    config, table = results / "configs" / f"{name}.yaml", results / "runs.csv"
+    if not config.exists() or not table.exists() or yaml.safe_load(config.read_text()) != arguments:
+        return None
+    with open(table, newline="") as file:
+        return next((dict(row) for row in csv.DictReader(file) if row["run"] == name), None)
+
+
+def keep(results: Path, row: Row, arguments: dict[str, Any]) -> None:
+    """Write a run's line and settings to the study's folder, in the place of older ones."""
+    configs = results / "configs"
+    configs.mkdir(parents=True, exist_ok=True)
+    (configs / f"{row['run']}.yaml").write_text(yaml.safe_dump(arguments, sort_keys=False))
+    table = results / "runs.csv"
+    others = []
+    if table.exists():
+        with open(table, newline="") as file:
+            others = [other for other in csv.DictReader(file) if other["run"] != row["run"]]
+    write_rows(table, [*others, row])
+
+
+def write_rows(table: Path, rows: list[Row]) -> None:
+    """A CSV file, in whole or not at all; columns are those of the first row and what others have more."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    draft = table.with_suffix(".tmp")
+    with open(draft, "w", newline="") as file:
+        writer = csv.DictWriter(file, columns, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+    shutil.move(draft, table)
