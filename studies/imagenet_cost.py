@@ -8,6 +8,7 @@ options give.
 """
 
 import argparse
+import itertools
 
 import torch
 
@@ -15,8 +16,7 @@ import freqvision as fv
 from freqvision.models import model_info
 
 PHOTOS = 1_281_167
-CASES = [("resnet50", None), *(("resnet50", count) for count in (24, 64, 192))]
-CASES += [("mobilenet_v2", None), *(("mobilenet_v2", count) for count in (24, 64, 192))]
+CHANNELS = (None, 6, 12, 24, 32, 48, 64, 192)  # None: RGB
 CROPS = {"resnet50": 448, "mobilenet_v2": 896}
 EPOCHS = {"resnet50": 90, "mobilenet_v2": 150}
 
@@ -61,7 +61,7 @@ def main() -> None:
     titles = ["network", "input", f"GB on a GPU, {options.batch} photos"]
     titles += [f"hours, {options.gpus} GPUs of {options.tflops:g} TFLOP/s", "TB to the GPUs, 8 bits a value"]
     print(f"| {' | '.join(titles)} |\n| --- | --- | ---: | ---: | ---: |")
-    for name, channels in CASES:
+    for name, channels in itertools.product(CROPS, CHANNELS):
         spec = spec_of(name, channels)
         info = model_info(name, spec)
         memory = 12 * info.parameters + options.batch * kept_bytes(name, spec)
