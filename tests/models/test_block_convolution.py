@@ -68,6 +68,24 @@ def test_channels_beyond_the_pixels_enter_with_zero_weights():
     assert weight[:, seen].abs().amax(dim=(0, 2, 3)).min() > 0
 
 
+def test_a_step_of_training_changes_a_fold_as_it_changes_the_convolution():
+    """On patches of luma: outputs that share weights and colours that are not orthogonal differ in detail."""
+    convolution = nn.Conv2d(3, 5, 4, stride=4)
+    luma = ChannelSet.parse("Y0-3,8-11,16-19,24-27")
+    spec = InputSpec(channels=luma, mean=(3.0,) * 16, std=tuple(range(1, 17)))
+    inputs = torch.randn(2, 16, 8, 8, generator=torch.Generator().manual_seed(0))
+    gray = (128 / 255,) * 3, (0.2,) * 3
+    folded = fold_convolution(convolution, spec, 4, *gray)
+    by_pixels = Transport(convolution, spec, pixels=4, mean=gray[0], std=gray[1], clamp=False)
+    before = folded(inputs).detach()
+    target = torch.randn(before.shape, generator=torch.Generator().manual_seed(1))
+    for model in (by_pixels, folded):
+        (model(inputs) - target).square().mean().backward()
+        torch.optim.SGD(model.parameters(), lr=0.1).step()
+    assert (folded(inputs) - before).abs().max() > 1e-2
+    torch.testing.assert_close(folded(inputs), by_pixels(inputs), rtol=1e-4, atol=1e-5)
+
+
 def test_mean_colour_is_zero_to_the_rgb_network():
     stem = nn.Conv2d(3, 8, 7, stride=2, padding=3, bias=False)
     spec = _spec(seed=9, count=20)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from freqvision.models.reconstruction import coefficients_of_colour, pixel_operator
+from freqvision.models.reconstruction import coefficients_of_colour, norms_in_pixels, pixel_operator
 from freqvision.pipeline.spec import InputSpec
 
 
@@ -28,10 +28,15 @@ class BlockConvolution(nn.Module):
     Attributes:
         origin: (C, 1, 1), subtracted from the input before padding with 0: the input that is zero to the RGB
             network, so that its padding means the same.
+        scale: (C, 1, 1), multiplied with what is left. Of a folded convolution it undoes the normalisation of
+            single channels, so that they vary as they do in the RGB network's pixels, and steps of training
+            change the convolution as they would change the RGB network's. Otherwise the rare and small high
+            frequencies, normalised to unit variance, would learn hundreds of times as fast as there.
         convolution: The weights.
     """
 
     origin: torch.Tensor
+    scale: torch.Tensor
 
     def __init__(
         self,
@@ -48,12 +53,13 @@ class BlockConvolution(nn.Module):
         self.padding = padding
         self.upscale = upscale
         self.register_buffer("origin", torch.zeros(channels, 1, 1))
+        self.register_buffer("scale", torch.ones(channels, 1, 1))
         self.convolution = nn.Conv2d(channels, outputs * upscale**2, kernel, stride, bias=bias)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """(B, C, h, w) → (B, S, h · upscale / stride, w · upscale / stride)."""
         before, after = self.padding
-        centred = inputs - self.origin
+        centred = (inputs - self.origin) * self.scale
         if before or after:  # F.pad copies even where there is nothing to add
             centred = F.pad(centred, (before, after, before, after))
         outputs = self.convolution(centred)  # (B, S · upscale², h / stride, w / stride)
@@ -116,6 +122,8 @@ def fold_convolution(
         spec_mean, spec_std = spec.normalisation()
         origin = coefficients_of_colour(torch.tensor(mean))[list(spec.channels)]
         origin = ((origin - spec_mean) / spec_std)[:, None, None]  # (C, 1, 1)
+        scale = spec_std * norms_in_pixels(spec, pixels, std)  # (C,)
+        weight /= scale
     canvas = kernels.new_zeros(outputs, upscale, upscale, 3, blocks * pixels, blocks * pixels)
     for a in range(upscale):
         for b in range(upscale):
@@ -136,6 +144,7 @@ def fold_convolution(
     with torch.no_grad():
         result.convolution.weight.copy_(folded.flatten(0, 2))  # (S·a·b, C, K, K), as pixel_shuffle expects
         result.origin.copy_(origin)
+        result.scale.copy_(scale[:, None, None])
         if convolution.bias is not None and result.convolution.bias is not None:
             result.convolution.bias.copy_(convolution.bias.repeat_interleave(upscale**2))
     return result

@@ -53,3 +53,24 @@ def coefficients_of_colour(rgb: torch.Tensor) -> torch.Tensor:
     coefficients = torch.zeros(NUM_CHANNELS, dtype=torch.float64)
     coefficients[::FREQUENCIES] = BLOCK * ycc  # DC of Y, Cb, Cr
     return coefficients
+
+
+def norms_in_pixels(spec: InputSpec, pixels: int, std: tuple[float, ...]) -> torch.Tensor:
+    """How large a coefficient of 1 is in a network's normalised RGB pixels: float64 of shape (C,).
+
+    The root of the sum of squares over colours, rows and columns of a block. Of a channel beyond the low n×n
+    frequencies, which those pixels do not show, it is what others of its component have.
+
+    Args:
+        spec: Which channels.
+        pixels: Side n in pixels for which a block stands, 1 to 8.
+        std: The network's, of RGB on [0, 1].
+
+    Example:
+        >>> norms_in_pixels(InputSpec(), 4, (0.25, 0.25, 0.25))[0].round(decimals=4)  # √3 · ½ / (255 · ¼)
+        tensor(0.0136, dtype=torch.float64)
+    """
+    colour = ycbcr_to_rgb_matrix(torch.float64) / 255 / torch.tensor(std, dtype=torch.float64)[:, None]
+    components = torch.tensor([index // FREQUENCIES for index in spec.channels])
+    # The basis of the scaled inverse DCT is orthogonal, each function of the norm n/8.
+    return colour.norm(dim=0)[components] * pixels / BLOCK
