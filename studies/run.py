@@ -48,6 +48,10 @@ def execute(study: Study, names: Iterable[str], jobs: int) -> None:
                 bar.set_postfix_str(future.result())
                 bar.update()
 
+    if len(study.learning_rates) == 1:  # nothing to wait for
+        (rate,) = study.learning_rates
+        train_all([study.run(name, seed, rate) for seed in study.seeds for name in names], "seeds")
+        return
     train_all([study.run(name, first, rate) for rate in study.learning_rates for name in names], "tuning")
     for seed in others:
         rates = {name: study.chosen_rate(name) for name in names}
