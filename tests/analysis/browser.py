@@ -49,6 +49,8 @@ class Browser:
             "--disable-gpu",
             "--disable-dev-shm-usage",
             "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
             "--no-first-run",
             "--host-resolver-rules=MAP * ~NOTFOUND",  # nothing may be fetched
             f"--window-size={width},{height}",

@@ -19,6 +19,20 @@ def guide_commands():
     return [shlex.split(line) for line in lines if line.startswith("freqvision ")]
 
 
+def test_what_a_command_reads_an_earlier_one_has_written():
+    """Folders of runs and of selections."""
+    written = set()
+    for _, command, *arguments in guide_commands():
+        options = [word for word in arguments if word.startswith(("runs/", "selection/"))]
+        output = arguments[arguments.index("--output") + 1] if "--output" in arguments else None
+        for path in options:
+            folder = "/".join(path.split("/")[:2])
+            assert folder in written or path == output, f"{command}: nothing has written {path}"
+        if command == "fit" and output is None:
+            output = f"runs/{Path(arguments[arguments.index('--config') + 1]).stem}"
+        written.add(output)
+
+
 def test_commands_parse(monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     commands = guide_commands()

@@ -200,9 +200,64 @@ def test_every_selector_writes_the_same_files(by, gated_run, photos, tmp_path):
         (["--by", "rectangles", "--top", "24", "--shrink"], "--shrink needs a --checkpoint"),
         (["--by", "rectangles", "--top", "500"], "1 to 192 channels can be taken; got 500"),
         (["--by", "gates", "--checkpoint", "a", "--model", "b"], "not both"),
+        (["--by", "rectangles", "--top", "24", "--threshold", "1"], "name one of them"),
+        (["--by", "energy", "--measure", "loss"], "--measure is for --by sensitivity"),
+        (["--by", "gates", "--statistics", "s.json"], "--statistics is for --by energy"),
+        (["--by", "gates", "--checkpoint", "a", "--strides", "v1"], "--strides is for --model"),
+        (["--by", "gates", "--checkpoint", "a", "--shrink"], "--shrink needs a --checkpoint, and --top"),
         (["--by", "gates", "--checkpoint", "nothing.ckpt"], "no checkpoint at nothing.ckpt"),
     ],
 )
 def test_mistakes_are_told(arguments, message, tmp_path, capsys):
-    assert main(["select", *arguments, "--output", str(tmp_path)]) == 1
+    output = tmp_path / "output"
+    assert main(["select", *arguments, "--output", str(output)]) == 1
     assert message in capsys.readouterr().err
+    assert not output.exists()
+
+
+def test_mistakes_are_told_before_the_measure(gated_run, photos, tmp_path, capsys):
+    """Which takes minutes."""
+    checkpoint = ["--checkpoint", str(gated_run / "checkpoints" / "last.ckpt")]
+    unlabelled = [*checkpoint, "--by", "sensitivity", "--data", str(photos / "train" / "dots")]
+    labelled = [*checkpoint, "--by", "sensitivity", "--data", str(photos / "validation")]
+    output = tmp_path / "output"
+    for arguments, message in (
+        ([*unlabelled, "--measure", "accuracy"], "needs labels: name a CSV file of them with --labels"),
+        ([*unlabelled, "--labels", str(tmp_path / "none.csv")], "no table of labels at"),
+        ([*labelled, "--top", "193"], "1 to 192 channels can be taken; got 193"),
+        ([*labelled, "--curve", "[6,193]"], "1 to 192 channels can be taken; got 193"),
+    ):
+        assert main(["select", *arguments, "--output", str(output)]) == 1
+        assert message in capsys.readouterr().err
+        assert not output.exists()
+
+
+def test_a_threshold_that_none_reaches_keeps_the_scores(gated_run, tmp_path, capsys):
+    statistics = ["--statistics", str(gated_run / "statistics.json")]
+    arguments = ["--by", "energy", *statistics, "--threshold", "1e9", "--output", str(tmp_path)]
+    assert main(["select", *arguments]) == 1
+    assert re.search(r"no channel reaches 1e\+09: the greatest variance is \d", capsys.readouterr().err)
+    assert [path.name for path in tmp_path.iterdir()] == ["scores.json"]
+
+
+def test_other_scores_take_away_what_the_former_selected(gated_run, tmp_path):
+    """A report would show the channels of one measure beside the scores of another."""
+    energy = ["--by", "energy", "--statistics", str(gated_run / "statistics.json")]
+    selected = tmp_path / "channels.json"
+    for arguments, kept in (
+        ([*energy, "--top", "24"], True),
+        (energy, True),
+        (["--by", "rectangles"], False),
+    ):
+        assert main(["select", *arguments, "--output", str(tmp_path)]) == 0
+        assert selected.exists() == kept
+
+
+def test_progress_bars_do_not_fill_log_files(gated_run, photos, tmp_path, capsys):
+    checkpoint = ["--checkpoint", str(gated_run / "checkpoints" / "last.ckpt")]
+    for by in ("gates", "gradient", "sensitivity"):
+        source = ["--data", str(photos / "validation"), "--photos", "1", "--curve", "[6]"]
+        arguments = ["--by", by, *checkpoint, *source, "--output", str(tmp_path / by)]
+        assert main(["select", *arguments]) == 0
+        assert "it/s" not in (err := capsys.readouterr().err)
+        assert "%|" not in err

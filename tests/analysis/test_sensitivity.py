@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from freqvision.analysis.curves import accuracy_by_count, load_curve, save_curve
 from freqvision.analysis.scores import ChannelScores
 from freqvision.analysis.selection import gradient_importance
-from freqvision.analysis.sensitivity import Sensitivity, leave_one_out
+from freqvision.analysis.sensitivity import Base, Sensitivity, leave_one_out
 
 
 def test_effects_are_those_of_zeroing_one_channel():
@@ -86,9 +86,23 @@ def test_a_table_of_something_else_is_refused(tmp_path):
     ):
         with pytest.raises(ValueError, match="begun with another network"):
             leave_one_out(other, replace=how, table=table, progress=False)
+    noisy = tmp_path / "noise.csv"
+    leave_one_out(linear_probe(5), replace="noise", channels=[0], seed=1, table=noisy, progress=False)
+    with pytest.raises(ValueError, match=r"it is of 12 photos, noise of seed 1, .*; this is of .* seed 2"):
+        leave_one_out(linear_probe(5), replace="noise", seed=2, table=noisy, progress=False)
+    leave_one_out(linear_probe(5), channels=[3], seed=2, table=table, progress=False)  # there is no noise
     table.write_text("x,y\n1,2\n")
     with pytest.raises(ValueError, match="no table of sensitivities"):
         leave_one_out(linear_probe(5), table=table, progress=False)
+
+
+def test_networks_that_are_sure_of_everything_are_told_apart():
+    """As fine-tuned ones are of photos they were trained on: their losses differ in the fifth digit."""
+    sure, surer = Base(3e-5, 1.0, -3e-5), Base(2e-5, 1.0, -2e-5)
+    assert not sure.is_like(surer)
+    assert sure.is_like(Base(3e-5 * (1 + 1e-5), 1.0, -3e-5))
+    assert Base(math.nan, math.nan, -0.5).is_like(Base(math.nan, math.nan, -0.5))
+    assert not Base(math.nan, math.nan, -0.5).is_like(Base(0.5, 1.0, -0.5))
 
 
 def test_accuracy_falls_positive():

@@ -51,6 +51,28 @@ def test_logs_and_stores_what_gates_did(photos, tiny, tmp_path):
     assert 0 < expected_open(log_odds) < 1
 
 
+@pytest.mark.parametrize("precision", ["32-true", "bf16-true"])
+def test_without_penalty_gates_stay_open_and_a_large_one_closes_them(precision, photos, tiny, tmp_path):
+    """Also where all of the network but the gates is in bfloat16."""
+    more = (
+        "--trainer.precision",
+        precision,
+        "--model.gates.penalty_ramp",
+        "[0,0]",
+        "--model.gates.lr",
+        "500",
+    )
+    for penalty, shares in (("0", (0.9, 1)), ("50", (0, 0.1))):
+        epochs = fit_gated(photos, tmp_path / penalty, tiny, *more, "--model.gates.penalty", penalty)
+        assert shares[0] <= float(epochs[-1]["val/open"]) <= shares[1]
+    saved = torch.load(tmp_path / "50" / "checkpoints" / "last.ckpt", weights_only=False)["state_dict"]
+    types = {key: value.dtype for key, value in saved.items() if value.is_floating_point()}
+    assert {kind for key, kind in types.items() if "gates" in key} == {torch.float32}
+    assert types["model.network.fc.weight"] == getattr(
+        torch, "bfloat16" if "bf16" in precision else "float32"
+    )
+
+
 def test_same_seed_same_result(photos, tiny, tmp_path):
     first, second = (fit_gated(photos, tmp_path / name, tiny, "--trainer.max_epochs", "1") for name in "ab")
     for line in (*first, *second):

@@ -55,7 +55,7 @@ def accuracy_by_count(
         scores: By which channels are ranked.
         counts: Numbers of channels to try.
         batch_size: Photos in a batch.
-        progress: Show a progress bar.
+        progress: Show a progress bar, where there is a terminal to show it in.
 
     Raises:
         ValueError: A count exceeds the number of channels that have scores.
@@ -77,7 +77,7 @@ def accuracy_by_count(
         return torch.cat(parts)
 
     points = []
-    with tqdm(total=total, desc=scores.method, unit="photo", disable=not progress) as bar:
+    with tqdm(total=total, desc=scores.method, unit="photo", disable=None if progress else True) as bar:
         every = answers(list(range(probe.inputs.shape[1])))
         for count, channels in sets.items():
             found = answers(probe.spec.channels.positions(channels))

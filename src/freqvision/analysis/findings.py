@@ -56,7 +56,7 @@ def _low_over_high(grid: torch.Tensor, scores: ChannelScores) -> Finding | None:
         "low over high frequencies",
         _verdict(-rho, chance),
         f"mean {scores.unit} {format_score(low.mean().item(), scores)} at radial frequencies 0 to {LOW}, "
-        f"{format_score(high.mean().item(), scores)} beyond; rank correlation with the radius {rho:+.2f} "
+        f"{format_score(high.mean().item(), scores)} beyond; rank correlation with the radius {signed(rho)} "
         f"(chance: within ±{chance:.2f})",
     )
 
@@ -111,6 +111,16 @@ def format_score(value: float, scores: ChannelScores) -> str:
         '25.6%'
     """
     return f"{value:.1%}" if is_share(scores) else f"{value:.3g}"
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """A number with its sign, as print has it.
+
+    Example:
+        >>> signed(-0.361), signed(12.34, 1)
+        ('−0.36', '+12.3')
+    """
+    return f"{value:+.{digits}f}".replace("-", "−")
 
 
 def is_share(scores: ChannelScores) -> bool:

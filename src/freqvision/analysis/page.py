@@ -32,20 +32,29 @@ class Page:
         self.sections.append((anchor, heading, content))
 
     def picture(self, picture: Picture, caption: str = "") -> str:
-        """Save a picture and give the HTML that shows it, in itself complete."""
+        """Save a picture and give the HTML that shows it, in itself complete.
+
+        Both themes are there, and style sheets show one: a browser that prints would not choose again among
+        the sources of a `picture` element, and print dark figures.
+        """
         (self.folder / f"{picture.name}.png").write_bytes(picture.light)
-        source = ""
+        images = self._image(picture, picture.light, "light")
         if picture.dark is not None:
             (self.folder / f"{picture.name}-dark.png").write_bytes(picture.dark)
-            source = f'<source media="(prefers-color-scheme: dark)" srcset="{_data(picture.dark)}">'
-        width, height = struct.unpack(">II", picture.light[16:24])  # of PNG's header
-        scale = 1 if picture.dark is None else DPI / 96  # figures have the dots of fine screens
-        image = (
-            f'<img src="{_data(picture.light)}" alt="{escape(picture.alt)}" '
-            f'width="{width / scale:.0f}" height="{height / scale:.0f}">'
-        )
+            images += self._image(picture, picture.dark, "dark")
         below = f"<figcaption>{caption}</figcaption>" if caption else ""
-        return f"<figure><picture>{source}{image}</picture>{below}</figure>"
+        return f'<figure><div class="scroll">{images}</div>{below}</figure>'
+
+    @staticmethod
+    def _image(picture: Picture, png: bytes, theme: str) -> str:
+        width, height = struct.unpack(">II", png[16:24])  # of PNG's header
+        more = ""
+        if picture.dark is not None:
+            width, height = (round(side * 96 / DPI) for side in (width, height))  # drawn for fine screens
+            # On a phone photos shrink, but figures scroll sideways: their numbers are to stay legible.
+            more = f' class="{theme}" style="min-width: {round(0.75 * width)}px"'
+        alt = escape(picture.alt)
+        return f'<img src="{_data(png)}" alt="{alt}" width="{width}" height="{height}"{more}>'
 
     def write(self, title: str, subtitle: str) -> Path:
         """Write index.html and return its path."""

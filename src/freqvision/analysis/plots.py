@@ -13,7 +13,7 @@ import torch
 from freqvision.analysis.curves import CurvePoint
 from freqvision.analysis.findings import is_share
 from freqvision.analysis.scores import ChannelScores
-from freqvision.spectrum.channels import BLOCK, COMPONENTS
+from freqvision.spectrum.channels import BLOCK, COMPONENTS, ChannelSet  # noqa: F401  for the example
 
 DPI = 144
 
@@ -25,6 +25,13 @@ class Theme:
     background: str
     text: str
     lines: tuple[str, ...]
+
+    def differences(self) -> Any:
+        """Colours from less (blue) over none (the page's background) to more (orange)."""
+        from matplotlib.colors import LinearSegmentedColormap
+
+        less, more = self.lines[:2]
+        return LinearSegmentedColormap.from_list("differences", (less, self.background, more))
 
 
 LIGHT = Theme("#ffffff", "#1c1e21", ("#0072b2", "#d55e00", "#008a63", "#a5527f", "#7a6a00", "#4d4d4d"))
@@ -99,7 +106,9 @@ def heat_maps(name: str, scores: ChannelScores) -> Picture:
                     _number(axes, u, v, values[u, v].item(), is_share(scores), image)
         panels[0].set_ylabel("vertical frequency u")
         panels[1].set_xlabel("horizontal frequency v")
-        figure.colorbar(image, ax=panels, label=scores.unit, fraction=0.025, pad=0.01)
+        figure.colorbar(
+            image, ax=panels, label=_label(scores), format=_ticks(scores), fraction=0.025, pad=0.01
+        )
 
     means = "; ".join(f"{name} {mean:.3g}" for name, mean in scores.by_component().items())
     alt = (
@@ -119,10 +128,11 @@ def radius_curves(name: str, scores: ChannelScores) -> Picture:
             heights = [ring[i] for ring in rings.values()]
             if not all(map(math.isnan, heights)):
                 axes.plot(list(rings), heights, MARKERS[i] + "-", color=theme.lines[i], label=component)
-        axes.set(xlabel="radial frequency sqrt(u² + v²), rounded", ylabel=f"mean {scores.unit}")
+        axes.set(xlabel="radial frequency sqrt(u² + v²), rounded", ylabel=f"mean {_label(scores)}")
         axes.set_xticks(list(rings))
         if is_share(scores):
             axes.set_ylim(-0.03, 1.03)
+            axes.yaxis.set_major_formatter(_ticks(scores))
         elif min(scores.scores) > 0:
             axes.set_yscale("log")
         else:
@@ -148,6 +158,8 @@ def accuracy_curves(name: str, points: Sequence[CurvePoint], runs: Sequence[Curv
     methods, groups = (list(dict.fromkeys(point.method for point in some)) for some in (points, runs))
 
     def paint(figure: Any, theme: Theme) -> None:
+        from matplotlib.ticker import LogLocator
+
         left, right = figure.subplots(1, 2, sharey=True)
         for axes, across in ((left, "channels"), (right, "bytes")):
             for i, method in enumerate(methods):
@@ -172,6 +184,7 @@ def accuracy_curves(name: str, points: Sequence[CurvePoint], runs: Sequence[Curv
                     places = [getattr(run, across) for run in chosen]
                     axes.plot(places, heights, "*", ms=11, color=colour, label=_plain(group))
             axes.set_xscale("log", base=2)
+            axes.xaxis.set_major_locator(LogLocator(2, subs=(1.5,) if across == "channels" else (1.0,)))
             axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         left.set(xlabel="channels", ylabel="top-1 accuracy, %")
         right.set(xlabel="bytes a photo, one a value")
@@ -184,7 +197,7 @@ def accuracy_curves(name: str, points: Sequence[CurvePoint], runs: Sequence[Curv
 
 
 def class_maps(name: str, scores: ChannelScores, limit: int = 12) -> Picture:
-    """How the gates of each class differ from those of all: a row of maps for each of the classes.
+    """How the gates of each class differ from those of all: three maps for each of the classes.
 
     Args:
         name: Of the picture's files.
@@ -193,6 +206,9 @@ def class_maps(name: str, scores: ChannelScores, limit: int = 12) -> Picture:
     """
     chosen = unusual_classes(scores, limit)
     mean = scores.grid()
+    # Up to the greatest difference; but fewer than 5 points of a hundred must not look like much.
+    _, _, greatest = greatest_difference(scores)
+    limits = {"vmin": -max(abs(greatest), 0.05), "vmax": max(abs(greatest), 0.05)}
     columns = 2 if len(chosen) > 1 else 1
     rows = math.ceil(len(chosen) / columns)
 
@@ -207,15 +223,19 @@ def class_maps(name: str, scores: ChannelScores, limit: int = 12) -> Picture:
             for i, component in enumerate(COMPONENTS):
                 axes = panels[row, column + i]
                 axes.axis("on")
-                image = _blocks(axes, difference[i], theme, cmap="RdBu_r", vmin=-0.5, vmax=0.5)
+                image = _blocks(axes, difference[i], theme, cmap=theme.differences(), **limits)
                 axes.set_xticks([])
                 axes.set_yticks([])
                 if row == 0:
                     axes.set_title(component)
             panels[row, column].set_ylabel(_plain(label), rotation=0, ha="right", va="center")
-        figure.colorbar(image, ax=panels, label="open share − that of all photos", fraction=0.02, pad=0.01)
+        label = "difference of the open share, points"
+        figure.colorbar(image, ax=panels, label=label, format=_ticks(scores), fraction=0.02, pad=0.01)
 
-    alt = "How often gates are open for photos of one class, less how often for all: " + ", ".join(chosen)
+    alt = (
+        "Maps of 8 by 8 frequencies: how often gates are open for photos of one class, less how often for "
+        "those of all: " + ", ".join(chosen)
+    )
     return draw(name, alt, (11, 1.25 * rows + 0.5), paint)
 
 
@@ -227,6 +247,23 @@ def unusual_classes(scores: ChannelScores, limit: int) -> list[str]:
         return (torch.tensor(scores.classes[name]) - mean).abs().sum().item()
 
     return sorted(scores.classes, key=difference, reverse=True)[:limit]
+
+
+def greatest_difference(scores: ChannelScores) -> tuple[str, int, float]:
+    """The class and the channel whose score differs most from that of all photos, and by how much.
+
+    Example:
+        >>> classes = {"cat": (0.5, 0.2), "dog": (0.5, 0.8)}
+        >>> scores = ChannelScores("gates", ChannelSet((0, 9)), (0.5, 0.4), classes=classes)
+        >>> greatest_difference(scores)
+        ('dog', 9, 0.4)
+    """
+    differences = [
+        (name, channel, share - mean)
+        for name, shares in scores.classes.items()
+        for channel, share, mean in zip(scores.channels, shares, scores.scores, strict=True)
+    ]
+    return max(differences, key=lambda difference: abs(difference[2]))
 
 
 def class_shares(scores: ChannelScores) -> Mapping[str, dict[str, float]]:
@@ -256,6 +293,17 @@ def _number(axes: Any, u: int, v: int, value: float, share: bool, image: Any) ->
     bright = 0.299 * red + 0.587 * green + 0.114 * blue > 0.5
     text = f"{100 * value:.0f}" if share else compact(value)
     axes.text(v, u, text, ha="center", va="center", fontsize=6.5, color="black" if bright else "white")
+
+
+def _label(scores: ChannelScores) -> str:
+    return f"{scores.unit}, %" if is_share(scores) else scores.unit
+
+
+def _ticks(scores: ChannelScores) -> Any:
+    """How ticks are written: shares in per cent, as everywhere on the page; None for matplotlib's way."""
+    from matplotlib.ticker import PercentFormatter
+
+    return PercentFormatter(1, symbol="") if is_share(scores) else None
 
 
 def compact(value: float) -> str:

@@ -85,6 +85,10 @@ def find_labelled_photos(
 
 
 def _read_labels(table: str | Path) -> dict[str, int]:
+    if not Path(table).is_file():
+        raise FileNotFoundError(
+            f"no table of labels at {table}: a CSV file with columns file and class_index"
+        )
     with Path(table).open(newline="", encoding="utf-8") as file:
         lines = list(csv.DictReader(file))
     if not lines or not {"file", "class_index"} <= set(lines[0]):
@@ -132,7 +136,7 @@ def make_probe(
         photos: What to decode; all of it is kept in memory.
         device: Where the network runs.
         num_threads: Threads that decode; 0 for all cores.
-        progress: Show a progress bar.
+        progress: Show a progress bar, where there is a terminal to show it in.
 
     Raises:
         ValueError: The model's input has no fixed size, or one that is not whole blocks.
@@ -143,7 +147,9 @@ def make_probe(
     assert raw.shape is not None
     decode = Decoder(raw, num_threads)
     size = max(1, 8_000_000 // math.prod(raw.shape))  # of a batch: 8 million coefficients are 32 MB
-    starts = tqdm(range(0, len(photos.paths), size), desc="decode", unit="batch", disable=not progress)
+    starts = tqdm(
+        range(0, len(photos.paths), size), desc="decode", unit="batch", disable=None if progress else True
+    )
     inputs = torch.cat([decode(photos.paths[start : start + size]) for start in starts])
     network: nn.Module
     if isinstance(model.spec, InputSpec):

@@ -16,7 +16,7 @@ from PIL import Image
 from freqvision.analysis import plots
 from freqvision.analysis.curves import CurvePoint, load_curve
 from freqvision.analysis.figures import reconstruct
-from freqvision.analysis.findings import findings, format_score
+from freqvision.analysis.findings import findings, format_score, signed
 from freqvision.analysis.page import Page, details, table
 from freqvision.analysis.scores import ChannelScores, channel_name
 from freqvision.pipeline.decoder import Decoder
@@ -26,6 +26,7 @@ from freqvision.spectrum.channels import BLOCK, COMPONENTS, NUM_CHANNELS, Channe
 
 _SUBTITLE = "DCT channels: component Y, Cb or Cr, vertical frequency u, horizontal frequency v, each 0 to 7."
 _ENDS = 12  # channels listed at either end of a ranking
+_SAME = 0.01  # one point: open shares that differ by less are the same
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,10 @@ def _measure(page: Page, place: int, selection: Selection) -> str:
     values = dict(zip(scores.channels, scores.scores, strict=True))
 
     def listed(channels: Iterable[int]) -> str:
-        return ", ".join(f"{channel_name(c)} {format_score(values[c], scores)}" for c in channels)
+        return ", ".join(
+            f'<span class="whole">{channel_name(c)} {format_score(values[c], scores)}</span>'
+            for c in channels
+        )
 
     parts = [
         f"<p>{_sentence(scores.about)}</p>" if scores.about else "",
@@ -275,15 +279,25 @@ def _photos(page: Page, photos: Sequence[str | Path], chosen: Sequence[Selection
 
 
 def _classes(page: Page, place: int, selection: Selection) -> str:
-    shares = plots.class_shares(selection.scores)
+    scores = selection.scores
+    label, channel, difference = plots.greatest_difference(scores)
+    by = f"by {signed(100 * difference, 1)} points: {channel_name(channel)} for {label}"
+    if abs(difference) < _SAME:
+        return (
+            "<p>The gates do not tell the classes apart: no open share of a class differs from that of all "
+            f"photos by as much as one point (most {escape(by)}).</p>"
+        )
+    shares = plots.class_shares(scores)
     names = list(next(iter(shares.values())))
-    rows = [[label, *(f"{100 * means[name]:.1f}" for name in names)] for label, means in shares.items()]
-    shown = table("Open share of each class by component, %", ["class", *names], rows)
-    caption = "Red: open more often for photos of the class than for all; blue: less often."
+    rows = [[name, *(f"{100 * means[part]:.1f}" for part in names)] for name, means in shares.items()]
+    shown = table("Open share by component, %", ["class", *names], rows)
     maps = page.picture(
-        plots.class_maps(f"{place}-{_slug(selection.name)}-classes", selection.scores), caption
+        plots.class_maps(f"{place}-{_slug(selection.name)}-classes", scores),
+        "Orange: open more often for photos of the class than for all; blue: less often. "
+        "u downwards and v to the right, as above.",
     )
-    return maps + (shown if len(rows) <= _ENDS else details("The numbers", shown))
+    found = f"<p>The open share differs most from that of all photos {escape(by)}.</p>"
+    return found + maps + (shown if len(rows) <= _ENDS else details("The numbers", shown))
 
 
 def _grid_table(scores: ChannelScores, component: int) -> str:

@@ -33,7 +33,7 @@ def gate_frequencies(
         photos: Of which to see the gates; with classes, also class by class.
         batch_size: Photos in a batch.
         num_threads: Threads that decode; 0 for all cores.
-        progress: Show a progress bar.
+        progress: Show a progress bar, where there is a terminal to show it in.
 
     Raises:
         ValueError: The model has no gates.
@@ -42,7 +42,12 @@ def gate_frequencies(
         raise ValueError("the model has no gates: train one with model.gates, see docs/selection.md")
     device = next(model.parameters()).device
     decode = Decoder(model.spec, num_threads)
-    starts = tqdm(range(0, len(photos.paths), batch_size), desc="gates", unit="batch", disable=not progress)
+    starts = tqdm(
+        range(0, len(photos.paths), batch_size),
+        desc="gates",
+        unit="batch",
+        disable=None if progress else True,
+    )
     model.eval()
     with torch.inference_mode(), record_gates(model) as records:
         for start in starts:
@@ -86,11 +91,13 @@ def gradient_importance(probe: Probe, *, batch_size: int = 32, progress: bool = 
     Args:
         probe: Network and photos.
         batch_size: Photos in a batch.
-        progress: Show a progress bar.
+        progress: Show a progress bar, where there is a terminal to show it in.
     """
     device = next(probe.network.parameters()).device
     total = torch.zeros(probe.inputs.shape[1], dtype=torch.float64)
-    with tqdm(total=len(probe.inputs), desc="gradients", unit="photo", disable=not progress) as bar:
+    with tqdm(
+        total=len(probe.inputs), desc="gradients", unit="photo", disable=None if progress else True
+    ) as bar:
         for part in probe.batches(batch_size):
             inputs = probe.inputs[part].to(device).requires_grad_()
             logits = probe.network(inputs)

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
+from dataclasses import replace as replace_fields
 from pathlib import Path
 from typing import Literal
 
@@ -40,7 +41,11 @@ class Base:
     def is_like(self, other: Base) -> bool:
         """Whether both can be the same network on the same photos, in sums of another order."""
         pairs = zip(asdict(self).values(), asdict(other).values(), strict=True)
-        return all(math.isclose(a, b, abs_tol=1e-4) or (math.isnan(a) and math.isnan(b)) for a, b in pairs)
+        # Relative, since networks that are sure of all photos differ in the fifth digit of their losses only.
+        return all(
+            math.isclose(a, b, rel_tol=2e-4, abs_tol=1e-7) or (math.isnan(a) and math.isnan(b))
+            for a, b in pairs
+        )
 
 
 @dataclass(frozen=True)
@@ -75,12 +80,14 @@ class Sensitivity:
         base: The network with all channels.
         photos: Number of photos.
         replace: What a channel was replaced with: "mean" or "noise".
+        seed: Of the noise; 0 without.
     """
 
     effects: tuple[Effect, ...]
     base: Base
     photos: int
     replace: str
+    seed: int = 0
 
     def scores(self, measure: Measure | None = None) -> ChannelScores:
         """Channels by what leaving them out does.
@@ -111,11 +118,21 @@ class Sensitivity:
             about=about,
         )
 
+    def is_like(self, other: Sensitivity) -> bool:
+        """Whether effects of both can stand in one table."""
+        same = (self.photos, self.replace, self.seed) == (other.photos, other.replace, other.seed)
+        return same and self.base.is_like(other.base)
+
+    def settings(self) -> str:
+        """What was measured, without the effects."""
+        noise = f" of seed {self.seed}" if self.replace == "noise" else ""
+        return f"{self.photos} photos, {self.replace}{noise}, {self.base}"
+
     def save(self, path: str | Path) -> None:
         """Write a CSV file, a line for each channel, which spreadsheets read too."""
         path = Path(path)
         unfinished = path.with_name(path.name + ".part")  # a run may be stopped while it writes
-        common = {"photos": self.photos, "replace": self.replace}
+        common = {"photos": self.photos, "replace": self.replace, "seed": self.seed}
         common |= {f"base_{name}": value for name, value in asdict(self.base).items()}
         with unfinished.open("w", newline="", encoding="utf-8") as file:
             columns = ["channel", "name", *(field.name for field in fields(Effect)[1:]), *common]
@@ -140,7 +157,10 @@ class Sensitivity:
                 Effect(int(line["channel"]), *(float(line[name]) for name in numbers)) for line in lines
             ]
             base = Base(*(float(lines[0][f"base_{field.name}"]) for field in fields(Base)))
-            return cls(tuple(effects), base, int(lines[0]["photos"]), lines[0]["replace"])
+            first = lines[0]  # without a seed where an earlier version wrote it
+            return cls(
+                tuple(effects), base, int(first["photos"]), first["replace"], int(first.get("seed") or 0)
+            )
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is no table of sensitivities: {error!r}") from error
 
@@ -168,10 +188,10 @@ def leave_one_out(
         seed: Of the noise.
         table: CSV file that is written after each channel. Channels that stand in it already are not
             measured again, so that a run that was stopped can go on.
-        progress: Show a progress bar.
+        progress: Show a progress bar, where there is a terminal to show it in.
 
     Raises:
-        ValueError: The table is of another network, of other photos or of another replacement.
+        ValueError: The table is of another network, of other photos, of another replacement or seed.
     """
     if replace not in ("mean", "noise"):
         raise ValueError(f'replace is "mean" or "noise", got {replace!r}')
@@ -181,30 +201,25 @@ def leave_one_out(
     done = {} if earlier is None else {effect.channel: effect for effect in earlier.effects}
     missing = [index for index in wanted if index not in done]
     count = len(probe.inputs)
-    with tqdm(total=count * (1 + len(missing)), desc="all", unit="photo", disable=not progress) as bar:
+    with tqdm(
+        total=count * (1 + len(missing)), desc="all", unit="photo", disable=None if progress else True
+    ) as bar:
         untouched = _answers(probe, batch_size, bar)
         base = _base(untouched, probe.labels)
-        if earlier is not None and not (
-            earlier.base.is_like(base) and (earlier.photos, earlier.replace) == (count, replace)
-        ):
+        whole = Sensitivity((), base, count, replace, seed if replace == "noise" else 0)
+        if earlier is not None and not whole.is_like(earlier):
             raise ValueError(
-                f"{table} was begun with another network, other photos or another replacement: it has "
-                f"{earlier.photos} photos, {earlier.replace}, {earlier.base}; here are {count}, {replace}, "
-                f"{base}. Name another table, or delete this one"
+                f"{table} was begun with another network, other photos or another replacement: it is of "
+                f"{earlier.settings()}; this is of {whole.settings()}. Name another table (of freqvision "
+                "select: another --output), or delete this one"
             )
         for index in missing:
             bar.set_description(channel_name(index))
             answers = _answers(probe, batch_size, bar, places[index], replace, seed)
             done[index] = _effect(index, untouched, answers, probe.labels)
             if table is not None:
-                _collect(done, done, base, count, replace).save(table)
-    return _collect(done, wanted, base, count, replace)
-
-
-def _collect(
-    effects: dict[int, Effect], channels: Iterable[int], base: Base, photos: int, replace: str
-) -> Sensitivity:
-    return Sensitivity(tuple(effects[index] for index in sorted(channels)), base, photos, replace)
+                replace_fields(whole, effects=tuple(done[index] for index in sorted(done))).save(table)
+    return replace_fields(whole, effects=tuple(done[index] for index in wanted))
 
 
 def _answers(

@@ -32,15 +32,17 @@ def main(args: list[str]) -> None:
     """Measure, print a summary, write the files."""
     options = parser().parse_args(args)
     output = Path(options.output or f"selection/{options.by}")
-    output.mkdir(parents=True, exist_ok=True)
 
+    # What is wrong is told before minutes are spent on the measure.
+    _check_options(options)
     model, class_names = _model(options)
+    _check_counts(options, model)
     photos = _photos(options, class_names)
     probe = None
     if options.by in ("sensitivity", "gradient") or options.curve:
         probe = _probe(options, model, photos)
     scores = _scores(options, model, photos, probe, output)
-    scores.save(output / "scores.json")
+    _save_scores(scores, output)
     _print_scores(scores)
 
     channels = None
@@ -56,8 +58,8 @@ def main(args: list[str]) -> None:
         from freqvision.models import save
         from freqvision.models.shrink import shrink
 
-        if model is None or channels is None:
-            raise ValueError("--shrink needs a --checkpoint, and --top or --threshold to say what is left")
+        assert model is not None
+        assert channels is not None
         save(shrink(model, channels), output / "model", class_names)
     if options.curve:
         from freqvision.analysis.curves import accuracy_by_count, save_curve
@@ -121,6 +123,35 @@ def parser() -> ArgumentParser:
     return parser
 
 
+def _check_options(options: Namespace) -> None:
+    """Refuse options that would be ignored, or of which two say different things."""
+    if options.top is not None and options.threshold is not None:
+        raise ValueError("--top and --threshold both say what is selected: name one of them")
+    if options.shrink and (not options.checkpoint or (options.top is None and options.threshold is None)):
+        raise ValueError("--shrink needs a --checkpoint, and --top or --threshold to say what is left")
+    defaults = parser().get_defaults()
+    for name in ("replace", "measure", "seed", "statistics"):
+        method = "energy" if name == "statistics" else "sensitivity"
+        if options[name] != defaults[name] and options.by != method:
+            raise ValueError(f"--{name} is for --by {method}, and --by {options.by} makes no use of it")
+    for name in ("weights", "strides", "num_classes"):
+        if options[name] != defaults[name] and not options.model:
+            raise ValueError(f"--{name} is for --model, the name of an RGB network, and there is none")
+
+
+def _check_counts(options: Namespace, model: FrequencyModel | None) -> None:
+    from freqvision.pipeline import InputSpec
+    from freqvision.spectrum.channels import NUM_CHANNELS
+
+    spec = None if model is None else model.spec
+    if options.shrink and not isinstance(spec, InputSpec):
+        raise ValueError(f"{options.checkpoint} is a model of pixels: it has no DCT channels to --shrink to")
+    most = len(spec.channels) if isinstance(spec, InputSpec) else NUM_CHANNELS
+    for count in (options.top or 1, *options.curve):
+        if count > most:
+            raise ValueError(f"1 to {most} channels can be taken; got {count}")
+
+
 def _model(options: Namespace) -> tuple[FrequencyModel | None, list[str] | None]:
     """The model that was asked for, and the names of its classes."""
     if options.checkpoint and options.model:
@@ -155,15 +186,23 @@ def _photos(options: Namespace, class_names: list[str] | None) -> LabelledPhotos
 
 
 def _probe(options: Namespace, model: FrequencyModel | None, photos: LabelledPhotos | None) -> Probe:
-    import torch
-
     from freqvision.analysis.probe import make_probe
 
     if model is None or photos is None:
         raise ValueError(f"--by {options.by} and --curve need a model and --data, photos to try it on")
     photos = photos.spread(NETWORK_PHOTOS if options.photos is None else options.photos)
-    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    return make_probe(model, photos, device=device, num_threads=options.num_threads)
+    if photos.labels is None and options.measure in ("loss", "accuracy"):
+        raise ValueError(
+            f"--measure {options.measure} needs labels: name a CSV file of them with --labels, or let --data "
+            "have a sub-folder for each class of the --checkpoint; divergence and changed need none"
+        )
+    return make_probe(model, photos, device=_device(options), num_threads=options.num_threads)
+
+
+def _device(options: Namespace) -> str:
+    import torch
+
+    return options.device or ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _scores(
@@ -183,12 +222,18 @@ def _scores(
         raise ValueError(f"--by {options.by} needs --data, a folder of photos")
     if options.by == "gates":
         assert model is not None
-        return selection.gate_frequencies(model, photos, num_threads=options.num_threads)
+        return selection.gate_frequencies(
+            model.to(_device(options)),
+            photos,
+            batch_size=options.batch_size,
+            num_threads=options.num_threads,
+        )
     assert probe is not None
     if options.by == "gradient":
         return selection.gradient_importance(probe, batch_size=options.batch_size)
     from freqvision.analysis.sensitivity import leave_one_out
 
+    output.mkdir(parents=True, exist_ok=True)
     measured = leave_one_out(
         probe,
         replace=options.replace,
@@ -210,6 +255,17 @@ def _statistics(
         raise ValueError("--by energy needs --data, a folder of photos, or --statistics")
     spec = model.spec if model is not None and isinstance(model.spec, InputSpec) else InputSpec()
     return collect_statistics(photos.paths, spec, num_threads=options.num_threads)
+
+
+def _save_scores(scores: ChannelScores, output: Path) -> None:
+    """Write scores.json; what other scores selected goes, so that a report never shows it beside these."""
+    output.mkdir(parents=True, exist_ok=True)
+    path = output / "scores.json"
+    before = path.read_bytes() if path.exists() else None
+    scores.save(path)
+    if path.read_bytes() != before:
+        for name in ("channels.json", "curve.csv"):
+            (output / name).unlink(missing_ok=True)
 
 
 def _print_scores(scores: ChannelScores) -> None:

@@ -91,7 +91,8 @@ class Gates(nn.Module):
     def __init__(self, channels: int, options: GateOptions | None = None) -> None:
         super().__init__()
         self.options = options or GateOptions()
-        self.scorer = GateScorer(channels, self.options)
+        # Lightning's bf16-true makes models where bfloat16 is the default type.
+        self.scorer = GateScorer(channels, self.options).float()
         self.temperature = 1.0
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
