@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from freqvision.models.block_convolution import fold_convolution, new_convolution
+from freqvision.models.block_convolution import BlockConvolution, FoldedConvolution
 from freqvision.models.fit import fit_stem, fitted_stem
 from freqvision.models.frequency_model import FrequencyModel
 from freqvision.models.gates import GateOptions, Gates, gate_options
@@ -178,10 +178,11 @@ def _change_stem(
         replace_stem(network, stem, layers)
         return (f"{stem.conv}.0",)
     pixels = _pixels_per_block(found, spec, rgb_size)
+    layer: nn.Module
     if start == "fold":
-        layer = fold_convolution(old, spec, pixels, found.mean, found.std)
+        layer = FoldedConvolution(old, spec, pixels, found.mean, found.std)
     else:
-        layer = new_convolution(spec, old.out_channels, stem.stride, pixels, old.bias is not None)
+        layer = BlockConvolution(channels, old.out_channels, stem.stride, pixels, bias=old.bias is not None)
         skip_pooling(network, stem)
     replace_first_convolution(network, stem, layer, pixels)
     return (f"{stem.conv}.convolution",)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import torch
 
 from freqvision.pipeline.spec import InputSpec
-from freqvision.spectrum.channels import BLOCK, FREQUENCIES, NUM_CHANNELS
 from freqvision.spectrum.colour import GRAY, ycbcr_to_rgb_matrix
 from freqvision.spectrum.dct import scaled_idct_basis
 
@@ -41,36 +40,3 @@ def pixel_operator(spec: InputSpec, pixels: int) -> tuple[torch.Tensor, torch.Te
     weight = full[..., list(spec.channels)].unflatten(1, (pixels, pixels))  # (3, n, n, C)
     mean, std = (values.double() for values in spec.normalisation())
     return weight * std, weight @ mean + GRAY / 255
-
-
-def coefficients_of_colour(rgb: torch.Tensor) -> torch.Tensor:
-    """The coefficients of a block of one colour, float64 of shape (192,).
-
-    Args:
-        rgb: (3,) on [0, 1].
-    """
-    ycc = torch.linalg.solve(ycbcr_to_rgb_matrix(torch.float64), 255 * rgb.double() - GRAY)
-    coefficients = torch.zeros(NUM_CHANNELS, dtype=torch.float64)
-    coefficients[::FREQUENCIES] = BLOCK * ycc  # DC of Y, Cb, Cr
-    return coefficients
-
-
-def norms_in_pixels(spec: InputSpec, pixels: int, std: tuple[float, ...]) -> torch.Tensor:
-    """How large a coefficient of 1 is in a network's normalised RGB pixels: float64 of shape (C,).
-
-    The root of the sum of squares over colours, rows and columns of a block. Of a channel beyond the low n×n
-    frequencies, which those pixels do not show, it is what others of its component have.
-
-    Args:
-        spec: Which channels.
-        pixels: Side n in pixels for which a block stands, 1 to 8.
-        std: The network's, of RGB on [0, 1].
-
-    Example:
-        >>> norms_in_pixels(InputSpec(), 4, (0.25, 0.25, 0.25))[0].round(decimals=4)  # √3 · ½ / (255 · ¼)
-        tensor(0.0136, dtype=torch.float64)
-    """
-    colour = ycbcr_to_rgb_matrix(torch.float64) / 255 / torch.tensor(std, dtype=torch.float64)[:, None]
-    components = torch.tensor([index // FREQUENCIES for index in spec.channels])
-    # The basis of the scaled inverse DCT is orthogonal, each function of the norm n/8.
-    return colour.norm(dim=0)[components] * pixels / BLOCK
