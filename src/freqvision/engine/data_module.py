@@ -69,8 +69,9 @@ class PhotoData(LightningDataModule):
         """Measure the training photos' statistics, in one process, where no file holds them."""
         if isinstance(self.spec, InputSpec) and not self._statistics_file().exists():
             paths = self.statistics_paths()
-            if 0 < self.statistics_photos < len(paths):
-                paths = paths[:: len(paths) // self.statistics_photos][: self.statistics_photos]
+            count = self.statistics_photos
+            if 0 < count < len(paths):  # of the whole list, which is sorted by class
+                paths = [paths[i * len(paths) // count] for i in range(count)]
             if self.on_error == "skip":
                 paths = readable(paths, self.num_threads)
             statistics = collect_statistics(paths, self.spec, num_threads=self.num_threads)
