@@ -29,7 +29,6 @@ from typing import Any
 
 import torch
 import yaml
-from tqdm import tqdm
 
 from freqvision.analysis.throughput import Task, measure
 from freqvision.analysis.throughput.machine import busy_cores
@@ -37,6 +36,7 @@ from freqvision.data.folder import find_photos
 from freqvision.data.pixels import decoder_for
 from freqvision.engine.checkpoint import description, read_checkpoint
 from freqvision.models import model_info
+from freqvision.pipeline.progress import progress_bar
 
 # Two-sided 95 % quantiles of Student's t by degrees of freedom.
 STUDENT = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
@@ -182,7 +182,7 @@ def execute(study: Study, names: Iterable[str], jobs: int) -> None:
     threads = max(1, len(os.sched_getaffinity(0)) // jobs)
 
     def train_all(runs: list[Run], what: str) -> None:
-        with ThreadPoolExecutor(jobs) as pool, tqdm(total=len(runs), desc=what, unit="run") as bar:
+        with ThreadPoolExecutor(jobs) as pool, progress_bar(total=len(runs), desc=what, unit="run") as bar:
             waiting = {pool.submit(run.train, threads): run for run in runs}
             for future in as_completed(waiting):
                 future.result()

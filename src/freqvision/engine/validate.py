@@ -1,5 +1,6 @@
 """`freqvision validate`: the accuracy of a checkpoint on a folder of photos."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def validate(
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
-        enable_progress_bar=progress,
+        enable_progress_bar=progress and sys.stderr.isatty(),  # a log file would keep every state
     )
     if description(stored).detection is not None:
         from freqvision.engine.validate_detector import validate_detector
