@@ -198,7 +198,10 @@ class ChannelStatistics:
     @classmethod
     def load(cls, path: str | Path) -> ChannelStatistics:
         """Read a file that `save` wrote."""
-        return cls.from_json(Path(path).read_text(encoding="utf-8"))
+        try:
+            return cls.from_json(Path(path).read_text(encoding="utf-8"))
+        except ValueError as error:  # which does not know the file
+            raise ValueError(f"{path} holds no statistics: {error}") from error
 
     @classmethod
     def default(cls) -> ChannelStatistics:
