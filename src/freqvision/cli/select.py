@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
+from freqvision.cli.help import HelpFormatter
+
 if TYPE_CHECKING:
     from freqvision.analysis.probe import LabelledPhotos, Probe
     from freqvision.analysis.scores import ChannelScores
@@ -73,7 +75,7 @@ def main(args: list[str]) -> None:
 
 def parser() -> ArgumentParser:
     """The command's options."""
-    parser = ArgumentParser(prog="freqvision select", description=DESCRIPTION)
+    parser = ArgumentParser(formatter_class=HelpFormatter, prog="freqvision select", description=DESCRIPTION)
     parser.add_argument("--by", default="gates", choices=METHODS, help="measure to rank channels by")
     parser.add_argument("--checkpoint", help="model: file of freqvision fit, or folder of fv.save")
     parser.add_argument("--model", help="instead of a checkpoint: name of an RGB network, used untouched")
@@ -115,7 +117,7 @@ def parser() -> ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="sensitivity: of the noise")
     parser.add_argument("--statistics", help="energy: file of freqvision stats instead of --data")
     parser.add_argument("--batch_size", type=PositiveInt, default=40, help="photos in a batch")
-    parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help="that decode; 0: all cores")
+    parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help="decoding threads, 0 for all")
     parser.add_argument("--device", default=None, help="cpu, cuda, …; default: a GPU if there is one")
     parser.add_argument("--output", help="folder of the results; default: selection/MEASURE")
     return parser
@@ -155,14 +157,13 @@ def _photos(options: Namespace, class_names: list[str] | None) -> LabelledPhotos
 
 
 def _probe(options: Namespace, model: FrequencyModel | None, photos: LabelledPhotos | None) -> Probe:
-    import torch
-
     from freqvision.analysis.probe import make_probe
+    from freqvision.engine.machine import choose_device
 
     if model is None or photos is None:
         raise ValueError(f"--by {options.by} and --curve need a model and --data, photos to try it on")
     photos = photos.spread(NETWORK_PHOTOS if options.photos is None else options.photos)
-    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device(options.device)
     return make_probe(model, photos, device=device, num_threads=options.num_threads)
 
 
