@@ -16,7 +16,6 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from tqdm import tqdm
 
 import freqvision as fv
 from freqvision.analysis.throughput.machine import facts
@@ -25,6 +24,7 @@ from freqvision.analysis.throughput.rivals import TorchvisionTensors
 from freqvision.analysis.throughput.timing import Task, Timings, measure
 from freqvision.analysis.transport import transport_spec
 from freqvision.pipeline.decoder import available_cores
+from freqvision.pipeline.progress import progress_bar
 
 PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "data" / "imagenet-sample"
 CROPS = {"resnet50": 448, "mobilenet_v2": 896}  # of which DCT channels fill the grid behind the RGB stem
@@ -154,7 +154,7 @@ def main() -> None:
     about = facts()
     with ThreadPoolExecutor(options.threads) as pool:
         every = tasks(contents, options, pool)
-        with tqdm(total=len(every) * (options.rounds + 1), unit="pass", leave=False) as bar:
+        with progress_bar(total=len(every) * (options.rounds + 1), unit="pass", leave=False) as bar:
             timings = measure(every, options.rounds, advance=lambda name: bar.update())
     print(
         f"{about['cpu']}, {options.threads} threads, {options.device}, {options.precision}, batches of "

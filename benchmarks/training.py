@@ -17,7 +17,6 @@ from pathlib import Path
 
 import torch
 from torch.nn import functional as F
-from tqdm import tqdm
 
 import freqvision as fv
 from freqvision.analysis.throughput.machine import busy_cores, facts
@@ -25,6 +24,7 @@ from freqvision.analysis.throughput.pipelines import batches
 from freqvision.analysis.throughput.rivals import TorchvisionTensors
 from freqvision.analysis.throughput.timing import Task, Timings, measure
 from freqvision.pipeline.decoder import available_cores
+from freqvision.pipeline.progress import progress_bar
 
 PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "data" / "imagenet-sample"
 PARTS = ("read", "copy", "step", "whole")
@@ -165,7 +165,7 @@ def main() -> None:
         for one in every:
             trainer = Trainer(options.network, one.spec, options.device, options.precision)
             jobs += tasks(one, trainer, files, options.batch)
-        with tqdm(total=len(jobs) * (options.rounds + 1), unit="pass", leave=False) as bar:
+        with progress_bar(total=len(jobs) * (options.rounds + 1), unit="pass", leave=False) as bar:
             timings = measure(jobs, options.rounds, advance=lambda name: bar.update())
     print(
         f"{options.network}, {about['cpu']}, {options.threads} threads, {options.device}, "

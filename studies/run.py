@@ -23,7 +23,8 @@ import yaml
 from preparation import prepared_in, time_preparation
 from study import Run, Study, write_rows
 from summary import draw, markdown, summarise
-from tqdm import tqdm
+
+from freqvision.pipeline.progress import progress_bar
 
 
 def execute(study: Study, names: Iterable[str], jobs: int) -> None:
@@ -43,7 +44,7 @@ def execute(study: Study, names: Iterable[str], jobs: int) -> None:
         return run.folder.name
 
     def train_all(runs: list[Run], what: str) -> None:
-        with ThreadPoolExecutor(jobs) as pool, tqdm(total=len(runs), desc=what, unit="run") as bar:
+        with ThreadPoolExecutor(jobs) as pool, progress_bar(total=len(runs), desc=what, unit="run") as bar:
             for future in as_completed([pool.submit(train, run) for run in runs]):
                 bar.set_postfix_str(future.result())
                 bar.update()

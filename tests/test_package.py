@@ -109,6 +109,10 @@ def test_every_public_name_of_a_package_exists(package):
         assert getattr(module, name) is not None
 
 
+def test_the_package_says_that_it_is_typed():
+    assert (SOURCE / "py.typed").is_file()
+
+
 def test_lightning_is_confined_to_the_engine():
     for file in SOURCE.rglob("*.py"):
         if file.relative_to(SOURCE).parts[0] != "engine":

@@ -1,6 +1,9 @@
 """The command line: what it lists, prints and returns."""
 
 import json
+import re
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +43,31 @@ def test_every_command_explains_itself(command, capsys):
     assert f"usage: freqvision {command}" in capsys.readouterr().out
 
 
+def test_examples_in_a_help_keep_their_lines_and_name_real_configs(capsys):
+    root = Path(__file__).parents[2]
+    for command in ("fit", "validate --transport"):
+        with pytest.raises(SystemExit):
+            main([*command.split(), "--help"])
+        lines = capsys.readouterr().out.splitlines()
+        assert any(line.startswith(f"  freqvision {command}") for line in lines), command
+        configs = re.findall(r"configs/\S+\.yaml", "\n".join(lines))
+        assert all((root / config).is_file() for config in configs), configs
+
+
+def test_a_default_in_words_is_not_told_again(capsys):
+    with pytest.raises(SystemExit):
+        main(["predict", "--help"])
+    assert "null" not in " ".join(capsys.readouterr().out.split()).replace("| null", "")
+
+
+def test_a_missing_extra_is_named(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "lightning", None)
+    for name in [name for name in sys.modules if name.startswith(("lightning.", "freqvision.engine."))]:
+        monkeypatch.delitem(sys.modules, name)
+    assert main(["validate", "--checkpoint", "x.ckpt"]) == 1
+    assert "pip install 'freqvision[train]'" in capsys.readouterr().err
+
+
 def test_transport_explains_itself_where_validate_says_so(capsys):
     with pytest.raises(SystemExit) as stop:
         main(["validate", "--transport", "--help"])
@@ -61,8 +89,12 @@ def test_failures_are_one_line_without_a_traceback(tmp_path, capsys, monkeypatch
     assert error.startswith("freqvision predict: no checkpoint at")
     assert main(["stats", str(tmp_path)]) == 1
     assert "no photos in" in capsys.readouterr().err
+    assert main(["stats", str(tmp_path / "nowhere")]) == 1
+    assert "no folder at" in capsys.readouterr().err
     assert main(["fit", "--data.root", str(tmp_path / "nowhere")]) == 1
-    assert "nowhere" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert error.startswith(f"freqvision fit: no folder of photos at {tmp_path}/nowhere/train: pass a folder")
+    assert "Union" not in error
     monkeypatch.setenv("FREQVISION_TRACEBACK", "1")
     with pytest.raises(FileNotFoundError):
         main(["predict", "photo.jpg", "--checkpoint", str(tmp_path / "none.ckpt")])
@@ -109,6 +141,15 @@ def test_predict_names_unreadable_photos_and_still_does_the_others(photos, check
     captured = capsys.readouterr()
     assert captured.out.startswith(good)
     assert "bad.jpg" in captured.err
+
+
+def test_devices_that_are_not_there_are_refused_in_a_line(photos, checkpoint, capsys):
+    photo = str(photos / "validation" / "dots" / "000.jpg")
+    assert main(["predict", photo, "--checkpoint", checkpoint, "--device", "nonsense"]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("freqvision predict: device 'nonsense' cannot be used here")
+    assert main(["validate", "--checkpoint", checkpoint, "--accelerator", "tpu"]) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith("freqvision validate: ")
 
 
 def test_validate_prints_accuracy(photos, checkpoint, capsys):

@@ -11,7 +11,14 @@ from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 import freqvision as fv
-from freqvision.engine import Augmentation, Classifier, Optimisation, PhotoFolder, load_checkpoint
+from freqvision.engine import (
+    Augmentation,
+    Classifier,
+    Optimisation,
+    PhotoFolder,
+    data_module,
+    load_checkpoint,
+)
 from freqvision.engine.callbacks import read_table
 from freqvision.engine.fit import fit
 from freqvision.engine.validate import validate
@@ -188,6 +195,22 @@ def test_unreadable_photos_can_be_skipped_and_are_listed(photos, tmp_path, capsy
     fit([*arguments, "--data.on_error", "skip"])
     assert "1 of 24 photos" in (output := capsys.readouterr().out)
     assert "dots/000.jpg" in output.split("skipped")[-1]
+
+
+def test_statistics_of_some_photos_are_of_all_classes(photos, tmp_path, monkeypatch):
+    """20 of 24 photos, four of each class: a step of one and the first 20 would leave out the last class."""
+    measured = []
+    monkeypatch.setattr(
+        data_module,
+        "collect_statistics",
+        lambda paths, *_, **__: measured.extend(paths) or fv.ChannelStatistics.default(),
+    )
+    data = PhotoFolder(
+        str(photos), resize=72, crop=64, statistics=str(tmp_path / "new.json"), statistics_photos=20
+    )
+    data.prepare_data()
+    assert len(set(measured)) == 20
+    assert {os.path.basename(os.path.dirname(path)) for path in measured} == set(data.class_names)
 
 
 def test_two_processes_train_together(photos, tmp_path):

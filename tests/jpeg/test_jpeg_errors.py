@@ -1,8 +1,11 @@
 """Files that must be refused, each with the kind and the place of what is wrong."""
 
+import io
 import pickle
 
+import numpy as np
 import pytest
+import torch
 from jpeg_files import encode, marker_offsets, offset_of, photo, without_segments
 from jpeg_writer import segment
 
@@ -25,6 +28,8 @@ SIDE = frame() + 5  # height, then width
 COUNT = frame() + 9
 DQT = offset_of(BASELINE, 0xDB)
 DHT = offset_of(BASELINE, 0xC4)
+
+SPEC = fv.InputSpec(resize=64, crop=64)
 
 CASES = {
     "nothing": (b"", "not-jpeg", 0),
@@ -136,6 +141,38 @@ def test_limit_of_pixels():
         with pytest.raises(fv.JpegError, match=r"60 x 40.*2399.*max_pixels") as caught:
             read(BASELINE, max_pixels=2399)
         assert caught.value.kind == "too-large"
+
+
+@pytest.mark.parametrize("read", [fv.read_coefficients, fv.read_header])
+def test_limits_that_are_none(read):
+    for limit in (0, -1):
+        with pytest.raises(ValueError, match=f"max_pixels is positive, got {limit}"):
+            read(BASELINE, max_pixels=limit)
+    for limit in (None, 1.5, "9"):
+        with pytest.raises(TypeError, match="max_pixels is an integer"):
+            read(BASELINE, max_pixels=limit)
+    assert read(BASELINE, max_pixels=10**30).size == (40, 60)
+    assert read(BASELINE, max_pixels=np.int64(10**9)).size == (40, 60)
+
+
+def test_strict_may_be_any_truth_value():
+    assert fv.read_coefficients(BASELINE[:-2], strict=np.False_).warnings
+    with pytest.raises(fv.JpegError):
+        fv.read_coefficients(BASELINE[:-2], strict=1)
+
+
+@pytest.mark.parametrize("read", [fv.read_coefficients, fv.read_header, lambda s: fv.Decoder(SPEC)([s])])
+def test_sources_that_are_none_are_told_the_way_out(read):
+    even = BASELINE[: len(BASELINE) // 2 * 2]
+    for strided in (memoryview(BASELINE)[::2], np.frombuffer(even, np.uint8).reshape(2, -1).T):
+        with pytest.raises(TypeError, match=r"contiguous buffer, and this .* is not: pass its \.tobytes"):
+            read(strided)
+    with pytest.raises(TypeError, match=r"not BytesIO; pass its \.read\(\)"):
+        read(io.BytesIO(BASELINE))
+    with pytest.raises(TypeError, match=r"not Tensor; pass its \.numpy\(\)"):
+        read(torch.frombuffer(bytearray(BASELINE), dtype=torch.uint8))
+    with pytest.raises(TypeError, match="not NoneType"):
+        read(None)
 
 
 def test_limit_of_scans():

@@ -2,6 +2,7 @@
 
 import gc
 import io
+import os
 import pickle
 import random
 import weakref
@@ -33,6 +34,12 @@ def jpeg(image: Image.Image, **options) -> bytes:
     file = io.BytesIO()
     image.save(file, "JPEG", **options)
     return file.getvalue()
+
+
+def convert(image: Image.Image, mode: str) -> Image.Image:
+    if mode != "I;16":
+        return image.convert(mode)
+    return Image.fromarray(np.asarray(image.convert("L"), dtype=np.uint16) * 257)
 
 
 def full_spec(**changes) -> fv.InputSpec:
@@ -212,11 +219,14 @@ class TestPixelPath:
             ("P", "PNG", {}),
             ("RGB", "WEBP", {}),
             ("L", "PNG", {}),
+            ("LA", "PNG", {}),
+            ("I;16", "PNG", {}),
+            ("P", "GIF", {"save_all": True, "append_images": [Image.new("P", (120, 100))]}),
         ],
     )
     def test_other_files(self, mode, kind, options):
         file = io.BytesIO()
-        photo(100, 120).convert(mode).save(file, kind, **options)
+        convert(photo(100, 120), mode).save(file, kind, **options)
         jpegs = jpeg(photo(90, 80))
         spec = full_spec()
         decode = fv.Decoder(spec, num_threads=2)
@@ -230,6 +240,37 @@ class TestPixelPath:
         photo(20, 20).save(file, "PNG")
         with pytest.raises(fv.JpegError, match="pixel_fallback=True"):
             fv.Decoder(full_spec(), pixel_fallback=False)([file.getvalue()])
+
+    def test_exif_orientation_is_ignored_everywhere(self):
+        exif = Image.Exif()
+        exif[0x112] = 6  # turned by a quarter
+        decode = fv.Decoder(full_spec())
+        for kind, options in (("JPEG", {"quality": 95}), ("PNG", {})):
+            turned, plain = io.BytesIO(), io.BytesIO()
+            photo(100, 120).save(turned, kind, exif=exif, **options)
+            photo(100, 120).save(plain, kind, **options)
+            assert torch.equal(decode([turned.getvalue()]), decode([plain.getvalue()]))
+
+    def test_what_pillow_or_the_pixel_path_refuse_costs_only_itself(self):
+        """Modes without a range, damage, a strip that would be resized to gigabytes."""
+        floats, strip, damaged = io.BytesIO(), io.BytesIO(), io.BytesIO()
+        Image.fromarray(np.ones((9, 9), np.float32)).save(floats, "TIFF")
+        Image.new("L", (1, 40_000)).save(strip, "PNG")
+        photo(50, 50).save(damaged, "PNG")
+        good = jpeg(photo(100, 120))
+        sources = [good, floats.getvalue(), strip.getvalue(), damaged.getvalue()[:900], b"GIF89a"]
+        decode = fv.Decoder(full_spec(resize=512), num_threads=1)
+        batch, errors = decode.try_decode(sources)
+        assert [(place, error.kind) for place, error in errors.items()] == [
+            (1, "unsupported"),
+            (2, "too-large"),
+            (3, "corrupt"),
+            (4, "not-jpeg"),
+        ]
+        assert all(f"source {place} (bytes)" in str(error) for place, error in errors.items())
+        assert "0x" not in str(errors[4])  # the address of a buffer says nothing
+        assert torch.equal(batch[0], decode([good])[0])
+        assert not batch[1:].any()
 
 
 class TestErrors:
@@ -269,6 +310,20 @@ class TestErrors:
         with pytest.raises(OSError, match="cannot be"):
             fv.Decoder(full_spec())([tmp_path])
 
+    def test_paths_that_c_would_misread(self, tmp_path):
+        """C++ takes the empty path for no path, and stops at a NUL, where another file may lie."""
+        good = jpeg(photo(20, 20))
+        (tmp_path / "a").write_bytes(good)
+        latin = os.fsdecode(os.fsencode(tmp_path) + b"/\xe9.jpg")
+        sources = [good, "", f"{tmp_path}/a\0.jpg", latin]
+        _, errors = fv.Decoder(full_spec()).try_decode(sources)
+        assert sorted(errors) == [1, 2, 3]
+        assert all(isinstance(error, OSError) and "cannot be read" in str(error) for error in errors.values())
+        with open(latin, "wb") as file:
+            file.write(good)
+        batch = fv.Decoder(full_spec())([good, latin])
+        assert torch.equal(batch[0], batch[1])
+
     def test_too_many_pixels(self):
         with pytest.raises(fv.JpegError, match="pixels") as raised:
             fv.Decoder(full_spec(), max_pixels=100)([jpeg(photo(20, 20))])
@@ -296,5 +351,9 @@ class TestErrors:
             fv.Decoder(24)
         with pytest.raises(ValueError, match="num_threads"):
             fv.Decoder(full_spec(), num_threads=-1)
+        with pytest.raises(ValueError, match=r"num_threads is 0 .* got 1\.5"):
+            fv.Decoder(full_spec(), num_threads=1.5)
+        with pytest.raises(ValueError, match="max_pixels is positive"):
+            fv.Decoder(full_spec(), max_pixels=0)
         with pytest.raises(TypeError, match="a source is"):
             fv.Decoder(full_spec())([7])

@@ -1,9 +1,10 @@
 import json
 
+import numpy as np
 import pytest
 import torch
 
-from freqvision import ChannelSet, InputSpec, PixelSpec, View
+from freqvision import ChannelSet, ChannelStatistics, InputSpec, PixelSpec, View
 from freqvision.pipeline.spec import load_spec, spec_from_dict
 
 SPECS = [
@@ -71,6 +72,17 @@ def test_narrower_channels_keep_their_statistics():
         ({"scale": (float("nan"),) * 24}, "finite"),
         ({"interpolation": "nearest"}, "bilinear, bicubic"),
         ({"channels": ChannelSet(())}, "at least one"),
+        ({"resize": 512.0}, "resize is a positive number of pixels.*512.0"),
+        ({"crop": True}, "crop is a positive number"),
+        ({"crop": b"ab"}, "crop is a positive number"),
+        ({"resize": 2**40}, "resize is a positive number"),
+        ({"resize": 4, "crop": 8}, "or crop=8"),
+        ({"crop": 4}, r"nearest are \(8, 8\) and"),
+        ({"crop": None, "max_size": "1000"}, "max_size='1000'"),
+        ({"mean": 0.5}, "24 channels; got 0.5"),
+        ({"mean": [None] * 24}, "mean has one number"),
+        ({"std": [1e-50] * 24}, "positive finite"),
+        ({"mean": [1e300] * 24}, "finite"),
     ],
 )
 def test_illegal_specs_are_refused_with_the_way_out(arguments, says):
@@ -78,7 +90,33 @@ def test_illegal_specs_are_refused_with_the_way_out(arguments, says):
         InputSpec(**arguments)
 
 
+def test_whole_numbers_of_numpy_are_as_good_as_ints():
+    spec = InputSpec(resize=np.int64(512), crop=(np.int32(448), np.int32(440)))
+    assert spec == InputSpec(crop=(448, 440))
+    assert InputSpec.from_json(spec.to_json()) == spec
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "3", '"x"'])
+def test_json_of_something_else(text, tmp_path):
+    (tmp_path / "spec.json").write_text(text)
+    for read in (InputSpec.load, PixelSpec.load, load_spec):
+        with pytest.raises(ValueError, match="names and values"):
+            read(tmp_path / "spec.json")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xd8\xff"])
+def test_files_that_are_no_json_are_named(content, tmp_path):
+    (tmp_path / "some.json").write_bytes(content)
+    for read in (InputSpec.load, PixelSpec.load, load_spec, ChannelStatistics.load, ChannelSet.load):
+        with pytest.raises(ValueError, match=r"some\.json (is|holds) no"):
+            read(tmp_path / "some.json")
+
+
 def test_other_mistakes():
+    with pytest.raises(ValueError, match="3 components; got None"):
+        PixelSpec(mean=None)
+    with pytest.raises(ValueError, match="frequency or pixel"):
+        spec_from_dict({"kind": ["frequency"]})
     with pytest.raises(TypeError, match=r"ChannelSet\.preset"):
         InputSpec(channels=24)
     with pytest.raises(ValueError, match="rgb, ycbcr"):

@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from freqvision.analysis.probe import Probe
 from freqvision.analysis.scores import ChannelScores
+from freqvision.pipeline.progress import progress_bar
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def accuracy_by_count(
         return torch.cat(parts)
 
     points = []
-    with tqdm(total=total, desc=scores.method, unit="photo", disable=None if progress else True) as bar:
+    with progress_bar(total=total, desc=scores.method, unit="photo", shown=progress) as bar:
         every = answers(list(range(probe.inputs.shape[1])))
         for count, channels in sets.items():
             found = answers(probe.spec.channels.positions(channels))

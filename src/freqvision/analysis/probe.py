@@ -11,12 +11,12 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from freqvision.data.folder import find_photos, list_photos
 from freqvision.models.frequency_model import FrequencyModel
 from freqvision.models.transport import Transport
 from freqvision.pipeline.decoder import Decoder
+from freqvision.pipeline.progress import progress_bar
 from freqvision.pipeline.spec import InputSpec, PixelSpec
 from freqvision.pipeline.statistics import ChannelStatistics
 from freqvision.spectrum.channels import BLOCK, NUM_CHANNELS, ChannelSet
@@ -147,9 +147,7 @@ def make_probe(
     assert raw.shape is not None
     decode = Decoder(raw, num_threads)
     size = max(1, 8_000_000 // math.prod(raw.shape))  # of a batch: 8 million coefficients are 32 MB
-    starts = tqdm(
-        range(0, len(photos.paths), size), desc="decode", unit="batch", disable=None if progress else True
-    )
+    starts = progress_bar(range(0, len(photos.paths), size), desc="decode", unit="batch", shown=progress)
     inputs = torch.cat([decode(photos.paths[start : start + size]) for start in starts])
     network: nn.Module
     if isinstance(model.spec, InputSpec):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import torch
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from freqvision.analysis.probe import LabelledPhotos, Probe
 from freqvision.analysis.scores import ChannelScores
 from freqvision.models.frequency_model import FrequencyModel
 from freqvision.models.gates import hard_gates, record_gates
 from freqvision.pipeline.decoder import Decoder
+from freqvision.pipeline.progress import progress_bar
 from freqvision.pipeline.spec import InputSpec
 from freqvision.pipeline.statistics import ChannelStatistics
 from freqvision.spectrum.channels import NUM_CHANNELS, PRESET_SIZES, ChannelSet
@@ -42,12 +42,7 @@ def gate_frequencies(
         raise ValueError("the model has no gates: train one with model.gates, see docs/selection.md")
     device = next(model.parameters()).device
     decode = Decoder(model.spec, num_threads)
-    starts = tqdm(
-        range(0, len(photos.paths), batch_size),
-        desc="gates",
-        unit="batch",
-        disable=None if progress else True,
-    )
+    starts = progress_bar(range(0, len(photos.paths), batch_size), desc="gates", unit="batch", shown=progress)
     model.eval()
     with torch.inference_mode(), record_gates(model) as records:
         for start in starts:
@@ -95,9 +90,7 @@ def gradient_importance(probe: Probe, *, batch_size: int = 32, progress: bool = 
     """
     device = next(probe.network.parameters()).device
     total = torch.zeros(probe.inputs.shape[1], dtype=torch.float64)
-    with tqdm(
-        total=len(probe.inputs), desc="gradients", unit="photo", disable=None if progress else True
-    ) as bar:
+    with progress_bar(total=len(probe.inputs), desc="gradients", unit="photo", shown=progress) as bar:
         for part in probe.batches(batch_size):
             inputs = probe.inputs[part].to(device).requires_grad_()
             logits = probe.network(inputs)

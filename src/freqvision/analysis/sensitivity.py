@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from freqvision.analysis.probe import Probe
 from freqvision.analysis.scores import ChannelScores, channel_name
+from freqvision.pipeline.progress import progress_bar
 from freqvision.spectrum.channels import ChannelSet
 
 Replacement = Literal["mean", "noise"]
@@ -201,9 +202,7 @@ def leave_one_out(
     done = {} if earlier is None else {effect.channel: effect for effect in earlier.effects}
     missing = [index for index in wanted if index not in done]
     count = len(probe.inputs)
-    with tqdm(
-        total=count * (1 + len(missing)), desc="all", unit="photo", disable=None if progress else True
-    ) as bar:
+    with progress_bar(total=count * (1 + len(missing)), desc="all", unit="photo", shown=progress) as bar:
         untouched = _answers(probe, batch_size, bar)
         base = _base(untouched, probe.labels)
         whole = Sensitivity((), base, count, replace, seed if replace == "noise" else 0)

@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from freqvision.analysis.probe import LabelledPhotos
 from freqvision.data.pixels import decoder_for
 from freqvision.models import FrequencyModel, Transport
 from freqvision.pipeline import ChannelStatistics, InputSpec, PixelSpec
+from freqvision.pipeline.progress import progress_bar
 from freqvision.spectrum.channels import BLOCK, ChannelSet
 
 
@@ -157,7 +157,7 @@ def measure(
     ranks: list[torch.Tensor] = []
     reading = computing = 0.0
     size = 0
-    for batch in tqdm(batches, desc=title, leave=False, disable=not progress):
+    for batch in progress_bar(batches, desc=title, leave=False, shown=progress):
         started = time.perf_counter()
         inputs = read([Path(path) for path in batch])
         finished = time.perf_counter()

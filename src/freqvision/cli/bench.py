@@ -6,6 +6,8 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
+from freqvision.cli.help import HelpFormatter
+
 _DESCRIPTION = """Time everything between JPEG files and a network's input, on photos of your own.
 
 freqvision, torchvision, OpenCV and others decode the same photos side by side, each as its users write it,
@@ -22,7 +24,7 @@ def main(args: list[str]) -> None:
     """Run the benchmark, print its table, and save table, charts and every number."""
     from freqvision.analysis.throughput import Settings, run, save_charts, text_table
 
-    parser = ArgumentParser(prog="freqvision bench", description=_DESCRIPTION)
+    parser = ArgumentParser(formatter_class=HelpFormatter, prog="freqvision bench", description=_DESCRIPTION)
     parser.add_argument("folder", type=Path, help="Folder of JPEG photos; its sub-folders are searched too.")
     parser.add_class_arguments(Settings, skip={"pipelines"})
     parser.add_argument("--pipelines", nargs="+", type=str, metavar="PATTERN", help=_PIPELINES)

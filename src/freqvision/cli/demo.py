@@ -3,10 +3,13 @@
 from jsonargparse import ArgumentParser
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
+from freqvision.cli.help import HelpFormatter
+
 
 def main(args: list[str]) -> None:
     """Run the demo."""
     parser = ArgumentParser(
+        formatter_class=HelpFormatter,
         prog="freqvision demo",
         description="Write JPEG photos, train a small model on their DCT channels, validate it, predict, "
         "and draw. About two minutes on two cores; nothing is downloaded.",
@@ -16,7 +19,7 @@ def main(args: list[str]) -> None:
         "--photos", type=PositiveInt, default=100, help="training photos of each of six patterns"
     )
     parser.add_argument("--epochs", type=PositiveInt, help="length of the training; default: the demo's own")
-    parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help="that decode; 0: all cores")
+    parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help="decoding threads, 0 for all")
     options = parser.parse_args(args).as_dict()
 
     from freqvision.engine.demo import demo

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser
 
+from freqvision.cli.help import HelpFormatter
+
 if TYPE_CHECKING:
     import numpy as np
     import torch
@@ -17,7 +19,11 @@ SUFFIXES = {"onnx": ".onnx", "pt2": ".pt2", "hub": ""}
 
 def main(args: list[str]) -> None:
     """Write the file or folder, check that it gives the same, and say where it lies."""
-    parser = ArgumentParser(prog="freqvision export", description="Write a trained model for other runtimes.")
+    parser = ArgumentParser(
+        formatter_class=HelpFormatter,
+        prog="freqvision export",
+        description="Write a trained model for other runtimes.",
+    )
     parser.add_argument("checkpoint", help="file that freqvision fit wrote, or folder that fv.save wrote")
     parser.add_argument(
         "--to",

@@ -3,8 +3,9 @@
 
 def main(args: list[str]) -> None:
     """Hand over to the engine."""
+    from freqvision.cli.help import HelpFormatter
     from freqvision.cli.main import show_log
     from freqvision.engine.fit import fit
 
     show_log()  # what becomes of the pretrained weights
-    fit(args)
+    fit(args, formatter_class=HelpFormatter)

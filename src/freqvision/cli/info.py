@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser
 
+from freqvision.cli.help import HelpFormatter
+
 if TYPE_CHECKING:
     from freqvision.models.info import ModelInfo
 
@@ -16,6 +18,7 @@ _HEADER = ("model", "input", "photo", "tensor", "parameters", "GMAC", "bytes, 8 
 def main(args: list[str]) -> None:
     """Print a table, aligned or in Markdown."""
     parser = ArgumentParser(
+        formatter_class=HelpFormatter,
         prog="freqvision info",
         description="Show the grid, the parameters, the multiply-adds and the bytes an image of a model that "
         "reads DCT channels, beside its RGB original. Without a model, list all.",

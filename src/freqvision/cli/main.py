@@ -24,6 +24,10 @@ COMMANDS = {
 # Mistakes of the user or faults of a file: their message says all; a traceback would only hide it.
 EXPECTED = (ValueError, TypeError, OSError, ModuleNotFoundError, NotImplementedError)
 
+# Modules that may be missing, and the extra that brings them; where one is optional to a command, the code
+# that wants it says so itself.
+EXTRAS = {"lightning": "train", "torchmetrics": "train", "tensorboard": "train"}
+
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run `freqvision COMMAND …`; returns the exit code: 0 done, 1 failed, 2 wrong usage."""
@@ -48,6 +52,9 @@ def main(args: Sequence[str] | None = None) -> int:
         if os.environ.get("FREQVISION_TRACEBACK"):
             raise
         message = " ".join(str(error).split()) or type(error).__name__
+        extra = EXTRAS.get((getattr(error, "name", None) or "").partition(".")[0])
+        if extra and isinstance(error, ModuleNotFoundError):
+            message += f": pip install 'freqvision[{extra}]'"
         print(f"freqvision {command}: {message}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

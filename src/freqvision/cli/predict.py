@@ -8,12 +8,15 @@ from typing import Any
 from jsonargparse import ArgumentParser
 from jsonargparse.typing import ClosedUnitInterval, NonNegativeInt, PositiveInt
 
+from freqvision.cli.help import HelpFormatter
+
 BAR = 24  # characters of a full bar
 
 
 def main(args: list[str]) -> int:
     """Print the most probable classes of each photo, or its objects; 1 if a photo could not be read."""
     parser = ArgumentParser(
+        formatter_class=HelpFormatter,
         prog="freqvision predict",
         description="Print what photos show: the classes, or of a detector the objects, which are drawn too.",
     )
@@ -31,7 +34,7 @@ def main(args: list[str]) -> int:
     parser.add_argument(
         "--batch_size", type=PositiveInt | None, help="photos in a batch; default: 32, of a detector 1"
     )
-    parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help="that decode; 0: all cores")
+    parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help="decoding threads, 0 for all")
     parser.add_argument("--device", help="such as cpu or cuda; default: cuda where there is one")
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     options = parser.parse_args(args).as_dict()

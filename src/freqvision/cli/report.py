@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from jsonargparse import ArgumentParser
 from jsonargparse.typing import PositiveInt
 
+from freqvision.cli.help import HelpFormatter
+
 if TYPE_CHECKING:
     from freqvision.analysis.report import Run
 
@@ -38,7 +40,7 @@ def main(args: list[str]) -> None:
 
 def parser() -> ArgumentParser:
     """The command's options."""
-    parser = ArgumentParser(prog="freqvision report", description=DESCRIPTION)
+    parser = ArgumentParser(formatter_class=HelpFormatter, prog="freqvision report", description=DESCRIPTION)
     parser.add_argument("selections", nargs="+", help="folders that freqvision select wrote")
     parser.add_argument("--runs", nargs="*", default=[], help="folders of freqvision fit to compare")
     parser.add_argument("--photos", nargs="*", default=[], help="files to show with what is left of them")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
+from freqvision.cli.help import HelpFormatter
+
 if TYPE_CHECKING:
     from freqvision.analysis.probe import LabelledPhotos, Probe
     from freqvision.analysis.scores import ChannelScores
@@ -75,7 +77,7 @@ def main(args: list[str]) -> None:
 
 def parser() -> ArgumentParser:
     """The command's options."""
-    parser = ArgumentParser(prog="freqvision select", description=DESCRIPTION)
+    parser = ArgumentParser(formatter_class=HelpFormatter, prog="freqvision select", description=DESCRIPTION)
     parser.add_argument("--by", default="gates", choices=METHODS, help="measure to rank channels by")
     parser.add_argument("--checkpoint", help="model: file of freqvision fit, or folder of fv.save")
     parser.add_argument("--model", help="instead of a checkpoint: name of an RGB network, used untouched")
@@ -117,7 +119,7 @@ def parser() -> ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="sensitivity: of the noise")
     parser.add_argument("--statistics", help="energy: file of freqvision stats instead of --data")
     parser.add_argument("--batch_size", type=PositiveInt, default=40, help="photos in a batch")
-    parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help="that decode; 0: all cores")
+    parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help="decoding threads, 0 for all")
     parser.add_argument("--device", default=None, help="cpu, cuda, …; default: a GPU if there is one")
     parser.add_argument("--output", help="folder of the results; default: selection/MEASURE")
     return parser
@@ -187,6 +189,7 @@ def _photos(options: Namespace, class_names: list[str] | None) -> LabelledPhotos
 
 def _probe(options: Namespace, model: FrequencyModel | None, photos: LabelledPhotos | None) -> Probe:
     from freqvision.analysis.probe import make_probe
+    from freqvision.engine.machine import choose_device
 
     if model is None or photos is None:
         raise ValueError(f"--by {options.by} and --curve need a model and --data, photos to try it on")
@@ -196,13 +199,8 @@ def _probe(options: Namespace, model: FrequencyModel | None, photos: LabelledPho
             f"--measure {options.measure} needs labels: name a CSV file of them with --labels, or let --data "
             "have a sub-folder for each class of the --checkpoint; divergence and changed need none"
         )
-    return make_probe(model, photos, device=_device(options), num_threads=options.num_threads)
-
-
-def _device(options: Namespace) -> str:
-    import torch
-
-    return options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device(options.device)
+    return make_probe(model, photos, device=device, num_threads=options.num_threads)
 
 
 def _scores(
@@ -213,6 +211,7 @@ def _scores(
     output: Path,
 ) -> ChannelScores:
     from freqvision.analysis import selection
+    from freqvision.engine.machine import choose_device
 
     if options.by == "rectangles":
         return selection.rectangles()
@@ -223,7 +222,7 @@ def _scores(
     if options.by == "gates":
         assert model is not None
         return selection.gate_frequencies(
-            model.to(_device(options)),
+            model.to(choose_device(options.device)),
             photos,
             batch_size=options.batch_size,
             num_threads=options.num_threads,

@@ -5,12 +5,15 @@ from pathlib import Path
 from jsonargparse import ArgumentParser
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
+from freqvision.cli.help import HelpFormatter
+
 COMPONENTS = ("Y", "Cb", "Cr")
 
 
 def main(args: list[str]) -> None:
     """Measure, print a summary, and write the file if asked for."""
     parser = ArgumentParser(
+        formatter_class=HelpFormatter,
         prog="freqvision stats",
         description="Measure mean and standard deviation of all 192 DCT channels over photos, in one pass.",
     )
@@ -19,11 +22,11 @@ def main(args: list[str]) -> None:
     parser.add_argument("--channels", help="write these alone, such as a file of freqvision select")
     parser.add_argument("--resize", type=PositiveInt, default=512, help="shorter side in pixels")
     parser.add_argument("--crop", type=PositiveInt, default=448, help="side of the square in pixels")
-    parser.add_argument("--interpolation", default="bilinear", help="bilinear or bicubic")
+    parser.add_argument("--interpolation", default="bilinear", choices=["bilinear", "bicubic"])
     parser.add_argument(
-        "--on_error", default="raise", choices=["raise", "skip"], help="at an unreadable photo"
+        "--on_error", default="raise", choices=["raise", "skip"], help="what to do at an unreadable photo"
     )
-    parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help="that decode; 0: all cores")
+    parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help="decoding threads, 0 for all")
     options = parser.parse_args(args)
 
     from freqvision.data.folder import find_photos, readable
@@ -31,6 +34,9 @@ def main(args: list[str]) -> None:
     from freqvision.spectrum import ChannelSet
 
     spec = InputSpec(options.resize, options.crop, interpolation=options.interpolation)
+    chosen = ChannelSet.parse(options.channels) if options.channels else None
+    if not Path(options.folder).is_dir():
+        raise FileNotFoundError(f"no folder at {options.folder}")
     paths = find_photos(options.folder)
     if not paths:
         raise ValueError(f"no photos in {options.folder} or its sub-folders")
@@ -46,8 +52,8 @@ def main(args: list[str]) -> None:
         for u in range(8):
             row = statistics.std[64 * component + 8 * u :][:8]
             print("  " + " ".join(f"{value:7.2f}" for value in row))
-    if options.channels:
-        statistics = statistics.select(ChannelSet.parse(options.channels))
+    if chosen is not None:
+        statistics = statistics.select(chosen)
     if options.output:
         Path(options.output).parent.mkdir(parents=True, exist_ok=True)
         statistics.save(options.output)

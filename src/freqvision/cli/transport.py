@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import ArgumentParser
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
+from freqvision.cli.help import HelpFormatter
+
 if TYPE_CHECKING:
     from freqvision.analysis.transport import Measurement
     from freqvision.models import FrequencyModel
@@ -20,7 +22,9 @@ DESCRIPTION = """Compare an RGB model on its own pixels with the same model, unt
 
 def main(args: list[str]) -> None:
     """Print a line for the RGB pipeline and one for each set of channels."""
-    parser = ArgumentParser(prog="freqvision validate", description=DESCRIPTION)
+    parser = ArgumentParser(
+        formatter_class=HelpFormatter, prog="freqvision validate", description=DESCRIPTION
+    )
     parser.add_argument("--transport", required=True, help="presets such as 24 or 6,24,48; or Y0-3+Cb0+Cr0")
     parser.add_argument(
         "--dtype", default="int8", choices=["int8", "float16", "bfloat16", "float32"], help="of the channels"
@@ -40,18 +44,17 @@ def main(args: list[str]) -> None:
     parser.add_argument("--data", required=True, help="folder of photos, with a sub-folder for each class")
     parser.add_argument("--labels", help="CSV file with columns file and class_index, instead of sub-folders")
     parser.add_argument("--batch_size", type=PositiveInt, default=32, help="photos in a batch")
-    parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help="that decode; 0: all cores")
+    parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help="decoding threads, 0 for all")
     parser.add_argument("--device", help="such as cpu or cuda; default: cuda where there is one")
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     if {"-h", "--help"} & set(args):  # even where --transport lacks its value
         args = ["--help"]
     options = parser.parse_args(args)
 
-    import torch
-
     from freqvision.analysis.probe import find_labelled_photos
     from freqvision.analysis.transport import compare_transport
     from freqvision.cli.info import aligned
+    from freqvision.engine.machine import choose_device
     from freqvision.spectrum import ChannelSet
 
     model, names = _rgb_model(options)
@@ -67,7 +70,7 @@ def main(args: list[str]) -> None:
             options.scale,
             batch_size=options.batch_size,
             num_threads=options.num_threads,
-            device=options.device or ("cuda" if torch.cuda.is_available() else "cpu"),
+            device=choose_device(options.device),
             progress=not options.json,
         )
     )

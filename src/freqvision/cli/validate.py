@@ -6,6 +6,8 @@ import math
 from jsonargparse import ArgumentParser
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
+from freqvision.cli.help import HelpFormatter
+
 
 def main(args: list[str]) -> None:
     """Print the accuracy of a checkpoint, or of a detector its average precision."""
@@ -14,6 +16,7 @@ def main(args: list[str]) -> None:
 
         return compare(args)
     parser = ArgumentParser(
+        formatter_class=HelpFormatter,
         prog="freqvision validate",
         description="Measure a trained model. Input, classes and network come from the checkpoint. "
         "With --transport: an RGB model fed with DCT channels, see freqvision validate --transport --help.",
@@ -28,7 +31,7 @@ def main(args: list[str]) -> None:
     parser.add_argument(
         "--batch_size", type=PositiveInt | None, help="photos in a batch; default: 64, of a detector 2"
     )
-    parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help="that decode; 0: all cores")
+    parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help="decoding threads, 0 for all")
     parser.add_argument("--accelerator", default="auto", help="auto, cpu, gpu or another of Lightning's")
     parser.add_argument("--precision", help="such as 32-true or bf16-mixed; default: what suits the machine")
     parser.add_argument("--json", action="store_true", help="print JSON alone")

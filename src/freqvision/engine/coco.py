@@ -39,7 +39,8 @@ class CocoPhotos(PhotoData):
         dtype: Type in which a batch travels to the device: float32, float16, bfloat16 or int8 (pixels:
             uint8).
         statistics: JSON file of `freqvision stats` with mean and deviation of each channel; None measures the
-            training photos once, before the first epoch, and keeps the result beside the run.
+            training photos once, before the first epoch, and keeps the result beside the run. A file that is
+            not there yet is measured and written, for other runs to share.
         statistics_photos: Measure at most so many photos, evenly spread; 0 for all.
         batch_size: Photos in a batch on each device.
         hflip: Probability of a horizontal flip of a training photo.

@@ -3,13 +3,14 @@
 import math
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from lightning.pytorch import LightningDataModule, Trainer
 from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
+from freqvision.data.folder import readable
 from freqvision.pipeline.spec import InputSpec, PixelSpec
 from freqvision.pipeline.statistics import ChannelStatistics, collect_statistics
 
@@ -32,6 +33,7 @@ class PhotoData(LightningDataModule):
 
     train_set: Any
     validation_set: Any
+    on_error: Literal["raise", "skip"] = "raise"  # at an unreadable photo; for subclasses that can skip one
 
     def __init__(
         self,
@@ -67,8 +69,11 @@ class PhotoData(LightningDataModule):
         """Measure the training photos' statistics, in one process, where no file holds them."""
         if isinstance(self.spec, InputSpec) and not self._statistics_file().exists():
             paths = self.statistics_paths()
-            if 0 < self.statistics_photos < len(paths):
-                paths = paths[:: len(paths) // self.statistics_photos][: self.statistics_photos]
+            count = self.statistics_photos
+            if 0 < count < len(paths):  # of the whole list, which is sorted by class
+                paths = [paths[i * len(paths) // count] for i in range(count)]
+            if self.on_error == "skip":
+                paths = readable(paths, self.num_threads)
             statistics = collect_statistics(paths, self.spec, num_threads=self.num_threads)
             self._statistics_file().parent.mkdir(parents=True, exist_ok=True)
             statistics.save(self._statistics_file())

@@ -12,6 +12,7 @@ from freqvision.data.detection import whole_view
 from freqvision.data.pixels import decoder_for
 from freqvision.engine.average_precision import coco_results
 from freqvision.engine.checkpoint import build_model, description, read_checkpoint
+from freqvision.engine.machine import choose_device
 from freqvision.models.detection import DetectionModel, paste_in_photo
 from freqvision.pipeline.geometry import View
 
@@ -52,7 +53,7 @@ def find_objects(
     model = build_model(values)
     if not isinstance(model, DetectionModel) or stored.detection is None:
         raise ValueError(f"{checkpoint} holds no detector but the classifier {model.settings['name']}")
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device(device)
     model.eval().to(device)
     decoder = decoder_for(model.spec, num_threads)
     names = picture_names(images)

@@ -9,6 +9,7 @@ from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from freqvision.engine.callbacks import Announce, EpochTable, PlainProgress, ReportSkipped
 from freqvision.engine.classifier import Classifier
@@ -22,7 +23,7 @@ SHORT_NAMES = (Classifier, CocoPhotos, Detector, PhotoFolder)  # what is importe
 
 DESCRIPTION = """Train a model on photos, in the frequency domain or on pixels.
 
-  freqvision fit --config configs/demo.yaml --data.root PHOTOS
+  freqvision fit --config configs/clothing/resnet50_dct24.yaml --data.root PHOTOS
   freqvision fit --data.root PHOTOS --model.name resnet18 --trainer.max_epochs 10
   freqvision fit --config CONFIG --ckpt_path last        goes on with an interrupted run
 
@@ -120,27 +121,39 @@ class FitCLI(LightningCLI):
         return super().instantiate_trainer(**options)
 
 
-def fit(args: list[str] | None = None) -> FitCLI:
+def fit(args: list[str] | None = None, **parser_options: Any) -> FitCLI:
     """Run `freqvision fit` with these arguments.
+
+    Args:
+        args: Of the command line.
+        parser_options: More arguments of its parser.
 
     Raises:
         ValueError: Settings contradict each other, or the run's folder is taken.
         FileNotFoundError: Photos, weights or the checkpoint are not there.
     """
     quieten()
-    cli = FitCLI(
-        LightningModule,
-        LightningDataModule,
-        subclass_mode_model=True,
-        subclass_mode_data=True,
-        save_config_callback=None,
-        seed_everything_default=0,
-        auto_configure_optimizers=False,
-        load_from_checkpoint_support=False,
-        parser_kwargs={"prog": "freqvision fit", "description": DESCRIPTION},
-        run=False,
-        args=args,
-    )
+    try:
+        cli = FitCLI(
+            LightningModule,
+            LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            save_config_callback=None,
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            parser_kwargs={"prog": "freqvision fit", "description": DESCRIPTION, **parser_options},
+            run=False,
+            args=args,
+        )
+    except MisconfigurationException as error:  # Lightning's of a machine without what was asked for
+        raise ValueError(str(error)) from error
+    except ValueError as error:
+        # jsonargparse wraps what a class of ours raises in an account of all types that it tried.
+        if error.__cause__ is not None and str(error).startswith("Does not validate"):
+            raise error.__cause__ from None
+        raise
     if cli.trainer.is_global_zero:
         output = Path(cli.config.output)
         output.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,21 @@ def fastest_precision(accelerator: str = "auto") -> str:
     return "bf16-mixed" if has_bf16 else "32-true"
 
 
+def choose_device(name: str | None) -> str:
+    """A device by torch's name for it, or by None a GPU where there is one.
+
+    Raises:
+        ValueError: It is not here.
+    """
+    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:  # the latter of builds without CUDA
+        cause = str(error).partition("\n")[0]
+        raise ValueError(f"device {name!r} cannot be used here, but cpu can: {cause}") from error
+    return name
+
+
 def quieten() -> None:
     """Leave out what Lightning tells about itself; `Announce` says what matters of it."""
     for name in ("lightning.pytorch", "lightning.fabric"):

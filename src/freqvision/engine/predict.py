@@ -8,6 +8,7 @@ import torch
 
 from freqvision.data.pixels import decoder_for
 from freqvision.engine.checkpoint import load_checkpoint
+from freqvision.engine.machine import choose_device
 
 
 @torch.inference_mode()
@@ -38,7 +39,7 @@ def predict(
         ValueError: It is none of freqvision's.
     """
     model, class_names = load_checkpoint(checkpoint)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device(device)
     model.to(device)
     decoder = decoder_for(model.spec, num_threads)
     results: list[dict[str, Any]] = []

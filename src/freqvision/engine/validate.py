@@ -1,9 +1,11 @@
 """`freqvision validate`: the accuracy of a checkpoint on a folder of photos."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Trainer
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader
 
 from freqvision.data.folder import open_folder
@@ -47,15 +49,18 @@ def validate(
     """
     quieten()
     stored = read_checkpoint(checkpoint)
-    trainer = Trainer(
-        accelerator=accelerator,
-        devices=1,
-        precision=precision or fastest_precision(accelerator),  # type: ignore[arg-type]
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=progress,
-    )
+    try:
+        trainer = Trainer(
+            accelerator=accelerator,
+            devices=1,
+            precision=precision or fastest_precision(accelerator),  # type: ignore[arg-type]
+            logger=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=progress and sys.stderr.isatty(),  # a log file would keep every state
+        )
+    except MisconfigurationException as error:  # which is no ValueError
+        raise ValueError(f"accelerator {accelerator!r} cannot be used here: {error}") from error
     if description(stored).detection is not None:
         from freqvision.engine.validate_detector import validate_detector
 

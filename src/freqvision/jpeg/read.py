@@ -1,5 +1,6 @@
 """Reading coefficients and headers from files and buffers."""
 
+import operator
 import os
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -25,7 +26,7 @@ def read_coefficients(source: Source, *, strict: bool = True, max_pixels: int = 
         source: A path, or the file's bytes as bytes, memoryview or any other contiguous buffer.
         strict: Raise if anything is lost. If False, whatever could be decoded is returned, the rest is 0, and
             `warnings` says what happened; a file whose header cannot be read raises all the same.
-        max_pixels: Refuse files that claim to be larger, before memory for them is taken.
+        max_pixels: Refuse files that claim to be larger, before memory for them is taken; a positive integer.
 
     Returns:
         The coefficients, quantisation tables and header.
@@ -33,7 +34,7 @@ def read_coefficients(source: Source, *, strict: bool = True, max_pixels: int = 
     Raises:
         JpegError: The file is damaged, too large, or of a kind that is not supported; `kind` says which.
         OSError: The path cannot be read.
-        TypeError: `source` is neither a path nor a buffer.
+        TypeError: `source` is neither a path nor a contiguous buffer.
 
     Example:
         >>> import io
@@ -45,7 +46,9 @@ def read_coefficients(source: Source, *, strict: bool = True, max_pixels: int = 
         >>> coefficients.size, [plane.shape for plane in coefficients.planes]
         ((30, 50), [(4, 7, 8, 8), (2, 4, 8, 8), (2, 4, 8, 8)])
     """
-    fields = _named(_native.read_coefficients, source, _contents(source), strict, max_pixels)
+    fields = _named(
+        _native.read_coefficients, source, _contents(source), bool(strict), check_max_pixels(max_pixels)
+    )
     return Coefficients(**fields)
 
 
@@ -74,6 +77,7 @@ def read_header(source: Source, *, max_pixels: int = MAX_PIXELS) -> Header:
         >>> header.size, header.colour_model, header.blocks
         ((30, 50), 'gray', ((4, 7),))
     """
+    max_pixels = check_max_pixels(max_pixels)
     if _is_path(source):
         # A header seldom passes a few kilobytes; thumbnails and colour profiles make exceptions.
         beginning = _contents(source, 2**16)
@@ -99,16 +103,38 @@ def _contents(source: Any, limit: int = -1) -> Any:
     if _is_path(source):
         with open(source, "rb") as file:
             return file.read(limit)
+    return check_buffer(source)
+
+
+def check_buffer(source: Any) -> memoryview:
+    """The contiguous buffer of a source that is no path.
+
+    Raises:
+        TypeError: It has none; the message says what to pass instead.
+    """
+    kind = type(source).__name__
     try:
-        contiguous = memoryview(source).c_contiguous
+        view = memoryview(source)
     except TypeError:
-        contiguous = False
-    if not contiguous:
+        hint = next((f"; pass its .{name}()" for name in ("read", "numpy") if hasattr(source, name)), "")
         raise TypeError(
-            f"source is a {type(source).__name__}; pass a path (str or os.PathLike) or the bytes of a file "
-            "(bytes, memoryview or another contiguous buffer)"
-        )
-    return source
+            "a source is a path (str or os.PathLike) or the bytes of a file (bytes, memoryview or another "
+            f"contiguous buffer), not {kind}{hint}"
+        ) from None
+    if not view.c_contiguous:
+        raise TypeError(f"a source is a contiguous buffer, and this {kind} is not: pass its .tobytes()")
+    return view
+
+
+def check_max_pixels(value: Any) -> int:
+    """A limit that the native core takes: a positive integer, of which more than 2⁶² mean no limit."""
+    try:
+        pixels = operator.index(value)
+    except TypeError:
+        raise TypeError(f"max_pixels is an integer, got {value!r}; the default is {MAX_PIXELS}") from None
+    if pixels <= 0:
+        raise ValueError(f"max_pixels is positive, got {value!r}; the default is {MAX_PIXELS}")
+    return min(pixels, 2**62)
 
 
 def _named(function: Callable[..., dict[str, Any]], source: Source, *arguments: Any) -> dict[str, Any]:

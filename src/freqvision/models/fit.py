@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 from torch import nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from freqvision.models.reconstruction import pixel_operator
 from freqvision.models.surgery import Stem
 from freqvision.pipeline.pixels import PixelTransform
+from freqvision.pipeline.progress import progress_bar
 from freqvision.pipeline.spec import InputSpec
 from freqvision.spectrum.channels import ChannelSet
 
@@ -124,7 +124,7 @@ def fit_stem(
     convolution = layers[0]
     assert isinstance(convolution, nn.Conv2d)
     problem = LeastSquares(convolution.in_channels, convolution.out_channels)
-    for path in tqdm(list(photos), desc="fitting the stem", unit="photo", leave=False):
+    for path in progress_bar(list(photos), desc="fitting the stem", unit="photo", leave=False):
         with Image.open(path) as image:
             cube = to_cube(image)[None]  # (1, 192, h, w)
         pixels = F.conv2d(cube, weight.flatten(0, 2)[:, :, None, None], offset.flatten())  # (1, 3·n·n, h, w)

@@ -7,17 +7,16 @@ import math
 import os
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch.utils.data import get_worker_info
 
 from freqvision import _native
 from freqvision.jpeg.errors import UNSUPPORTED_KINDS, JpegError
-from freqvision.jpeg.read import MAX_PIXELS, Source
+from freqvision.jpeg.read import MAX_PIXELS, Source, check_buffer, check_max_pixels
 from freqvision.pipeline.geometry import View, random_resized_views
 from freqvision.pipeline.pixels import PixelTransform
 from freqvision.pipeline.spec import InputSpec
@@ -34,15 +33,16 @@ class Decoder:
 
     Entropy decoding, resizing, cropping, flipping, selection and normalisation are one native pass over the
     coefficients; no pixel is ever computed. The result is that of `PixelTransform` up to the rounding of
-    pixels, and the same for any number of threads. One batch is decoded at a time: calls from several Python
-    threads wait for each other.
+    pixels, and the same for any number of threads. Photos are seen as they are stored: their EXIF orientation
+    is ignored, as torchvision's ImageFolder ignores it. One batch is decoded at a time: calls from several
+    Python threads wait for each other.
 
     Args:
         spec: What the model expects.
         num_threads: Threads that share out the images; 0 means one for each core (in a worker process of a
             DataLoader: one).
         pixel_fallback: Whether PNG, CMYK and other images that the JPEG reader refuses go through Pillow and
-            the pixel path; otherwise they are errors.
+            the pixel path (of an animation its first picture); otherwise they are errors.
         pin_memory: Whether results lie in pinned memory, ready for an asynchronous copy to a GPU.
         max_pixels: Larger photos are refused before memory is taken.
 
@@ -51,7 +51,7 @@ class Decoder:
 
     Example:
         >>> import io
-        >>> from PIL import Image
+        >>> from PIL import Image, UnidentifiedImageError
         >>> file = io.BytesIO()
         >>> Image.new("RGB", (500, 375), "teal").save(file, "JPEG")
         >>> decode = Decoder(InputSpec(resize=512, crop=448), num_threads=1)
@@ -70,15 +70,13 @@ class Decoder:
     ) -> None:
         if not isinstance(spec, InputSpec):
             raise TypeError(f"spec is an InputSpec, not {type(spec).__name__}")
-        if num_threads < 0:
-            raise ValueError(f"num_threads is 0 (one for each core) or more, got {num_threads}")
-        if max_pixels <= 0:
-            raise ValueError(f"max_pixels is positive, got {max_pixels}")
+        if not isinstance(num_threads, int) or num_threads < 0:
+            raise ValueError(f"num_threads is 0 (one for each core) or more, got {num_threads!r}")
         self.spec = spec
         self.num_threads = num_threads
         self.pixel_fallback = pixel_fallback
         self.pin_memory = pin_memory
-        self.max_pixels = max_pixels
+        self.max_pixels = check_max_pixels(max_pixels)
         self._pixel_path = PixelTransform(spec)
         self._start()
 
@@ -176,7 +174,7 @@ class Decoder:
 
         Example:
             >>> import io
-            >>> from PIL import Image
+            >>> from PIL import Image, UnidentifiedImageError
             >>> files = [io.BytesIO(), io.BytesIO()]
             >>> Image.new("RGB", (100, 75)).save(files[0], "JPEG")
             >>> Image.new("RGB", (75, 150)).save(files[1], "JPEG")
@@ -271,19 +269,18 @@ class Decoder:
     def _decode_locked(
         self, sources: Sequence[Source], choose: Choose, allocate: Callable[[Sequence[View]], Outputs]
     ) -> tuple[Outputs, dict[int, Exception]]:
-        opened = self._native.open([_native_source(source) for source in sources])
         errors: dict[int, Exception] = {}
+        opened = self._native.open([_native_source(i, source, errors) for i, source in enumerate(sources)])
         images: dict[int, Image.Image] = {}  # those that take the pixel path
         sizes = []
         for index, (height, width, failure) in enumerate(opened):
-            if failure is not None:
+            if failure is not None and index not in errors:
                 try:
                     images[index] = self._open_pixels(index, sources[index], failure)
                     width, height = images[index].size
                 except (JpegError, OSError) as error:
                     errors[index] = _without_frames(error)
-                    height = width = 1
-            sizes.append((height, width))
+            sizes.append((1, 1) if index in errors else (height, width))
         views = choose(sizes)
         outputs = allocate(views)
         addresses = []
@@ -301,11 +298,9 @@ class Decoder:
                 errors[index] = _exception(_name(index, sources[index]), failure)
         for index, image in images.items():
             try:
-                outputs[index].copy_(self._pixel_path(image, views[index]))
-            except (OSError, SyntaxError) as error:  # Pillow's, of damaged files
-                errors[index] = JpegError(
-                    f"{_name(index, sources[index])}: Pillow cannot read it: {error}", "corrupt", 0
-                )
+                outputs[index].copy_(self._pixels(_name(index, sources[index]), image, views[index]))
+            except JpegError as error:
+                errors[index] = _without_frames(error)
         for index in errors:
             outputs[index].zero_()
         return outputs, dict(sorted(errors.items()))
@@ -320,7 +315,9 @@ class Decoder:
             raise JpegError(f"{name}: {message}; pixel_fallback=True would read it through Pillow", reason, 0)
         try:
             image = Image.open(io.BytesIO(self._native.bytes(index)))
-        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        except UnidentifiedImageError as error:  # whose message is the address of the buffer
+            raise JpegError(f"{name}: {message}, and no format that Pillow knows", reason, 0) from error
+        except Exception as error:  # whatever its many formats' readers raise
             raise JpegError(
                 f"{name}: {message}, and Pillow cannot read it either: {error}", reason, 0
             ) from error
@@ -332,25 +329,43 @@ class Decoder:
             )
         return image
 
+    def _pixels(self, name: str, image: Image.Image, view: View) -> torch.Tensor:
+        """Model input by way of pixels; whatever hinders it is an error that names the source."""
+        try:
+            image.load()
+        except Exception as error:  # whatever its many formats' readers raise
+            raise JpegError(f"{name}: Pillow cannot read it: {error}", "corrupt", 0) from error
+        if math.prod(view.size) > self.max_pixels:  # all of which the pixel path computes before it crops
+            height, width = view.size
+            raise JpegError(
+                f"{name}: resized to {width}×{height}, it is more than max_pixels={self.max_pixels}",
+                "too-large",
+                0,
+            )
+        try:
+            return self._pixel_path(image, view)
+        except TypeError as error:  # a mode without a defined range
+            raise JpegError(f"{name}: {error}", "unsupported", 0) from error
+
 
 def available_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _native_source(source: Source) -> object:
-    """What the native decoder takes: a path as str, or an object with the buffer interface."""
-    if isinstance(source, (str, os.PathLike)):
-        path = os.fspath(source)
-        try:
-            path.encode()
-        except UnicodeEncodeError:  # a name that is not UTF-8
-            return Path(path).read_bytes()
+def _native_source(index: int, source: Source, errors: dict[int, Exception]) -> object:
+    """What the native decoder takes: a path as str, or a buffer, which is empty where `errors` says why."""
+    if not isinstance(source, (str, os.PathLike)):
+        return check_buffer(source)
+    path = os.fspath(source)
+    if isinstance(path, str) and path.isprintable() and path:
         return path
-    try:
-        return memoryview(source)
-    except TypeError:
-        raise TypeError(f"a source is a path or the bytes of a file, not {type(source).__name__}") from None
+    try:  # C++ would stop at a NUL, and Python alone knows how names that are not UTF-8 are spelt
+        with open(path, "rb") as file:
+            return file.read()
+    except (OSError, ValueError) as error:
+        errors[index] = OSError(f"{source!r}: cannot be read: {error}")
+        return b""
 
 
 def _name(index: int, source: Source) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from freqvision.pipeline.statistics import ChannelStatistics
 
 INTERPOLATIONS = ("bilinear", "bicubic")
+MAX_SIDE = 2**24  # far beyond any photo, and sizes stay whole in float32 and int32
 _ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1, "uint8": 1}
 
 
@@ -39,6 +41,7 @@ class _Serialisable:
         Raises:
             ValueError: The values are of another kind, or a name is unknown.
         """
+        _check_values(values)
         values = dict(values)
         kind = values.pop("kind", cls.kind)
         if kind != cls.kind:
@@ -69,7 +72,7 @@ class _Serialisable:
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read a file that `save` wrote."""
-        return cls.from_json(Path(path).read_text(encoding="utf-8"))
+        return cls.from_dict(_read_json(path))
 
 
 @dataclass(frozen=True)
@@ -278,15 +281,30 @@ class PixelSpec(_Serialisable):
 def spec_from_dict(values: dict[str, Any]) -> InputSpec | PixelSpec:
     """Read an `InputSpec` or a `PixelSpec`, whichever ``to_dict`` gave these values."""
     kinds: dict[str, type[InputSpec] | type[PixelSpec]] = {c.kind: c for c in (InputSpec, PixelSpec)}
+    _check_values(values)
     kind = values.get("kind")
-    if kind not in kinds:
+    if not isinstance(kind, str) or kind not in kinds:
         raise ValueError(f"a specification's kind is {' or '.join(kinds)}; got {kind!r}")
     return kinds[kind].from_dict(values)
 
 
 def load_spec(path: str | Path) -> InputSpec | PixelSpec:
     """Read a file that ``save`` of an `InputSpec` or a `PixelSpec` wrote."""
-    return spec_from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+    return spec_from_dict(_read_json(path))
+
+
+def _read_json(path: str | Path) -> Any:
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:  # of JSON or of UTF-8, neither of which knows the file
+        raise ValueError(f"{path} is no specification: {error}") from error
+
+
+def _check_values(values: Any) -> None:
+    if not isinstance(values, dict):
+        raise ValueError(
+            f"a specification is a dict of names and values, as to_dict gives it; got {values!r}"
+        )
 
 
 def _shallow(spec: Any) -> dict[str, Any]:
@@ -316,31 +334,32 @@ def _check_geometry(spec: InputSpec | PixelSpec, multiple: int) -> None:
         value = getattr(spec, name)
         if value is None:
             continue
-        sides = (value, value) if isinstance(value, int) else tuple(value)
-        if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+        sides = _sides(value)
+        if sides is None:
             raise ValueError(
                 f"{name} is a positive number of pixels, (height, width), or None; got {value!r}"
             )
         if name == "crop" and any(side % multiple for side in sides):
             below, above = (
-                tuple(side // multiple * multiple + extra for side in sides) for extra in (0, multiple)
+                tuple(max(multiple, side // multiple * multiple + extra) for side in sides)
+                for extra in (0, multiple)
             )
             raise ValueError(
                 f"crop is a multiple of {multiple} pixels, whole blocks; got {value!r}, "
                 f"nearest are {below} and {above}"
             )
-        if not isinstance(value, int):
-            object.__setattr__(spec, name, sides)
+        object.__setattr__(spec, name, sides if isinstance(value, (tuple, list)) else sides[0])
     if isinstance(spec.resize, int) and spec.crop is not None:
         longest = spec.crop if isinstance(spec.crop, int) else max(spec.crop)
         if spec.resize < longest:
             raise ValueError(
                 f"crop {spec.crop!r} is larger than the shorter side that resize={spec.resize} leaves, "
                 f"so photos would get gray margins: use resize={longest} or more, "
-                f"or crop={spec.resize // multiple * multiple}"
+                f"or crop={max(multiple, spec.resize // multiple * multiple)}"
             )
-    if spec.max_size is not None and not (
-        isinstance(spec.resize, int) and spec.crop is None and spec.max_size > spec.resize
+    largest = None if spec.max_size is None else (_sides(spec.max_size) or (0,))[0]
+    if largest is not None and not (
+        isinstance(spec.resize, int) and spec.crop is None and largest > spec.resize
     ):
         raise ValueError(
             f"max_size={spec.max_size!r} caps the longer side that resize leaves, so that resize is one "
@@ -349,14 +368,29 @@ def _check_geometry(spec: InputSpec | PixelSpec, multiple: int) -> None:
     _check_choice("interpolation", spec.interpolation, INTERPOLATIONS)
 
 
+def _sides(value: Any) -> tuple[int, int] | None:
+    """(height, width) of what was given as one positive whole number or as two; None if it is neither."""
+    given = value if isinstance(value, (tuple, list)) else (value, value)
+    try:
+        sides = tuple(operator.index(side) for side in given)
+    except TypeError:
+        return None
+    sound = len(sides) == 2 and all(0 < side < MAX_SIDE for side in sides)
+    return sides if sound and not any(isinstance(side, bool) for side in given) else None  # type: ignore[return-value]
+
+
 def _freeze_numbers(spec: InputSpec | PixelSpec, name: str, count: int, of_what: str, positive: bool) -> None:
     """Check the length and range of a field with a number for each channel, and make it a tuple of floats."""
     values = getattr(spec, name)
-    if values is None:
+    if values is None and isinstance(spec, InputSpec):
         return
-    numbers = tuple(float(value) for value in values)
+    try:
+        numbers = tuple(float(value) for value in values)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} has one number for each of {of_what}; got {values!r}") from None
     if len(numbers) != count:
         raise ValueError(f"{name} has one number for each of {of_what}; got {len(numbers)}")
-    if not all(math.isfinite(number) and (number > 0 or not positive) for number in numbers):
+    held = torch.tensor(numbers, dtype=torch.float32)  # in which they are used: 1e-50 is 0 there
+    if not (held.isfinite() & ((held > 0) | (not positive))).all():
         raise ValueError(f"{name} holds {'positive ' if positive else ''}finite numbers; got {numbers}")
     object.__setattr__(spec, name, numbers)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from freqvision.pipeline.progress import progress_bar
 from freqvision.pipeline.spec import InputSpec
 from freqvision.spectrum.channels import BLOCK, FREQUENCIES, NUM_CHANNELS, ChannelSet
 from freqvision.spectrum.dct import dct_matrix
@@ -197,7 +198,10 @@ class ChannelStatistics:
     @classmethod
     def load(cls, path: str | Path) -> ChannelStatistics:
         """Read a file that `save` wrote."""
-        return cls.from_json(Path(path).read_text(encoding="utf-8"))
+        try:
+            return cls.from_json(Path(path).read_text(encoding="utf-8"))
+        except ValueError as error:  # which does not know the file
+            raise ValueError(f"{path} holds no statistics: {error}") from error
 
     @classmethod
     def default(cls) -> ChannelStatistics:
@@ -234,8 +238,6 @@ def collect_statistics(
         >>> collect_statistics([file.getvalue()], InputSpec(resize=64, crop=64), progress=False).count
         64
     """
-    from tqdm import tqdm
-
     from freqvision.pipeline.decoder import Decoder
 
     if not len(sources):
@@ -248,7 +250,7 @@ def collect_statistics(
     # A batch's photos have one size; 8 million coefficients are 32 MB.
     size = 1 if decoder.spec.shape is None else max(1, 8_000_000 // math.prod(decoder.spec.shape))
     statistics: ChannelStatistics | None = None
-    with tqdm(total=len(sources), unit="photo", disable=not progress) as bar:
+    with progress_bar(total=len(sources), desc="statistics", unit="photo", shown=progress) as bar:
         for start in range(0, len(sources), size):
             batch = ChannelStatistics.of(decoder(sources[start : start + size]), about=about)
             statistics = batch if statistics is None else statistics.merge(batch)

@@ -217,7 +217,10 @@ class ChannelSet:
     @classmethod
     def load(cls, path: str | Path) -> ChannelSet:
         """Read a file that `save` wrote."""
-        return cls.from_json(Path(path).read_text(encoding="utf-8"))
+        try:
+            return cls.from_json(Path(path).read_text(encoding="utf-8"))
+        except ValueError as error:  # which does not know the file
+            raise ValueError(f"{path} holds no channel set: {error}") from error
 
     def __str__(self) -> str:
         parts = [name + _runs(self.component(i)) for i, name in enumerate(COMPONENTS) if self.component(i)]

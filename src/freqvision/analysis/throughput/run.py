@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from freqvision.analysis.throughput import machine, sweeps
 from freqvision.analysis.throughput.memory import peak_memory
@@ -19,6 +18,7 @@ from freqvision.analysis.throughput.photos import Photos, find_photos
 from freqvision.analysis.throughput.pipelines import FREQVISION, Epoch, Pipeline, choose
 from freqvision.analysis.throughput.timing import Spread, Task, Timings, measure
 from freqvision.pipeline.decoder import available_cores
+from freqvision.pipeline.progress import progress_bar
 
 LARGEST_BATCH = 32
 MOST_THREADS = 32  # by default: with worker processes for every rival, more would exhaust file handles
@@ -245,7 +245,7 @@ def _one_thread() -> Iterator[None]:
 
 @contextmanager
 def _progress(title: str, total: int) -> Iterator[Callable[[str], None]]:
-    with tqdm(total=total, desc=title, leave=False, mininterval=0.5, disable=None) as bar:
+    with progress_bar(total=total, desc=title, leave=False, mininterval=0.5) as bar:
 
         def advance(name: str) -> None:
             bar.set_postfix_str(name, refresh=False)
