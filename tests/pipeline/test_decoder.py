@@ -2,10 +2,12 @@
 
 import gc
 import io
+import mmap
 import pickle
 import random
 import weakref
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -179,6 +181,21 @@ def test_pickles():
     decode = fv.Decoder(full_spec(), num_threads=2)
     data = jpeg(photo(100, 120))
     assert torch.equal(pickle.loads(pickle.dumps(decode))([data]), decode([data]))
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's count of resident memory")
+def test_memory_of_a_large_photo_is_given_back():
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
+
+    large = jpeg(
+        Image.new("RGB", (7000, 7000)), progressive=True, subsampling="4:4:4"
+    )  # 294 MB of coefficients
+    decode = fv.Decoder(full_spec(), num_threads=1)
+    decode([jpeg(photo(20, 20))])
+    before = resident()
+    decode([large])
+    assert resident() - before < 100e6
 
 
 def test_no_sources():
