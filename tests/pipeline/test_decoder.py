@@ -16,6 +16,7 @@ from PIL import Image
 
 import freqvision as fv
 from freqvision import _native
+from freqvision.pipeline import decoder
 from freqvision.pipeline.geometry import random_resized_view, resize_crop_view
 from freqvision.pipeline.reference import transform_coefficients
 
@@ -181,6 +182,19 @@ def test_pickles():
     decode = fv.Decoder(full_spec(), num_threads=2)
     data = jpeg(photo(100, 120))
     assert torch.equal(pickle.loads(pickle.dumps(decode))([data]), decode([data]))
+
+
+def test_a_copy_takes_its_threads_where_it_decodes(monkeypatch):
+    """A worker process unpickles its data set before it knows that it is one; it must not take all cores."""
+    data, taken, native = jpeg(photo(20, 20)), [], _native.BatchDecoder
+    monkeypatch.setattr(decoder, "available_cores", lambda: 3)
+    monkeypatch.setattr(_native, "BatchDecoder", lambda *args: taken.append(args[5]) or native(*args))
+    copy = pickle.loads(pickle.dumps(fv.Decoder(full_spec())))
+    monkeypatch.setattr(decoder, "get_worker_info", lambda: object())
+    copy([data])
+    monkeypatch.setattr(decoder, "get_worker_info", lambda: None)
+    fv.Decoder(full_spec())([data])
+    assert taken == [1, 3]
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's count of resident memory")

@@ -27,6 +27,7 @@ _PIXEL_KINDS = UNSUPPORTED_KINDS | {"not-jpeg"}
 
 Choose = Callable[[list[tuple[int, int]]], Sequence[View]]  # from the photos' (height, width) to their views
 Outputs = torch.Tensor | list[torch.Tensor]  # one batch, or a tensor for each photo
+Allocate = Callable[[Sequence[View]], Outputs]
 
 
 class Decoder:
@@ -239,22 +240,33 @@ class Decoder:
         self._start()
 
     def _start(self) -> None:
-        spec = self.spec
-        if spec.dtype == "int8":
-            gain = [1 / scale for scale in spec.scale or ()]
-            bias = [0.0] * len(gain)
-        else:
-            mean, std = (values.double() for values in spec.normalisation())
-            gain, bias = (1 / std).tolist(), (-mean / std).tolist()
-        threads = self.num_threads or (1 if get_worker_info() else available_cores())
-        self._native = _native.BatchDecoder(
-            list(spec.channels), gain, bias, spec.dtype, spec.interpolation, threads, self.max_pixels
-        )
+        """Make ready in this process; threads start with the first batch."""
+        self._native: _native.BatchDecoder | None = None
         self._lock = threading.Lock()
         self._process = os.getpid()
 
+    def _started(self) -> _native.BatchDecoder:
+        """The native decoder.
+
+        Made only when it is needed: a copy that is sent to a worker process arrives there before the process
+        knows that it is a worker, so that each would take all cores.
+        """
+        if self._native is None:
+            spec = self.spec
+            if spec.dtype == "int8":
+                gain = [1 / scale for scale in spec.scale or ()]
+                bias = [0.0] * len(gain)
+            else:
+                mean, std = (values.double() for values in spec.normalisation())
+                gain, bias = (1 / std).tolist(), (-mean / std).tolist()
+            threads = self.num_threads or (1 if get_worker_info() else available_cores())
+            self._native = _native.BatchDecoder(
+                list(spec.channels), gain, bias, spec.dtype, spec.interpolation, threads, self.max_pixels
+            )
+        return self._native
+
     def _decode(
-        self, sources: Sequence[Source], choose: Choose, allocate: Callable[[Sequence[View]], Outputs]
+        self, sources: Sequence[Source], choose: Choose, allocate: Allocate
     ) -> tuple[Outputs, dict[int, Exception]]:
         if isinstance(sources, (str, bytes, bytearray, memoryview, os.PathLike)):
             raise TypeError(
@@ -263,22 +275,23 @@ class Decoder:
         if self._process != os.getpid():  # a fork has copied this object, but not its threads
             self._start()
         with self._lock:
+            native = self._started()
             try:
-                return self._decode_locked(sources, choose, allocate)
+                return self._decode_locked(native, sources, choose, allocate)
             finally:
-                self._native.close()
+                native.close()
 
     def _decode_locked(
-        self, sources: Sequence[Source], choose: Choose, allocate: Callable[[Sequence[View]], Outputs]
+        self, native: _native.BatchDecoder, sources: Sequence[Source], choose: Choose, allocate: Allocate
     ) -> tuple[Outputs, dict[int, Exception]]:
-        opened = self._native.open([_native_source(source) for source in sources])
+        opened = native.open([_native_source(source) for source in sources])
         errors: dict[int, Exception] = {}
         images: dict[int, Image.Image] = {}  # those that take the pixel path
         sizes = []
         for index, (height, width, failure) in enumerate(opened):
             if failure is not None:
                 try:
-                    images[index] = self._open_pixels(index, sources[index], failure)
+                    images[index] = self._open_pixels(native.bytes, index, sources[index], failure)
                     width, height = images[index].size
                 except (JpegError, OSError) as error:
                     errors[index] = _without_frames(error)
@@ -296,7 +309,7 @@ class Decoder:
                 )
             skipped = index in errors or index in images
             addresses.append(0 if skipped else outputs[index].data_ptr())
-        for index, failure in enumerate(self._native.decode(_view_table(views), addresses)):
+        for index, failure in enumerate(native.decode(_view_table(views), addresses)):
             if failure is not None:
                 errors[index] = _exception(_name(index, sources[index]), failure)
         for index, image in images.items():
@@ -310,7 +323,9 @@ class Decoder:
             outputs[index].zero_()
         return outputs, dict(sorted(errors.items()))
 
-    def _open_pixels(self, index: int, source: Source, failure: tuple[str, str, str, int]) -> Image.Image:
+    def _open_pixels(
+        self, contents: Callable[[int], bytes], index: int, source: Source, failure: _native.Failure
+    ) -> Image.Image:
         """The image that the JPEG reader refused, opened but not yet decoded by Pillow."""
         kind, message, reason, _ = failure
         name = _name(index, source)
@@ -319,7 +334,7 @@ class Decoder:
         if not self.pixel_fallback:
             raise JpegError(f"{name}: {message}; pixel_fallback=True would read it through Pillow", reason, 0)
         try:
-            image = Image.open(io.BytesIO(self._native.bytes(index)))
+            image = Image.open(io.BytesIO(contents(index)))
         except (OSError, SyntaxError, Image.DecompressionBombError) as error:
             raise JpegError(
                 f"{name}: {message}, and Pillow cannot read it either: {error}", reason, 0
