@@ -256,6 +256,22 @@ class TestPixelPath:
         assert torch.equal(batch[0], batch[2])
         assert torch.equal(batch[1], fv.PixelTransform(spec)(Image.open(file)))
 
+    @pytest.mark.parametrize(
+        "damaged", [b"P6 5x 40 255 ", b"DDS |\0\0\0" + bytes(120)], ids=["ValueError", "NotImplementedError"]
+    )
+    def test_whatever_pillow_raises_costs_one_file(self, damaged):
+        batch, errors = fv.Decoder(full_spec()).try_decode([jpeg(photo(20, 20)), damaged])
+        assert list(errors) == [1]
+        assert batch[0].any()
+        with pytest.raises(fv.JpegError, match=r"source 1 .*Pillow cannot read it"):
+            raise errors[1]
+
+    def test_a_mode_without_a_range_costs_one_file(self):
+        file = io.BytesIO()
+        Image.new("F", (20, 20)).save(file, "TIFF")
+        errors = fv.Decoder(full_spec()).try_decode([file.getvalue()])[1]
+        assert "mode F has no defined range" in str(errors[0])
+
     def test_can_be_forbidden(self):
         file = io.BytesIO()
         photo(20, 20).save(file, "PNG")
@@ -283,6 +299,14 @@ class TestErrors:
         assert torch.equal(batch[0], batch[2])
         assert batch[0].any()
         assert not batch[[1, 3, 4]].any()
+
+    def test_a_bad_file_has_no_say_in_the_size(self):
+        decode = fv.Decoder(full_spec(resize=None, crop=None))
+        with pytest.raises(fv.JpegError, match="source 1"):
+            decode([jpeg(photo(40, 50)), b"no image"])
+        batch, errors = decode.try_decode([b"no image"] * 2, [resize_crop_view((9, 9), None, 16)] * 2)
+        assert batch.shape == (2, 192, 2, 2)
+        assert len(errors) == 2
 
     @pytest.mark.parametrize("damaged", [b"GIF89a", b"RIFF0000WEBP"], ids=["not a JPEG", "nor for Pillow"])
     def test_kept_errors_do_not_keep_the_batch(self, damaged):

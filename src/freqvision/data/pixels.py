@@ -14,8 +14,8 @@ from freqvision.pipeline.decoder import Decoder, available_cores
 from freqvision.pipeline.geometry import View
 from freqvision.pipeline.spec import InputSpec, PixelSpec
 
-# What Pillow raises at damaged files.
-_FAULTS = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+# What Pillow raises at damaged files: whatever its parsers stumble over, RuntimeError and TypeError too.
+_FAULTS = Exception
 
 Result = TypeVar("Result")
 Views = Sequence[View] | Callable[[list[tuple[int, int]]], Sequence[View]]

@@ -6,7 +6,7 @@ import io
 import math
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ _PIXEL_KINDS = UNSUPPORTED_KINDS | {"not-jpeg"}
 
 Choose = Callable[[list[tuple[int, int]]], Sequence[View]]  # from the photos' (height, width) to their views
 Outputs = torch.Tensor | list[torch.Tensor]  # one batch, or a tensor for each photo
-Allocate = Callable[[Sequence[View]], Outputs]
+Allocate = Callable[[Sequence[View], Container[int]], Outputs]  # for views, some of which are of bad sources
 
 
 class Decoder:
@@ -200,9 +200,10 @@ class Decoder:
             raise ValueError(f"views has one View for each source: got {len(views)} for {count} sources")
         return lambda _: views
 
-    def _batch(self, views: Sequence[View]) -> torch.Tensor:
-        """Room for a batch of one output size."""
-        grids = {view.grid for view in views}
+    def _batch(self, views: Sequence[View], bad: Container[int]) -> torch.Tensor:
+        """Room for a batch of one output size, in which bad sources have no say."""
+        grids = {view.grid for index, view in enumerate(views) if index not in bad}
+        grids = grids or {view.grid for view in views}
         if len(grids) > 1:
             raise ValueError(
                 f"the views of a batch have one output size, got {sorted(grids)} blocks: set the "
@@ -210,7 +211,7 @@ class Decoder:
             )
         return self._room(len(views), *(grids.pop() if grids else self.spec.grid or (0, 0)))
 
-    def _separate(self, views: Sequence[View]) -> list[torch.Tensor]:
+    def _separate(self, views: Sequence[View], bad: Container[int]) -> list[torch.Tensor]:
         """Room for images of any size."""
         return [self._room(1, *view.grid)[0] for view in views]
 
@@ -298,7 +299,7 @@ class Decoder:
                     height = width = 1
             sizes.append((height, width))
         views = choose(sizes)
-        outputs = allocate(views)
+        outputs = allocate(views, errors)
         addresses = []
         for index, (view, size) in enumerate(zip(views, sizes, strict=True)):
             top, left, height, width = view.box
@@ -315,7 +316,7 @@ class Decoder:
         for index, image in images.items():
             try:
                 outputs[index].copy_(self._pixel_path(image, views[index]))
-            except (OSError, SyntaxError) as error:  # Pillow's, of damaged files
+            except Exception as error:  # likewise: it decodes only now
                 errors[index] = JpegError(
                     f"{_name(index, sources[index])}: Pillow cannot read it: {error}", "corrupt", 0
                 )
@@ -335,7 +336,7 @@ class Decoder:
             raise JpegError(f"{name}: {message}; pixel_fallback=True would read it through Pillow", reason, 0)
         try:
             image = Image.open(io.BytesIO(contents(index)))
-        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        except Exception as error:  # Pillow's parsers raise whatever damage makes them stumble over
             raise JpegError(
                 f"{name}: {message}, and Pillow cannot read it either: {error}", reason, 0
             ) from error
