@@ -260,9 +260,14 @@ class Decoder:
             else:
                 mean, std = (values.double() for values in spec.normalisation())
                 gain, bias = (1 / std).tolist(), (-mean / std).tolist()
-            threads = self.num_threads or (1 if get_worker_info() else available_cores())
             self._native = _native.BatchDecoder(
-                list(spec.channels), gain, bias, spec.dtype, spec.interpolation, threads, self.max_pixels
+                list(spec.channels),
+                gain,
+                bias,
+                spec.dtype,
+                spec.interpolation,
+                threads_here(self.num_threads),
+                self.max_pixels,
             )
         return self._native
 
@@ -352,6 +357,11 @@ class Decoder:
 def available_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads_here(num_threads: int) -> int:
+    """As asked for; 0 stands for one for each core, but one in a DataLoader's worker: there are others."""
+    return num_threads or (1 if get_worker_info() else available_cores())
 
 
 def _native_source(source: Source) -> object:
