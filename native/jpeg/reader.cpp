@@ -42,6 +42,13 @@ int16_t* JpegReader::reserve(std::size_t coefficients) {
     return blocks_.get();
 }
 
+void JpegReader::trim(std::size_t bytes) {
+    decoder_.trim(bytes);
+    if (capacity_ * sizeof(int16_t) <= bytes) return;
+    blocks_.reset();
+    capacity_ = 0;
+}
+
 void JpegReader::decode(const RowRequest& request, RowSink& sink, bool strict) {
     Target targets[kMaxComponents];
     std::size_t sizes[kMaxComponents] = {}, total = 0;

@@ -44,6 +44,9 @@ class JpegReader {
     // nullptr.
     void decode_planes(int16_t* const planes[kMaxComponents], bool strict);
 
+    // Frees each buffer that has grown beyond this for a large file.
+    void trim(std::size_t bytes);
+
     // Of the last decode.
     const std::vector<std::string>& warnings() const { return problems_.warnings(); }
 

@@ -20,6 +20,12 @@ void ScanData::start(Bytes file, std::size_t position, Problems& problems) {
     load();
 }
 
+void ScanData::trim(std::size_t bytes) {
+    if (capacity_ <= bytes) return;
+    buffer_.reset();
+    capacity_ = 0;
+}
+
 void ScanData::load() {
     interval_begin_ = position_;
     const UnstuffResult result =

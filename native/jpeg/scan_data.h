@@ -25,6 +25,9 @@ class ScanData {
     // Whether the interval has data that can be decoded. If not, its blocks keep their zeros.
     bool usable() const { return usable_; }
 
+    // Frees the buffer if it is larger than this.
+    void trim(std::size_t bytes);
+
     BitState bits;
     // Of the marker behind the current interval's data, or of the end of the file.
     std::size_t position() const { return position_; }

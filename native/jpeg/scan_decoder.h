@@ -47,6 +47,8 @@ class ScanDecoder {
     // scan was read.
     std::size_t decode(const ScanTask& task, Problems& problems);
 
+    void trim(std::size_t bytes) { data_.trim(bytes); }
+
   private:
     template <class Blocks>
     void run(const ScanTask& task, int wide, int high, Blocks& blocks, Problems& problems);

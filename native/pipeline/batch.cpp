@@ -10,8 +10,11 @@
 namespace freqvision {
 namespace {
 
-// A worker's or a file's buffer beyond this is given back after the batch.
-constexpr size_t kKeptBytes = size_t{1} << 20;
+// A file's or a worker's buffer beyond this is given back after the batch. A worker holds all the
+// coefficients of a progressive photo: 64 MiB suffice for 22 megapixels of 4:2:0; the largest that is allowed
+// takes 1.6 GB.
+constexpr size_t kKeptFile = size_t{1} << 20;
+constexpr size_t kKeptWorker = size_t{64} << 20;
 
 struct Closer {
     void operator()(std::FILE* file) const { std::fclose(file); }
@@ -117,7 +120,8 @@ void BatchDecoder::close() {
     sources_.clear();
     opened_.clear();
     for (std::vector<uint8_t>& file : files_)
-        if (file.capacity() > kKeptBytes) std::vector<uint8_t>().swap(file);
+        if (file.capacity() > kKeptFile) std::vector<uint8_t>().swap(file);
+    for (const std::unique_ptr<Worker>& worker : workers_) worker->reader.trim(kKeptWorker);
 }
 
 }  // namespace freqvision

@@ -48,12 +48,13 @@ def test_views_depend_on_seed_epoch_and_index_alone(photos, folder):
     assert not torch.equal(other[7][0], batch[0])
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_loader_gives_the_same_batches_with_and_without_workers(folder, workers):
+@pytest.mark.parametrize(("workers", "start"), [(0, None), (2, "fork"), (2, "spawn")])
+def test_loader_gives_the_same_batches_with_and_without_workers(folder, workers, start):
     loader = DataLoader(
         folder,
         batch_size=5,
         num_workers=workers,
+        multiprocessing_context=start,
         persistent_workers=workers > 0,
         collate_fn=folder.collate,
     )
@@ -158,6 +159,10 @@ def test_errors_say_what_is_wrong_with_the_folder(photos, tmp_path):
         FrequencyFolder(tmp_path, SPEC)
     (tmp_path / "cat").mkdir()
     with pytest.raises(ValueError, match="no photos"):
+        FrequencyFolder(tmp_path, SPEC)
+    shutil.copytree(photos / "train" / "dots", tmp_path / "dots")
+    (tmp_path / "cat" / "1.heic").touch()
+    with pytest.raises(ValueError, match=r"no photos in 1 of the 2 class folders.*: cat; looked for"):
         FrequencyFolder(tmp_path, SPEC)
     with pytest.raises(ValueError, match=r"not among the 2 given classes: clouds, rays, rings, stripes"):
         FrequencyFolder(photos / "train", SPEC, classes=["checks", "dots"])

@@ -2,11 +2,13 @@
 
 import gc
 import io
+import mmap
 import os
 import pickle
 import random
 import weakref
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from PIL import Image
 
 import freqvision as fv
 from freqvision import _native
+from freqvision.pipeline import decoder
 from freqvision.pipeline.geometry import random_resized_view, resize_crop_view
 from freqvision.pipeline.reference import transform_coefficients
 
@@ -188,6 +191,34 @@ def test_pickles():
     assert torch.equal(pickle.loads(pickle.dumps(decode))([data]), decode([data]))
 
 
+def test_a_copy_takes_its_threads_where_it_decodes(monkeypatch):
+    """A worker process unpickles its data set before it knows that it is one; it must not take all cores."""
+    data, taken, native = jpeg(photo(20, 20)), [], _native.BatchDecoder
+    monkeypatch.setattr(decoder, "available_cores", lambda: 3)
+    monkeypatch.setattr(_native, "BatchDecoder", lambda *args: taken.append(args[5]) or native(*args))
+    copy = pickle.loads(pickle.dumps(fv.Decoder(full_spec())))
+    monkeypatch.setattr(decoder, "get_worker_info", lambda: object())
+    copy([data])
+    monkeypatch.setattr(decoder, "get_worker_info", lambda: None)
+    fv.Decoder(full_spec())([data])
+    assert taken == [1, 3]
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's count of resident memory")
+def test_memory_of_a_large_photo_is_given_back():
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
+
+    large = jpeg(
+        Image.new("RGB", (7000, 7000)), progressive=True, subsampling="4:4:4"
+    )  # 294 MB of coefficients
+    decode = fv.Decoder(full_spec(), num_threads=1)
+    decode([jpeg(photo(20, 20))])
+    before = resident()
+    decode([large])
+    assert resident() - before < 100e6
+
+
 def test_no_sources():
     assert fv.Decoder(full_spec())([]).shape == (0, 192, 6, 6)
 
@@ -234,6 +265,22 @@ class TestPixelPath:
         assert torch.equal(batch[0], decode([jpegs])[0])
         assert torch.equal(batch[0], batch[2])
         assert torch.equal(batch[1], fv.PixelTransform(spec)(Image.open(file)))
+
+    @pytest.mark.parametrize(
+        "damaged", [b"P6 5x 40 255 ", b"DDS |\0\0\0" + bytes(120)], ids=["ValueError", "NotImplementedError"]
+    )
+    def test_whatever_pillow_raises_costs_one_file(self, damaged):
+        batch, errors = fv.Decoder(full_spec()).try_decode([jpeg(photo(20, 20)), damaged])
+        assert list(errors) == [1]
+        assert batch[0].any()
+        with pytest.raises(fv.JpegError, match=r"source 1 .*Pillow cannot read it"):
+            raise errors[1]
+
+    def test_a_mode_without_a_range_costs_one_file(self):
+        file = io.BytesIO()
+        Image.new("F", (20, 20)).save(file, "TIFF")
+        errors = fv.Decoder(full_spec()).try_decode([file.getvalue()])[1]
+        assert "mode F has no defined range" in str(errors[0])
 
     def test_can_be_forbidden(self):
         file = io.BytesIO()
@@ -293,6 +340,14 @@ class TestErrors:
         assert torch.equal(batch[0], batch[2])
         assert batch[0].any()
         assert not batch[[1, 3, 4]].any()
+
+    def test_a_bad_file_has_no_say_in_the_size(self):
+        decode = fv.Decoder(full_spec(resize=None, crop=None))
+        with pytest.raises(fv.JpegError, match="source 1"):
+            decode([jpeg(photo(40, 50)), b"no image"])
+        batch, errors = decode.try_decode([b"no image"] * 2, [resize_crop_view((9, 9), None, 16)] * 2)
+        assert batch.shape == (2, 192, 2, 2)
+        assert len(errors) == 2
 
     @pytest.mark.parametrize("damaged", [b"GIF89a", b"RIFF0000WEBP"], ids=["not a JPEG", "nor for Pillow"])
     def test_kept_errors_do_not_keep_the_batch(self, damaged):

@@ -14,12 +14,22 @@ ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data"
 
 
-def build(folder: Path, sanitize: str) -> Path:
-    settings = ["-DFREQVISION_PYTHON=OFF", "-DFREQVISION_STRESS=ON", f"-DFREQVISION_SANITIZE={sanitize}"]
+def build(folder: Path, *settings: str) -> Path:
+    """Build `batches` with these settings of CMake."""
+    settings = ("-DFREQVISION_PYTHON=OFF", "-DFREQVISION_STRESS=ON", *settings)
     subprocess.run(["cmake", "-S", ROOT, "-B", folder, *settings], check=True, stdout=subprocess.DEVNULL)
     command = ["cmake", "--build", folder, "--target", "stress_batches", "--parallel", "2"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return folder / "stress_batches"
+
+
+def sample() -> list[Path]:
+    """Photos of all kinds, damaged ones too."""
+    files: list[Path] = []
+    folders = {"imagenet-sample": 4, "clothing/validation": 10, "coco128/images": 4, "jpeg-corpus": 2}
+    for name, step in folders.items():
+        files += sorted(path for path in (DATA / name).rglob("*.jp*g") if path.is_file())[::step]
+    return files + sorted((DATA / "imagenet-sample").rglob("*.JPEG"))[::4]
 
 
 def main() -> int:
@@ -31,18 +41,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of files, views and cuts (default: 0)")
     parser.add_argument("--sanitize", default="", help="thread, or address,undefined (default: none)")
     options = parser.parse_args()
-    files = options.files
-    if not files:
-        folders = {"imagenet-sample": 4, "clothing/validation": 10, "coco128/images": 4, "jpeg-corpus": 2}
-        for name, step in folders.items():
-            files += sorted(path for path in (DATA / name).rglob("*.jp*g") if path.is_file())[::step]
-        files += sorted((DATA / "imagenet-sample").rglob("*.JPEG"))[::4]
+    files = options.files or sample()
     if not files:
         print(f"no files: pass some, or put photos under {DATA}", file=sys.stderr)
         return 2
-    target = build(
-        ROOT / "build" / f"stress-{options.sanitize or 'release'}".replace(",", "-"), options.sanitize
-    )
+    folder = ROOT / "build" / f"stress-{options.sanitize or 'release'}".replace(",", "-")
+    target = build(folder, f"-DFREQVISION_SANITIZE={options.sanitize}")
     environment = {**os.environ, "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
     command = [target, str(options.decodes), str(options.seed), *files]
     return subprocess.run(command, env=environment).returncode

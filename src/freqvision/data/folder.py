@@ -1,7 +1,7 @@
 """Folders of photos, one sub-folder a class, as data sets that hand out whole batches."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -48,7 +48,8 @@ def list_classes(root: str | Path) -> list[str]:
 
     Raises:
         FileNotFoundError: `root` is no folder.
-        ValueError: it has no sub-folders.
+        ValueError: it has no sub-folders, or one without a photo, which torchvision's `ImageFolder` refuses
+            too: a class that is never seen is a mistake.
     """
     root = Path(root)
     if not root.is_dir():
@@ -62,16 +63,24 @@ def list_classes(root: str | Path) -> list[str]:
         raise ValueError(
             f"{root} has no sub-folders: photos must lie in one for each class, such as {root}/cat/1.jpg"
         )
+    empty = [name for name in classes if next(_photos(root / name), None) is None]
+    if empty:
+        raise ValueError(
+            f"no photos in {len(empty)} of the {len(classes)} class folders of {root}: {', '.join(empty)}; "
+            f"looked for files that end in {', '.join(EXTENSIONS)}. Remove a folder that holds none"
+        )
     return classes
 
 
 def find_photos(folder: str | Path) -> list[str]:
     """Paths of all photos in a folder and its sub-folders, in the same order everywhere."""
-    paths: list[str] = []
+    return list(_photos(folder))
+
+
+def _photos(folder: str | Path) -> Iterator[str]:
     for parent, folders, files in os.walk(folder, followlinks=True):
         folders.sort()
-        paths += [os.path.join(parent, file) for file in sorted(files) if file.lower().endswith(EXTENSIONS)]
-    return paths
+        yield from (os.path.join(parent, file) for file in sorted(files) if file.lower().endswith(EXTENSIONS))
 
 
 def list_photos(root: str | Path, classes: Sequence[str]) -> tuple[list[str], list[int]]:
@@ -204,14 +213,14 @@ class FrequencyFolder(PhotoDataset):
         augment: Random resized crops and flips for training; None for the spec's own resize and centre crop.
         classes: Names of the classes in the order of their labels; the sorted sub-folders if None.
         on_error: "raise" stops at an unreadable file and names it; "skip" leaves it out of its batch and
-            lists it in `skipped()`.
+            lists it in `skipped()`. A batch of which nothing is left is an error all the same.
         seed: Of the random views.
         num_threads: Threads that decode a batch; 0 for all cores.
 
     Raises:
         FileNotFoundError: `root` does not exist.
-        ValueError: no class folders, no photos, unknown classes; later, an unreadable file, with its path and
-        cause.
+        ValueError: no class folders, one without photos, unknown classes; later, an unreadable file, with its
+            path and cause.
 
     Example:
         >>> import tempfile, freqvision as fv

@@ -10,12 +10,12 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from freqvision.pipeline.decoder import Decoder, available_cores
+from freqvision.pipeline.decoder import Decoder, threads_here
 from freqvision.pipeline.geometry import View
 from freqvision.pipeline.spec import InputSpec, PixelSpec
 
-# What Pillow raises at damaged files.
-_FAULTS = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+# What Pillow raises at damaged files: whatever its parsers stumble over, RuntimeError and TypeError too.
+_FAULTS = Exception
 
 Result = TypeVar("Result")
 Views = Sequence[View] | Callable[[list[tuple[int, int]]], Sequence[View]]
@@ -26,7 +26,8 @@ class PixelDecoder:
 
     Args:
         spec: What the model expects.
-        num_threads: Threads that share out the photos; 0 means one for each core.
+        num_threads: Threads that share out the photos; 0 means one for each core (in a worker process of a
+            DataLoader: one).
     """
 
     def __init__(self, spec: PixelSpec, num_threads: int = 0) -> None:
@@ -81,7 +82,7 @@ class PixelDecoder:
                 errors[place] = _named(sources[place], error)
                 return None
 
-        with ThreadPoolExecutor(self.num_threads or available_cores()) as pool:
+        with ThreadPoolExecutor(threads_here(self.num_threads)) as pool:
             pixels = list(pool.map(finish, range(len(sources))))
         gap = next((torch.zeros_like(image) for image in pixels if image is not None), torch.zeros(3, 1, 1))
         return torch.stack([gap if image is None else image for image in pixels]), errors
@@ -108,7 +109,7 @@ class PixelDecoder:
             with images[place] as image:
                 return _fault_named(sources[place], pixels_in_view, image, self.spec, chosen[place])
 
-        with ThreadPoolExecutor(self.num_threads or available_cores()) as pool:
+        with ThreadPoolExecutor(threads_here(self.num_threads)) as pool:
             return list(pool.map(finish, range(len(sources))))
 
 

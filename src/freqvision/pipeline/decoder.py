@@ -6,7 +6,7 @@ import io
 import math
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ _PIXEL_KINDS = UNSUPPORTED_KINDS | {"not-jpeg"}
 
 Choose = Callable[[list[tuple[int, int]]], Sequence[View]]  # from the photos' (height, width) to their views
 Outputs = torch.Tensor | list[torch.Tensor]  # one batch, or a tensor for each photo
+Allocate = Callable[[Sequence[View], Container[int]], Outputs]  # for views, some of which are of bad sources
 
 
 class Decoder:
@@ -197,9 +198,10 @@ class Decoder:
             raise ValueError(f"views has one View for each source: got {len(views)} for {count} sources")
         return lambda _: views
 
-    def _batch(self, views: Sequence[View]) -> torch.Tensor:
-        """Room for a batch of one output size."""
-        grids = {view.grid for view in views}
+    def _batch(self, views: Sequence[View], bad: Container[int]) -> torch.Tensor:
+        """Room for a batch of one output size, in which bad sources have no say."""
+        grids = {view.grid for index, view in enumerate(views) if index not in bad}
+        grids = grids or {view.grid for view in views}
         if len(grids) > 1:
             raise ValueError(
                 f"the views of a batch have one output size, got {sorted(grids)} blocks: set the "
@@ -207,7 +209,7 @@ class Decoder:
             )
         return self._room(len(views), *(grids.pop() if grids else self.spec.grid or (0, 0)))
 
-    def _separate(self, views: Sequence[View]) -> list[torch.Tensor]:
+    def _separate(self, views: Sequence[View], bad: Container[int]) -> list[torch.Tensor]:
         """Room for images of any size."""
         return [self._room(1, *view.grid)[0] for view in views]
 
@@ -237,22 +239,38 @@ class Decoder:
         self._start()
 
     def _start(self) -> None:
-        spec = self.spec
-        if spec.dtype == "int8":
-            gain = [1 / scale for scale in spec.scale or ()]
-            bias = [0.0] * len(gain)
-        else:
-            mean, std = (values.double() for values in spec.normalisation())
-            gain, bias = (1 / std).tolist(), (-mean / std).tolist()
-        threads = self.num_threads or (1 if get_worker_info() else available_cores())
-        self._native = _native.BatchDecoder(
-            list(spec.channels), gain, bias, spec.dtype, spec.interpolation, threads, self.max_pixels
-        )
+        """Make ready in this process; threads start with the first batch."""
+        self._native: _native.BatchDecoder | None = None
         self._lock = threading.Lock()
         self._process = os.getpid()
 
+    def _started(self) -> _native.BatchDecoder:
+        """The native decoder.
+
+        Made only when it is needed: a copy that is sent to a worker process arrives there before the process
+        knows that it is a worker, so that each would take all cores.
+        """
+        if self._native is None:
+            spec = self.spec
+            if spec.dtype == "int8":
+                gain = [1 / scale for scale in spec.scale or ()]
+                bias = [0.0] * len(gain)
+            else:
+                mean, std = (values.double() for values in spec.normalisation())
+                gain, bias = (1 / std).tolist(), (-mean / std).tolist()
+            self._native = _native.BatchDecoder(
+                list(spec.channels),
+                gain,
+                bias,
+                spec.dtype,
+                spec.interpolation,
+                threads_here(self.num_threads),
+                self.max_pixels,
+            )
+        return self._native
+
     def _decode(
-        self, sources: Sequence[Source], choose: Choose, allocate: Callable[[Sequence[View]], Outputs]
+        self, sources: Sequence[Source], choose: Choose, allocate: Allocate
     ) -> tuple[Outputs, dict[int, Exception]]:
         if isinstance(sources, (str, bytes, bytearray, memoryview, os.PathLike)):
             raise TypeError(
@@ -261,28 +279,29 @@ class Decoder:
         if self._process != os.getpid():  # a fork has copied this object, but not its threads
             self._start()
         with self._lock:
+            native = self._started()
             try:
-                return self._decode_locked(sources, choose, allocate)
+                return self._decode_locked(native, sources, choose, allocate)
             finally:
-                self._native.close()
+                native.close()
 
     def _decode_locked(
-        self, sources: Sequence[Source], choose: Choose, allocate: Callable[[Sequence[View]], Outputs]
+        self, native: _native.BatchDecoder, sources: Sequence[Source], choose: Choose, allocate: Allocate
     ) -> tuple[Outputs, dict[int, Exception]]:
         errors: dict[int, Exception] = {}
-        opened = self._native.open([_native_source(i, source, errors) for i, source in enumerate(sources)])
+        opened = native.open([_native_source(i, source, errors) for i, source in enumerate(sources)])
         images: dict[int, Image.Image] = {}  # those that take the pixel path
         sizes = []
         for index, (height, width, failure) in enumerate(opened):
             if failure is not None and index not in errors:
                 try:
-                    images[index] = self._open_pixels(index, sources[index], failure)
+                    images[index] = self._open_pixels(native.bytes, index, sources[index], failure)
                     width, height = images[index].size
                 except (JpegError, OSError) as error:
                     errors[index] = _without_frames(error)
             sizes.append((1, 1) if index in errors else (height, width))
         views = choose(sizes)
-        outputs = allocate(views)
+        outputs = allocate(views, errors)
         addresses = []
         for index, (view, size) in enumerate(zip(views, sizes, strict=True)):
             top, left, height, width = view.box
@@ -293,7 +312,7 @@ class Decoder:
                 )
             skipped = index in errors or index in images
             addresses.append(0 if skipped else outputs[index].data_ptr())
-        for index, failure in enumerate(self._native.decode(_view_table(views), addresses)):
+        for index, failure in enumerate(native.decode(_view_table(views), addresses)):
             if failure is not None:
                 errors[index] = _exception(_name(index, sources[index]), failure)
         for index, image in images.items():
@@ -305,7 +324,9 @@ class Decoder:
             outputs[index].zero_()
         return outputs, dict(sorted(errors.items()))
 
-    def _open_pixels(self, index: int, source: Source, failure: tuple[str, str, str, int]) -> Image.Image:
+    def _open_pixels(
+        self, contents: Callable[[int], bytes], index: int, source: Source, failure: _native.Failure
+    ) -> Image.Image:
         """The image that the JPEG reader refused, opened but not yet decoded by Pillow."""
         kind, message, reason, _ = failure
         name = _name(index, source)
@@ -314,7 +335,7 @@ class Decoder:
         if not self.pixel_fallback:
             raise JpegError(f"{name}: {message}; pixel_fallback=True would read it through Pillow", reason, 0)
         try:
-            image = Image.open(io.BytesIO(self._native.bytes(index)))
+            image = Image.open(io.BytesIO(contents(index)))
         except UnidentifiedImageError as error:  # whose message is the address of the buffer
             raise JpegError(f"{name}: {message}, and no format that Pillow knows", reason, 0) from error
         except Exception as error:  # whatever its many formats' readers raise
@@ -351,6 +372,11 @@ class Decoder:
 def available_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads_here(num_threads: int) -> int:
+    """As asked for; 0 stands for one for each core, but one in a DataLoader's worker: there are others."""
+    return num_threads or (1 if get_worker_info() else available_cores())
 
 
 def _native_source(index: int, source: Source, errors: dict[int, Exception]) -> object:

@@ -134,8 +134,9 @@ def pixels_to_cube(pixels: torch.Tensor, view: View, interpolation: str = "bilin
     Raises:
         ValueError: The view's box reaches beyond the image.
     """
-    # Without 128 first: chroma, whose weights sum to zero, does not notice, and margins stay zero.
-    planes = _window(_show(pixels - GRAY, view, interpolation), view)
+    # Without 128 before the window adds margins, so that those are gray; chroma, whose weights sum to zero,
+    # does not notice. Not earlier: a large photo would be in memory twice.
+    planes = _window(_show(pixels, view, interpolation) - GRAY, view)
     if planes.shape[-3] == 3:
         matrix = rgb_to_ycbcr_matrix(planes.dtype).to(planes.device)
         planes = (matrix @ planes.flatten(-2)).unflatten(-1, view.crop[2:])  # (..., 3, H, W)
