@@ -112,6 +112,9 @@ def test_files_that_hold_no_weights_are_refused(tmp_path):
         read_weights(tmp_path / "missing.pth")
     with pytest.raises(ValueError, match="no state dict"):
         read_weights({"epoch": 3})
+    (tmp_path / "damaged.safetensors").write_bytes(b"neither is this")
+    with pytest.raises(ValueError, match=r"damaged\.safetensors is damaged or incomplete"):
+        read_weights(tmp_path / "damaged.safetensors")
     (tmp_path / "damaged.pth").write_bytes(b"not a checkpoint at all")
     with pytest.raises(ValueError, match="cannot be read as weights"):
         read_weights(tmp_path / "damaged.pth")
