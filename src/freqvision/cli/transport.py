@@ -1,10 +1,11 @@
 """`freqvision validate --transport`: an RGB model on its own pixels, and untouched on DCT channels."""
 
 import json
+from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, DefaultHelpFormatter
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 if TYPE_CHECKING:
@@ -18,18 +19,21 @@ DESCRIPTION = """Compare an RGB model on its own pixels with the same model, unt
 """
 
 
+class _KeepsLines(RawDescriptionHelpFormatter, DefaultHelpFormatter):
+    """Leaves the description's examples a line each."""
+
+
 def main(args: list[str]) -> None:
     """Print a line for the RGB pipeline and one for each set of channels."""
-    parser = ArgumentParser(prog="freqvision validate", description=DESCRIPTION)
+    parser = ArgumentParser(prog="freqvision validate", description=DESCRIPTION, formatter_class=_KeepsLines)
     parser.add_argument("--transport", required=True, help="presets such as 24 or 6,24,48; or Y0-3+Cb0+Cr0")
     parser.add_argument(
         "--dtype", default="int8", choices=["int8", "float16", "bfloat16", "float32"], help="of the channels"
     )
     parser.add_argument(
         "--scale",
-        type=int,
+        type=Literal[1, 2, 4, 8],
         default=2,
-        choices=[1, 2, 4, 8],
         help="how many times the model's image the photo is, along each axis",
     )
     parser.add_argument("--checkpoint", help="RGB model: file of freqvision fit, or folder of fv.save")
@@ -106,6 +110,11 @@ def _rgb_model(options: Any) -> "tuple[FrequencyModel, list[str] | None]":
     """The model that was asked for, and the names of its classes."""
     if (options.checkpoint is None) == (options.model is None):
         raise ValueError("--transport needs an RGB model: name a --checkpoint or a --model")
+    if (options.model is None) != (options.weights is None):
+        raise ValueError(
+            "--model and --weights go together: a network without its weights answers at random, and a "
+            "--checkpoint holds its own"
+        )
     if options.checkpoint is not None:
         from freqvision.cli.export import open_model
 
