@@ -9,6 +9,8 @@ from torch.nn import functional as F
 from freqvision.models.reconstruction import coefficients_of_colour, pixel_operator
 from freqvision.pipeline.spec import InputSpec
 
+_INSTEAD = "use start='new', or fv.Transport, which feeds the untouched RGB model"
+
 
 class BlockConvolution(nn.Module):
     """What a strided convolution over pixels becomes when a block comes in the place of its pixels.
@@ -164,15 +166,18 @@ def _geometry(convolution: nn.Conv2d) -> tuple[int, int, int]:
     lead = max(kernel - stride, 0) // 2 if same else convolution.padding[0]
     if not same and type(convolution) is not nn.Conv2d:
         raise ValueError(
-            f"{type(convolution).__name__} computes something else than its weights say: no fold"
+            f"{type(convolution).__name__} computes something else than its weights say, so it cannot be "
+            f"folded: {_INSTEAD}"
         )
     sides = (convolution.kernel_size, convolution.stride, convolution.dilation)
     square = all(len(set(side)) == 1 for side in sides)
     if not square or convolution.groups != 1 or convolution.dilation[0] != 1 or convolution.in_channels != 3:
-        raise ValueError(f"only a dense square convolution on three colours can be folded, got {convolution}")
+        raise ValueError(
+            f"only a dense square convolution on three colours can be folded, got {convolution}: {_INSTEAD}"
+        )
     if not isinstance(lead, int) or not (same or -stride <= 2 * lead - kernel < 0):
         raise ValueError(
-            "the first convolution changes the size by more than its stride, so that it cannot be folded: "
-            f"{convolution}"
+            "the first convolution changes the size by more than its stride, so it cannot be folded, got "
+            f"{convolution}: {_INSTEAD}"
         )
     return kernel, stride, lead
