@@ -131,7 +131,7 @@ def measure(
         batch_size: Photos in a batch.
         num_threads: That read a batch; 0 for all cores.
         device: Where the model runs.
-        progress: Whether to show a progress bar.
+        progress: Whether to show a progress bar, where there is a terminal.
 
     Raises:
         ValueError: The photos have no labels.
@@ -147,7 +147,7 @@ def measure(
     guesses: list[torch.Tensor] = []
     reading = computing = 0.0
     size = 0
-    for batch in tqdm(batches, desc=title, leave=False, disable=not progress):
+    for batch in tqdm(batches, desc=title, leave=False, disable=None if progress else True):
         started = time.perf_counter()
         inputs = read([Path(path) for path in batch])
         finished = time.perf_counter()

@@ -134,7 +134,7 @@ def fit_stem(
     convolution = layers[0]
     assert isinstance(convolution, nn.Conv2d)
     problem = LeastSquares(convolution.in_channels, convolution.out_channels)
-    for path in tqdm(list(photos), desc="fitting the stem", unit="photo", leave=False):
+    for path in tqdm(list(photos), desc="fitting the stem", unit="photo", leave=False, disable=None):
         with Image.open(path) as image:
             cube = to_cube(image)[None]  # (1, 192, h, w)
         pixels = F.conv2d(cube, weight.flatten(0, 2)[:, :, None, None], offset.flatten())  # (1, 3·n·n, h, w)
