@@ -178,6 +178,15 @@ def test_illegal_arguments_are_explained(arguments, message):
         create_model(**{"name": "resnet18", **arguments})
 
 
+def test_arguments_that_look_right_are_explained():
+    with pytest.raises(TypeError, match=r"got 10; the number of classes is num_classes="):
+        create_model("resnet18", 10)
+    with pytest.raises(ValueError, match="at least 1; got 0"):
+        create_model("resnet18", num_classes=0)
+    with pytest.raises(TypeError, match=r"got 'photos' alone; of a folder: sorted"):
+        create_model("resnet18", start="fit", photos="photos")
+
+
 def test_list_models_filters():
     assert list_models("resnet?8") == ["resnet18"]
     assert {"mobilenet_v2", "vit_b_16", "regnet_y_400mf"} <= set(list_models())
