@@ -96,8 +96,9 @@ def _read_config(path: Path) -> tuple[dict[str, Any], InputSpec | PixelSpec, lis
         raise ValueError(f"{path} is damaged, it is no JSON ({error}): copy it again") from error
     if not isinstance(config, dict) or config.get("library") != "freqvision":
         raise ValueError(f"{path} was not written by fv.save: it does not name the library freqvision")
-    for key, kind in (("model", dict), ("input", dict), ("classes", (list, type(None)))):
-        if key not in config or not isinstance(config[key], kind):
+    kinds: dict[str, tuple[type, ...]] = {"model": (dict,), "input": (dict,), "classes": (list, type(None))}
+    for key, allowed in kinds.items():
+        if key not in config or not isinstance(config[key], allowed):
             raise ValueError(f"{path} is incomplete: there is no {key!r} as fv.save writes it")
     settings, names = config["model"], config["classes"]
     known = inspect.signature(create_model).parameters
