@@ -48,7 +48,7 @@ class Input:
 
 
 def inputs(network: str, pool: ThreadPoolExecutor, threads: int) -> Iterator[Input]:
-    """RGB, the same weights on channels sent for pixels, and the network that reads channels."""
+    """RGB, the same weights on channels sent for pixels, the stem folded, and the network without a stem."""
     pixels = fv.PixelSpec(dtype="uint8")
     rgb = fv.create_model(network, spec=pixels)
     load = TorchvisionTensors(256, 224, "uint8")
@@ -63,6 +63,8 @@ def inputs(network: str, pool: ThreadPoolExecutor, threads: int) -> Iterator[Inp
     yield Input(
         f"{network} DCT-24@448 int8, Transport", sent, fv.Transport(rgb, small), small.bytes_per_image
     )
+    folded = fv.create_model(network, spec=small, start="fold")
+    yield Input(f"{network} DCT-24@448 int8, fold", sent, folded, small.bytes_per_image)
     crop = CROPS[network]
     spec = fv.InputSpec(resize=crop * 8 // 7, crop=crop, channels=fv.ChannelSet.preset(24))
     spec = spec.with_statistics(fv.ChannelStatistics.default()).with_dtype("int8")

@@ -75,6 +75,8 @@ def main() -> None:
     parser.add_argument("photos", nargs="*", help="JPEG files")
     parser.add_argument("--port", type=int, help="serve on this port")
     options = parser.parse_args()
+    if not options.photos and options.port is None:
+        parser.error("name photos to classify, or a --port to serve on")
     classify = Classifier(options.model)
     for path in options.photos:
         print(path)

@@ -32,5 +32,20 @@ def test_a_detector_leads_to_its_backbone():
 
 def test_the_documented_table_is_what_the_command_prints():
     documented = PAGE.read_text(encoding="utf-8").splitlines()
-    for line in markdown(rows("mobilenet_v2", ["24", "6"])).splitlines():
-        assert line in documented
+    for start in (None, "fold"):
+        for line in markdown(rows("mobilenet_v2", ["24", "6"], start=start)).splitlines():
+            assert line in documented
+
+
+def test_documented_cost_of_each_start_is_what_the_command_prints():
+    documented = PAGE.read_text(encoding="utf-8")
+    gmac = [rows("mobilenet_v2", ["24", "48"], start=start) for start in ("new", "fit", "fold")]
+    cells = [lines[0][5] for lines in gmac[:1]] + [f"{lines[1][5]}, {lines[2][5]}" for lines in gmac]
+    assert f"| mobilenet_v2 at 896 | {' | '.join(cells)} |" in documented
+
+
+def test_markdown_is_of_the_model_and_the_start_that_were_asked_for(capsys):
+    main(["resnet18", "--start", "fold", "--table"])
+    _, _, rgb, folded = (line.split(" | ") for line in capsys.readouterr().out.splitlines())
+    assert (rgb[0], folded[0]) == ("| resnet18", "| resnet18")
+    assert float(folded[5]) > float(rgb[5])  # which a network without its stem does not need

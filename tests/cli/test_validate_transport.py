@@ -54,3 +54,23 @@ def test_table(capsys, files):
 def test_a_model_is_needed(capsys, files):
     assert main(["validate", "--data", str(files[0]), "--transport", "24"]) == 1
     assert "name a --checkpoint or a --model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "options", [["--model", "resnet18"], ["--checkpoint", "MODEL", "--weights", "w.pth"]]
+)
+def test_a_network_and_its_weights_go_together(capsys, files, options):
+    photos, model = files
+    options = [str(model) if option == "MODEL" else option for option in options]
+    assert main(["validate", "--data", str(photos), "--transport", "24", *options]) == 1
+    assert "--model and --weights go together" in capsys.readouterr().err
+
+
+def test_help_shows_the_examples_as_they_are_typed(capsys):
+    with pytest.raises(SystemExit):
+        main(["validate", "--transport", "--help"])
+    out = capsys.readouterr().out
+    assert (
+        "\n  freqvision validate --transport 24 --checkpoint RUN/checkpoints/best.ckpt --data PHOTOS\n" in out
+    )
+    assert "<function" not in out

@@ -25,8 +25,8 @@ CLASSES = 5
 RGB_SIZE = 32  # of the image that the RGB network would see
 
 
-def _resnet(block, classes):
-    return ResNet(block, [1, 1, 1, 1], num_classes=classes)
+def _resnet(block, classes, **options):
+    return ResNet(block, [1, 1, 1, 1], num_classes=classes, **options)
 
 
 def _mobilenet_v2(classes):
@@ -62,6 +62,8 @@ def _vit(classes, size):
 _TINY = {
     "tiny_resnet18": ("resnet18", partial(_resnet, BasicBlock)),
     "tiny_resnet50": ("resnet50", partial(_resnet, Bottleneck)),
+    "tiny_resnext": ("resnext50_32x4d", partial(_resnet, Bottleneck, groups=32, width_per_group=4)),
+    "tiny_wide_resnet": ("wide_resnet50_2", partial(_resnet, Bottleneck, width_per_group=128)),
     "tiny_mobilenet_v2": ("mobilenet_v2", _mobilenet_v2),
     "tiny_mobilenet_v3_large": ("mobilenet_v3_large", partial(_mobilenet_v3, True)),
     "tiny_mobilenet_v3_small": ("mobilenet_v3_small", partial(_mobilenet_v3, False)),

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from model_families import small_model, small_spec
+from safetensors.torch import load_file, save_file
 
 import freqvision as fv
 
@@ -62,4 +63,57 @@ def test_mistakes_are_explained(tmp_path):
     fv.save(small_model("tiny_resnet18"), tmp_path)
     (tmp_path / "config.json").write_text('{"library": "other"}')
     with pytest.raises(ValueError, match=r"was not written by fv\.save"):
+        fv.load(tmp_path)
+
+
+def _without(*names):
+    def damage(folder):
+        tensors = load_file(folder / "model.safetensors")
+        save_file({k: v for k, v in tensors.items() if k not in names}, folder / "model.safetensors")
+
+    return damage
+
+
+def _config(**changes):
+    """Change the configuration; None takes an entry out."""
+
+    def damage(folder):
+        config = json.loads((folder / "config.json").read_text())
+        for key, value in changes.items():
+            config[key] = {**config[key], **value} if isinstance(value, dict) else value
+            if value is None:
+                del config[key]
+        (folder / "config.json").write_text(json.dumps(config))
+
+    return damage
+
+
+def _cut(name, length):
+    def damage(folder):
+        (folder / name).write_bytes((folder / name).read_bytes()[:length])
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_cut("model.safetensors", 1000), r"model\.safetensors is damaged or incomplete"),
+        (_cut("model.safetensors", -8), r"model\.safetensors is damaged or incomplete"),
+        (_cut("config.json", 40), r"config\.json is damaged"),
+        (_config(classes=None), "there is no 'classes'"),
+        (_config(input=None), "there is no 'input'"),
+        (_config(classes="abcde"), "there is no 'classes' as fv.save writes it"),
+        (_config(classes=["a", "b"]), "names 2 classes for 5 logits"),
+        (_config(model={"later": 1}), "another version of freqvision, .* its 'model' has .*later"),
+        # A classifier that starts anew, as it does for other classes, would answer at random.
+        (_config(model={"num_classes": 7}, classes=list("abcdefg")), r"lacks network\.fc"),
+        (_without("network.fc.weight", "network.fc.bias"), r"lacks network\.fc"),
+        (_without("network.layer2.0.conv1.weight"), "not in the weights"),
+    ],
+)
+def test_a_damaged_folder_is_an_error_that_names_the_file(tmp_path, damage, message):
+    fv.save(small_model("tiny_resnet18"), tmp_path, classes=list("abcde"))
+    damage(tmp_path)
+    with pytest.raises(ValueError, match=message):
         fv.load(tmp_path)

@@ -43,7 +43,8 @@ def test_normalisation_and_size_are_timms():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("repvgg_a0", "does not begin with a single convolution"),
+        ("repvgg_a0", r"does not begin with a single convolution .*\(it is \('stem"),
+        ("tresnet_m", r"\(it is body.conv1.conv on 48 channels\); fv.Transport"),
         ("darknet53", "has no stride"),
         ("resnet51", "has no model 'resnet51'"),
     ],
@@ -51,6 +52,30 @@ def test_normalisation_and_size_are_timms():
 def test_what_cannot_be_done_is_explained(name, message):
     with pytest.raises(ValueError, match=message):
         create_model(f"timm/{name}")
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "message"),
+    [
+        ("eca_nfnet_l0", "fold", "ScaledStdConv2d computes .* use start='new', or fv.Transport"),
+        (
+            "inception_v3",
+            "fold",
+            "changes the size by more than its stride.* use start='new', or fv.Transport",
+        ),
+        ("inception_v3", "fit", "gives the grid 15×15: use start='new' or 'fold'"),
+        ("levit_128s", "fit", "gives the grid 2×2: use start='new' or 'fold'"),
+    ],
+)
+def test_starts_that_a_stem_does_not_allow_are_explained(name, start, message):
+    with pytest.raises(ValueError, match=message):
+        create_model(f"timm/{name}", num_classes=5, start=start)
+
+
+def test_a_patch_embedding_of_any_name_reads_blocks():
+    spec = default_spec("timm/mixer_s32_224")
+    model = create_model("timm/mixer_s32_224", spec, 5, start="fold").eval()
+    assert model(torch.zeros(1, *spec.shape)).shape == (1, 5)
 
 
 def test_names_are_listed_with_the_prefix():

@@ -112,6 +112,9 @@ def test_files_that_hold_no_weights_are_refused(tmp_path):
         read_weights(tmp_path / "missing.pth")
     with pytest.raises(ValueError, match="no state dict"):
         read_weights({"epoch": 3})
+    (tmp_path / "damaged.safetensors").write_bytes(b"neither is this")
+    with pytest.raises(ValueError, match=r"damaged\.safetensors is damaged or incomplete"):
+        read_weights(tmp_path / "damaged.safetensors")
     (tmp_path / "damaged.pth").write_bytes(b"not a checkpoint at all")
     with pytest.raises(ValueError, match="cannot be read as weights"):
         read_weights(tmp_path / "damaged.pth")
@@ -173,6 +176,15 @@ def test_report_of_loading_accounts_for_every_layer(rgb):
 def test_illegal_arguments_are_explained(arguments, message):
     with pytest.raises(ValueError, match=message):
         create_model(**{"name": "resnet18", **arguments})
+
+
+def test_arguments_that_look_right_are_explained():
+    with pytest.raises(TypeError, match=r"got 10; the number of classes is num_classes="):
+        create_model("resnet18", 10)
+    with pytest.raises(ValueError, match="at least 1; got 0"):
+        create_model("resnet18", num_classes=0)
+    with pytest.raises(TypeError, match=r"got 'photos' alone; of a folder: sorted"):
+        create_model("resnet18", start="fit", photos="photos")
 
 
 def test_list_models_filters():

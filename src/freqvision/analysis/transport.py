@@ -141,7 +141,7 @@ def measure(
         batch_size: Photos in a batch.
         num_threads: That read a batch; 0 for all cores.
         device: Where the model runs.
-        progress: Whether to show a progress bar.
+        progress: Whether to show a progress bar, where there is a terminal.
 
     Raises:
         ValueError: The photos have no labels.

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser
+from jsonargparse.typing import PositiveInt
 
 from freqvision.cli.help import HelpFormatter
 
@@ -28,25 +29,37 @@ def main(args: list[str]) -> None:
         "--channels", default="24", help="presets (24 or 192,64,24), or one set such as Y0-3,8-11+Cb0+Cr0"
     )
     parser.add_argument("--strides", default="standard", help="standard; for ResNet also v1 and released")
-    parser.add_argument("--start", help="new, slice, fit or fold: the form of the input layers")
-    parser.add_argument("--classes", type=int, default=1000, help="number of classes")
     parser.add_argument(
-        "--table", action="store_true", help="Markdown of the paper's networks, as in the docs"
+        "--start",
+        help="new, slice, fit or fold: the form of the input layers, which cost more in some than in others; "
+        "default: slice where the stem can go, else new",
+    )
+    parser.add_argument("--classes", type=PositiveInt, default=1000, help="number of classes")
+    parser.add_argument(
+        "--table",
+        action="store_true",
+        help="print Markdown; without a model, of the paper's networks, as in the docs",
     )
     options = parser.parse_args(args)
 
     from freqvision.models import list_models
 
-    if options.table:
-        print(markdown([row for name, sizes in TABLE.items() for row in rows(name, list(map(str, sizes)))]))
-    elif options.model is None:
+    if options.model is None and not options.table:
         print("\n".join(list_models()))
         print("\nand timm/NAME for any convolutional network of timm (pip install 'freqvision[timm]')")
+        return
+    presets = options.channels.split(",")
+    sets = presets if all(part.strip().isdecimal() for part in presets) else [options.channels]
+    if options.model is None:
+        wanted = {name: list(map(str, sizes)) for name, sizes in TABLE.items()}
     else:
-        presets = options.channels.split(",")
-        sets = presets if all(part.strip().isdecimal() for part in presets) else [options.channels]
-        lines = rows(options.model, sets, options.strides, options.start, options.classes)
-        print(aligned([_HEADER, *lines]))
+        wanted = {options.model: sets}
+    lines = [
+        line
+        for name, texts in wanted.items()
+        for line in rows(name, texts, options.strides, options.start, options.classes)
+    ]
+    print(markdown(lines) if options.table else aligned([_HEADER, *lines]))
 
 
 def rows(

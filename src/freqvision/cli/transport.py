@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from jsonargparse import ArgumentParser
 from jsonargparse.typing import NonNegativeInt, PositiveInt
@@ -31,9 +31,8 @@ def main(args: list[str]) -> None:
     )
     parser.add_argument(
         "--scale",
-        type=int,
+        type=Literal[1, 2, 4, 8],
         default=2,
-        choices=[1, 2, 4, 8],
         help="how many times the model's image the photo is, along each axis",
     )
     parser.add_argument("--checkpoint", help="RGB model: file of freqvision fit, or folder of fv.save")
@@ -109,6 +108,11 @@ def _rgb_model(options: Any) -> "tuple[FrequencyModel, list[str] | None]":
     """The model that was asked for, and the names of its classes."""
     if (options.checkpoint is None) == (options.model is None):
         raise ValueError("--transport needs an RGB model: name a --checkpoint or a --model")
+    if (options.model is None) != (options.weights is None):
+        raise ValueError(
+            "--model and --weights go together: a network without its weights answers at random, and a "
+            "--checkpoint holds its own"
+        )
     if options.checkpoint is not None:
         from freqvision.cli.export import open_model
 

@@ -10,6 +10,8 @@ from freqvision.models.reconstruction import pixel_operator
 from freqvision.pipeline.spec import InputSpec
 from freqvision.spectrum.channels import BLOCK, FREQUENCIES
 
+_INSTEAD = "use start='new', or fv.Transport, which feeds the untouched RGB model"
+
 
 class BlockConvolution(nn.Module):
     """Blocks in, and an output for each stride of the pixels for which they stand.
@@ -97,7 +99,9 @@ class FoldedConvolution(nn.Module):
     ) -> None:
         super().__init__()
         if convolution.in_channels != 3:
-            raise ValueError(f"only a convolution on three colours can be folded, got {convolution}")
+            raise ValueError(
+                f"only a convolution on three colours can be folded, got {convolution}: {_INSTEAD}"
+            )
         self.pixels = pixels
         self.convolution = convolution
         # Constants need values, also where the default is the meta device because a network is only counted.
@@ -139,6 +143,6 @@ def _check_size(convolution: nn.Conv2d) -> None:
         got = convolution(torch.zeros(1, 3, side, side).to(convolution.weight)).shape[-2:]
     if got != (side // stride, side // stride):
         raise ValueError(
-            f"the first convolution changes the size by more than its stride: {convolution}. Only channels "
-            "that its pixels show can be folded; or use start='new'"
+            f"the first convolution changes the size by more than its stride, got {convolution}: choose "
+            f"channels that its pixels show, which can be folded all the same; or {_INSTEAD}"
         )

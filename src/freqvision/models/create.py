@@ -79,6 +79,7 @@ def create_model(
     Raises:
         ValueError: An argument is illegal or contradicts another, or the weights do not fit; the message says
             which.
+        TypeError: The spec is none, or photos is a single path.
 
     Example:
         >>> import torch
@@ -89,6 +90,7 @@ def create_model(
     """
     found = architecture(name)
     spec = default_spec(name) if spec is None else spec
+    _check_types(spec, num_classes, photos)
     if found.detector is not None:
         from freqvision.models.detection.create import create_detector
 
@@ -131,6 +133,22 @@ def create_model(
         model.new_layers = report.new
     _log(name, report, changed, start, state is not None)
     return model
+
+
+def _check_types(spec: InputSpec | PixelSpec, num_classes: int, photos: Iterable[str | Path] | None) -> None:
+    """Refuse what looks right: the number of classes in the spec's place, a folder in that of its photos."""
+    if not isinstance(spec, (InputSpec, PixelSpec)):
+        raise TypeError(
+            f"spec= is an InputSpec, or a PixelSpec for pixels, got {spec!r}; the number of classes is "
+            "num_classes="
+        )
+    if num_classes < 1:
+        raise ValueError(f"num_classes= counts the logits, at least 1; got {num_classes}")
+    if isinstance(photos, (str, Path)):
+        raise TypeError(
+            f"photos= takes paths of photos, got {str(photos)!r} alone; of a folder: "
+            "sorted(Path(FOLDER).rglob('*.jpg'))"
+        )
 
 
 def _check_channels(weights: str | Path | StateDict, spec: InputSpec | PixelSpec) -> None:

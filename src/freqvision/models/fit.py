@@ -72,8 +72,18 @@ class LeastSquares:
 
 
 def fitted_stem(network: nn.Module, stem: Stem, spec: InputSpec) -> nn.Sequential:
-    """What takes the stem's place, with random weights: a 1×1 convolution, and a ReLU if the stem has one."""
-    outputs = stem_output(network, stem, torch.zeros(1, 3, 16 * stem.stride, 16 * stem.stride)).shape[1]
+    """What takes the stem's place, with random weights: a 1×1 convolution, and a ReLU if the stem has one.
+
+    Raises:
+        ValueError: The stem's grid is not that of blocks.
+    """
+    side = 16 * stem.stride
+    outputs, *grid = stem_output(network, stem, torch.zeros(1, 3, side, side)).shape[1:]
+    if grid != [16, 16]:
+        raise ValueError(
+            f"start='fit' gives one output a block, but for 16 blocks a side ({side} pixels) this network's "
+            f"stem gives the grid {'×'.join(map(str, grid))}: use start='new' or 'fold'"
+        )
     rectifies = any(
         isinstance(part, (nn.ReLU, nn.ReLU6))
         for name in stem.rest
@@ -112,7 +122,7 @@ def fit_stem(
         The share of the variance of the stem's output that the convolution explains.
 
     Raises:
-        ValueError: There are no photos, or the stem's grid is not that of blocks.
+        ValueError: There are no photos.
     """
     everything = replace(
         spec, channels=ChannelSet.preset(192), mean=None, std=None, scale=None, dtype="float32"
@@ -130,11 +140,6 @@ def fit_stem(
         pixels = F.conv2d(cube, weight.flatten(0, 2)[:, :, None, None], offset.flatten())  # (1, 3·n·n, h, w)
         rgb = F.pixel_shuffle(pixels, stem.stride).clamp(0, 1)  # (1, 3, n·h, n·w)
         target = stem_output(network, stem, (rgb - rgb_mean) / rgb_std)  # (1, S, h, w)
-        if target.shape[2:] != cube.shape[2:]:
-            raise ValueError(
-                "start='fit' gives one output a block, but the stem's output has the grid "
-                f"{tuple(target.shape[2:])} where there are {tuple(cube.shape[2:])} blocks; use start='fold'"
-            )
         features = (cube[:, list(spec.channels)] - channel_mean) / channel_std  # (1, C, h, w)
         problem.add(features[0].flatten(1).T, target[0].flatten(1).T)  # (h·w, C) and (h·w, S)
     weights, bias, explained = problem.solve()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from freqvision.models.create import create_model
 from freqvision.models.frequency_model import FrequencyModel
-from freqvision.pipeline.spec import InputSpec, spec_from_dict
+from freqvision.pipeline.spec import InputSpec, PixelSpec, spec_from_dict
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
@@ -68,20 +70,47 @@ def load(folder: str | Path) -> FrequencyModel:
 
     Raises:
         FileNotFoundError: A file of the folder is missing.
-        ValueError: The configuration is not one of freqvision's, or the weights do not fit it.
+        ValueError: The configuration is damaged or not one of freqvision's, or the weights are damaged or do
+            not fit it to the last layer.
     """
     folder = Path(folder)
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} is no folder that fv.save wrote: there is no {name} in it")
-    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    if not isinstance(config, dict) or config.get("library") != "freqvision":
+    settings, spec, names = _read_config(folder / CONFIG)
+    model = create_model(spec=spec, weights=folder / WEIGHTS, **settings)
+    if model.new_layers:  # create_model starts them anew, as for other classes
         raise ValueError(
-            f"{folder / CONFIG} was not written by fv.save: it does not name the library freqvision"
+            f"{folder / WEIGHTS} does not fit {CONFIG} beside it: it lacks {', '.join(model.new_layers)}, "
+            "or has another shape there. Copy both from the folder that fv.save wrote"
         )
-    model = create_model(spec=spec_from_dict(config["input"]), weights=folder / WEIGHTS, **config["model"])
-    model.class_names = config["classes"]
+    model.class_names = names
     return model.eval()
+
+
+def _read_config(path: Path) -> tuple[dict[str, Any], InputSpec | PixelSpec, list[str] | None]:
+    """Arguments of `create_model`, the input's specification, and the names of the classes."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # no UTF-8, or no JSON
+        raise ValueError(f"{path} is damaged, it is no JSON ({error}): copy it again") from error
+    if not isinstance(config, dict) or config.get("library") != "freqvision":
+        raise ValueError(f"{path} was not written by fv.save: it does not name the library freqvision")
+    kinds: dict[str, tuple[type, ...]] = {"model": (dict,), "input": (dict,), "classes": (list, type(None))}
+    for key, allowed in kinds.items():
+        if key not in config or not isinstance(config[key], allowed):
+            raise ValueError(f"{path} is incomplete: there is no {key!r} as fv.save writes it")
+    settings, names = config["model"], config["classes"]
+    known = inspect.signature(create_model).parameters
+    unknown = sorted(settings.keys() - known.keys())
+    if unknown or not {"name", "num_classes"} <= settings.keys():
+        raise ValueError(
+            f"{path} is of another version of freqvision, or incomplete: its 'model' has "
+            f"{', '.join(settings)}; create_model takes {', '.join(known)}"
+        )
+    if names is not None and len(names) != settings["num_classes"]:
+        raise ValueError(f"{path} names {len(names)} classes for {settings['num_classes']} logits")
+    return settings, spec_from_dict(config["input"]), names
 
 
 def _card(model: FrequencyModel, classes: Sequence[str] | None) -> str:

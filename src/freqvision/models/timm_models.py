@@ -39,9 +39,10 @@ def find_timm_architecture(name: str) -> Architecture:
     first = config.get("first_conv")
     layer = network.get_submodule(first) if isinstance(first, str) and first else None
     if not isinstance(layer, nn.Conv2d) or layer.in_channels != 3:
+        found = f"{first} on {layer.in_channels} channels" if isinstance(layer, nn.Conv2d) else repr(first)
         raise ValueError(
-            f"timm/{name} does not begin with a single convolution, so its stem cannot be replaced (it is "
-            f"{first!r}); fv.Transport feeds the untouched RGB model"
+            f"timm/{name} does not begin with a single convolution on the three colours, so its stem cannot "
+            f"be replaced (it is {found}); fv.Transport feeds the untouched RGB model"
         )
     rest, stride = _rest_of_stem(network, first)
     stride *= layer.stride[0]
@@ -51,16 +52,18 @@ def find_timm_architecture(name: str) -> Architecture:
             "the untouched RGB model"
         )
     patches = layer.kernel_size == layer.stride
+    owner = _owner(network, first)
+    embeds = all(getattr(owner, name, None) is not None for name in ("img_size", "patch_size"))
     stem = Stem(
         conv=first,
         rest=rest,
         stride=stride,
         pixels=8 if patches and stride % 8 == 0 else stride,
-        on_blocks=_count_in_blocks if hasattr(network, "patch_embed") else None,
+        on_blocks=functools.partial(_count_in_blocks, first) if embeds else None,
     )
 
     def build(num_classes: int, rgb_size: int) -> nn.Module:
-        options = {"img_size": rgb_size} if hasattr(network, "patch_embed") else {}
+        options = {"img_size": rgb_size} if embeds else {}
         built: nn.Module = timm.create_model(name, num_classes=num_classes, **options)
         return built
 
@@ -97,12 +100,17 @@ def _rest_of_stem(network: nn.Module, first: str) -> tuple[tuple[str, ...], int]
     return tuple(rest), 1
 
 
-def _count_in_blocks(network: nn.Module, pixels: int) -> None:
+def _count_in_blocks(first: str, network: nn.Module, pixels: int) -> None:
     """A patch embedding checks the size of what it gets, which now is blocks."""
-    embedding = network.get_submodule("patch_embed")
+    embedding = _owner(network, first)
     for name in ("img_size", "patch_size"):
         sides = getattr(embedding, name)
         setattr(embedding, name, tuple(side // pixels for side in sides))
+
+
+def _owner(network: nn.Module, name: str) -> nn.Module:
+    """The module that a layer belongs to."""
+    return network.get_submodule(name.rpartition(".")[0])
 
 
 def _timm() -> ModuleType:

@@ -33,7 +33,7 @@ def read_weights(source: str | Path | StateDict) -> dict[str, torch.Tensor]:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It holds no state dict.
+        ValueError: It is damaged, or holds no state dict.
     """
     if isinstance(source, Mapping):
         values: Mapping[str, object] = source
@@ -42,9 +42,13 @@ def read_weights(source: str | Path | StateDict) -> dict[str, torch.Tensor]:
         if not path.is_file():
             raise FileNotFoundError(f"no file of weights at {path}")
         if path.suffix == ".safetensors":
+            from safetensors import SafetensorError
             from safetensors.torch import load_file
 
-            values = load_file(path)
+            try:
+                values = load_file(path)
+            except SafetensorError as error:
+                raise ValueError(f"{path} is damaged or incomplete ({error}): copy it again") from error
         else:
             try:
                 values = torch.load(path, map_location="cpu", weights_only=True)
