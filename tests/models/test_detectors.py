@@ -203,6 +203,38 @@ class TestAgainstTorchvision:
             assert_same(model.eval()([(image - mean) / std for image in images]), rgb(images))
 
 
+def test_coordinates_stay_exact_under_autocast(pair):
+    """In bfloat16 they would be multiples of 8 here, those of targets too."""
+    _, model = pair
+    model = copy.deepcopy(model)
+    image = cubes((8, 400), channels=48)
+    masks = torch.zeros(1, 32, 1600, dtype=torch.uint8)
+    target = {"boxes": torch.tensor([[1401.0, 5, 1490, 31]]), "labels": torch.tensor([1]), "masks": masks}
+    anchors, truth = [], []
+    generator = (model.network.rpn if hasattr(model.network, "rpn") else model.network).anchor_generator
+    generator.register_forward_hook(lambda layer, inputs, outputs: anchors.append(outputs[0]))
+    if hasattr(model.network, "roi_heads"):
+        heads = model.network.roi_heads
+        sample = heads.select_training_samples
+
+        def remember(*arguments):
+            proposals, *rest = sample(*arguments)
+            truth.extend(proposals)
+            return proposals, *rest
+
+        heads.select_training_samples = remember
+    for enabled in (False, True):
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            (found,) = model.eval()(image)
+            model.train()(image, [target])
+        assert found["boxes"].dtype == found["scores"].dtype == torch.float32
+    assert (found["boxes"] != found["boxes"].bfloat16()).any()
+    assert torch.equal(anchors[0], anchors[2])
+    assert torch.equal(anchors[0], anchors[3])
+    for proposals in truth:  # which the boxes of targets join
+        assert (proposals == target["boxes"]).all(1).any()
+
+
 class TestPadding:
     def test_padding_is_gray(self, maskrcnn):
         """In a batch with a larger image, a photo is what it would be with gray margins."""

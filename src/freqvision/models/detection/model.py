@@ -46,8 +46,8 @@ class DetectionModel(FrequencyModel):
         pixels = cell_pixels(spec)
         network.transform = PadBatch(gray_value(spec), pixels)
         anchors: Any = network.rpn if hasattr(network, "rpn") else network
-        if pixels != 1:
-            anchors.anchor_generator = AnchorsInPixels(anchors.anchor_generator, pixels)
+        anchors.anchor_generator = AnchorsInPixels(anchors.anchor_generator, pixels)
+        _keep_boxes_exact(network)
 
     def forward(  # type: ignore[override]
         self, images: Sequence[torch.Tensor], targets: Sequence[Target] | None = None
@@ -137,6 +137,32 @@ def _set_pooling_scales(network: nn.Module) -> None:
             pool(features, [torch.zeros(0, 4)], [(side, side)])
 
 
+def _keep_boxes_exact(network: nn.Module) -> None:
+    """Let whatever boxes are made of be float32 under autocast.
+
+    Coordinates would be bfloat16 otherwise, which counts in steps of 8 pixels beyond 1024, and torchvision
+    casts the boxes of targets to the same type.
+    """
+    heads = [network.roi_heads] if hasattr(network, "roi_heads") else []
+    predictors = [getattr(head, name, None) for head in heads for name in ("box_predictor", "mask_predictor")]
+    for layer in (*predictors, getattr(getattr(network, "rpn", network), "head", None)):
+        if layer is not None:
+            layer.register_forward_hook(_outputs_in_float32)
+
+
+def _outputs_in_float32(layer: nn.Module, inputs: Any, outputs: Any) -> Any:
+    return _in_float32(outputs)
+
+
+def _in_float32(values: Any) -> Any:
+    """Tensors, perhaps in tuples, lists or dictionaries, in float32 if autocast has changed them."""
+    if isinstance(values, torch.Tensor):
+        return values.float() if torch.is_autocast_enabled(values.device.type) else values
+    if isinstance(values, Mapping):
+        return {name: _in_float32(value) for name, value in values.items()}
+    return type(values)(_in_float32(value) for value in values)
+
+
 class PadBatch(nn.Module):
     """Puts images of any size into one batch, padded at the bottom and on the right.
 
@@ -178,11 +204,11 @@ class PadBatch(nn.Module):
 
 
 class AnchorsInPixels(nn.Module):
-    """Torchvision's anchors for a batch of blocks: strides are counted in pixels, as of the RGB image.
+    """Torchvision's anchors for a batch of cells: strides are counted in pixels, as of the RGB image.
 
     Args:
         anchors: The RGB network's anchor generator.
-        pixels: Side in pixels of what a block stands for.
+        pixels: Side in pixels of what a cell (a block, or a pixel) stands for.
     """
 
     def __init__(self, anchors: nn.Module, pixels: int) -> None:
@@ -195,7 +221,9 @@ class AnchorsInPixels(nn.Module):
         from torchvision.models.detection.image_list import ImageList
 
         height, width = (self.pixels * side for side in images.tensors.shape[-2:])
-        canvas = images.tensors.new_empty(()).expand(1, 1, height, width)  # of which only the shape counts
+        # Of both, only shape and type count; anchors have the type of the features.
+        canvas = images.tensors.new_empty(()).expand(1, 1, height, width)
+        features = [_in_float32(feature.new_empty(())).expand(feature.shape) for feature in features]
         return self.anchors(ImageList(canvas, images.image_sizes), features)
 
 
