@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,10 @@ class DetectionModel(FrequencyModel):
     behind an RGB network's stem is a quarter of its image's, and blocks take the place of that grid. Boxes
     and masks are those of this image, in targets and in detections. A model of pixels (`PixelSpec`) has the
     image itself.
+
+    Images whose sides, rounded up to multiples of 32 pixels, are the same go through the network together,
+    others one after another: no detection depends on the size of the other images. Neither do losses, which
+    are averaged over the images, unless the backbone learns the statistics of batches.
 
     Args:
         network: A detector of torchvision; its input transform and its anchors are changed in place.
@@ -88,7 +93,35 @@ class DetectionModel(FrequencyModel):
             self._check_targets(images, targets)
         # Each image by itself, so that padding is done in normalised values.
         normalised = [self.input(image[None])[0] for image in images]
-        return self.network(normalised, None if targets is None else [dict(target) for target in targets])
+        given = None if targets is None else [dict(target) for target in targets]
+        groups = self._groups(images)
+        outputs = [
+            self.network([normalised[place] for place in group], given and [given[place] for place in group])
+            for group in groups
+        ]
+        if self.training:
+            return {
+                name: sum(len(group) * losses[name] for group, losses in zip(groups, outputs, strict=True))
+                / len(images)
+                for name in outputs[0]
+            }
+        order = [place for group in groups for place in group]
+        found = dict(zip(order, itertools.chain(*outputs), strict=True))
+        return [found[place] for place in range(len(images))]
+
+    def _groups(self, images: Sequence[torch.Tensor]) -> list[list[int]]:
+        """Places of the images that go through the network together: those that are padded to the same size.
+
+        What an image is padded to would change what is seen near its edges, which anchors compete, and, in
+        FCOS, what group normalisation makes of all of it. But where normalisation learns the statistics of a
+        batch, there is one.
+        """
+        groups: dict[tuple[int, int], list[int]] = {}
+        whole = any(isinstance(layer, nn.BatchNorm2d) and layer.training for layer in self.network.modules())
+        for place, image in enumerate(images):
+            height, width = (0, 0) if whole else image_size(image, self.spec)
+            groups.setdefault((-(-height // STRIDE), -(-width // STRIDE)), []).append(place)
+        return list(groups.values())
 
     def _check_targets(self, images: Sequence[torch.Tensor], targets: Sequence[Target] | None) -> None:
         if targets is None or len(targets) != len(images):
@@ -193,8 +226,8 @@ class PadBatch(nn.Module):
         return ImageList(batch, sizes), targets
 
     def postprocess(self, detections: Any, image_sizes: Any, original_sizes: Any) -> Any:
-        """Leave detections as they are: nothing was resized, and masks are pasted by who needs them."""
-        return detections
+        """Detections as they are, but for boxes that lie in the padding: nothing is left of those."""
+        return with_area(detections)
 
     def _pad(self, image: torch.Tensor, height: int, width: int) -> torch.Tensor:
         channels, rows, columns = image.shape
@@ -225,6 +258,20 @@ class AnchorsInPixels(nn.Module):
         canvas = images.tensors.new_empty(()).expand(1, 1, height, width)
         features = [_in_float32(feature.new_empty(())).expand(feature.shape) for feature in features]
         return self.anchors(ImageList(canvas, images.image_sizes), features)
+
+
+def with_area(detections: list[dict[str, torch.Tensor]]) -> list[dict[str, torch.Tensor]]:
+    """Detections without those whose boxes (N, 4), cut off at the image's edge, have no area.
+
+    R-CNNs leave them out themselves, by the same measure; RetinaNet and FCOS do not.
+    """
+    from torchvision.ops import remove_small_boxes
+
+    kept = []
+    for found in detections:
+        keep = remove_small_boxes(found["boxes"], min_size=1e-2)
+        kept.append({name: value[keep] for name, value in found.items()})
+    return kept
 
 
 def cell_pixels(spec: InputSpec | PixelSpec) -> int:
