@@ -127,6 +127,9 @@ class CocoPhotos(PhotoData):
         """Complete the spec with the statistics, and open the data sets."""
         super().setup(stage)
         masks = getattr(self._trainer().lightning_module, "has_masks", True)
+        if masks:  # now, not when the first of them comes up, perhaps after an epoch
+            self.train_coco.require_outlines(crowds=False)
+            self.validation_coco.require_outlines(crowds=True)
         self.train_set = DetectionPhotos(
             self.statistics_paths(),
             partial(training_target, self.train_coco, masks),
