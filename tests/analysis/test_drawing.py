@@ -1,5 +1,6 @@
 """Objects drawn on photos: labels that can be read."""
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -36,3 +37,10 @@ def test_labels_of_like_boxes_are_both_there(size):
     assert colours[class_colour(1)] > 20
     if height > 100:
         assert colours[class_colour(2)] > 60
+
+
+def test_photos_of_16_bits_keep_their_gray():
+    gray = np.arange(40 * 50, dtype=np.uint16).reshape(40, 50) * 32
+    found = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0), "scores": torch.zeros(0)}
+    drawn = draw_objects(Image.fromarray(gray), found, [])
+    assert np.abs(np.asarray(drawn)[..., 0] - gray / 257).max() < 1

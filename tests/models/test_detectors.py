@@ -468,6 +468,17 @@ def test_detections_in_the_photo(maskrcnn):
     torch.testing.assert_close(double["boxes"], 2 * plain["boxes"])
 
 
+def test_nothing_is_found_beyond_the_photo(maskrcnn):
+    """Its last block may reach further than the photo."""
+    view = fv.View((0, 0, 60, 99), (120, 198), (0, 0, 120, 200))
+    boxes = torch.tensor([[99.2, 3.0, 100.0, 20.0], [90.0, 3.0, 100.0, 20.0]])
+    found = {"boxes": boxes, "labels": torch.tensor([1, 2]), "masks": torch.ones(2, 1, 28, 28)}
+    result = paste_in_photo(found, view, (60, 99), maskrcnn.spec)
+    assert result["labels"].tolist() == [2]
+    assert result["boxes"].tolist() == [[90, 3, 99, 20]]
+    assert result["masks"].shape == (1, 60, 99)
+
+
 class TestMisuse:
     def test_images(self, maskrcnn):
         with pytest.raises(ValueError, match="one image or more"):

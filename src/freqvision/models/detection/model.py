@@ -320,13 +320,16 @@ def paste_in_photo(
         threshold: From which on a mask's value is inside.
 
     Returns:
-        The same on the CPU, with boxes in the photo, and masks (N, height, width) of bool.
+        The same on the CPU, with boxes in the photo, and masks (N, height, width) of bool. Left out are
+        detections of which nothing lies in the photo.
     """
     found = {key: value.detach().cpu() for key, value in found.items()}
     height, width = photo_size
     boxes = boxes_in_photo(found["boxes"].float(), view, view_pixels(spec))
     boxes = boxes.clamp(min=0).minimum(boxes.new_tensor([width, height, width, height]))
-    result = {**found, "boxes": boxes}
+    # What lies beyond the photo's edge, in its last block, is cut down to nothing.
+    (found,) = with_area([{**found, "boxes": boxes}])
+    boxes, result = found["boxes"], dict(found)
     if "masks" in found:
         masks = found["masks"].flip(-1) if view.flip else found["masks"]
         # One at a time: a hundred float masks of a large photo would take gigabytes.
