@@ -90,6 +90,13 @@ class TestARun:
         assert [line.split()[0] for line in lines] == ["6", "AP", "box", "mask"]
         assert [line.split()[4:] for line in lines[2:]] == [["0.0%", "–", "–"]] * 2  # all objects are small
 
+    def test_validate_prints_json_that_others_can_read(self, trained, capsys):
+        checkpoint = trained / "checkpoints" / "last.ckpt"
+        assert main(["validate", "--checkpoint", str(checkpoint), "--accelerator", "cpu", "--json"]) == 0
+        metrics = json.loads(capsys.readouterr().out.splitlines()[-1], parse_constant=pytest.fail)
+        assert metrics["photos"] == 6
+        assert metrics["box_ap_large"] is None  # there are no such objects
+
     def test_other_photos_to_validate_on(self, trained, scenes, tmp_path):
         checkpoint = trained / "checkpoints" / "last.ckpt"
         with pytest.raises(ValueError, match="name both the folder"):
