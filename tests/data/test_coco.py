@@ -85,6 +85,13 @@ def test_objects_without_area_are_named_and_left_out(folder, caplog):
     assert "2 annotations have no area and are left out: 1, 2" in caplog.text
 
 
+def test_entries_without_ids(folder):
+    values = copy.deepcopy(GOOD)
+    values["annotations"][0]["id"] = 1  # which is the place of the second
+    del values["annotations"][1]["id"]
+    assert len(read(folder, values).images[0].objects) == 3
+
+
 def change(where, key, value):
     def apply(values):
         entry = values[where][0] if where else values
@@ -112,12 +119,15 @@ def change(where, key, value):
         (change("annotations", "category_id", 1), r"annotations\[0\] \(id 1, image_id 5\): category_id 1"),
         (change("annotations", "category_id", [7]), "category_id"),
         (change("annotations", "id", 2), "the id 2 occurs twice"),
+        (change("annotations", "id", [1]), "id is a whole number, or left out; got"),
         (change("annotations", "bbox", None), "bbox is"),
         (change("annotations", "bbox", [1, 2, 3]), "bbox is"),
         (change("annotations", "bbox", [1, 2, float("nan"), 4]), "bbox is"),
         (change("annotations", "bbox", [1, 2, -3, 4]), "below 0"),
         (change("annotations", "iscrowd", 2), "iscrowd is 0 or 1"),
         (change("annotations", "area", "big"), "area"),
+        (change("annotations", "area", 10**400), "area"),
+        (change("images", "width", 10**400), "height and width"),
         (change("annotations", "segmentation", [[1, 2, 3, 4]]), "three points or more"),
         (change("annotations", "segmentation", [[1, 2, 3, 4, 5, "6"]]), "three points or more"),
         (change("annotations", "segmentation", {"size": [40, 30], "counts": [1200]}), r"\[30, 40\]"),
@@ -135,9 +145,11 @@ def test_broken_annotations(folder, fault, says):
 def test_broken_files(folder):
     with pytest.raises(ValueError, match=r"instances\.json is no JSON, or cut off"):
         read(folder, json.dumps(GOOD)[:-20])
+    with pytest.raises(ValueError, match=r"instances\.json is no JSON"):
+        read(folder, 100_000 * "[")
     with pytest.raises(ValueError, match="not in COCO's format"):
         read(folder, [1, 2])
-    read(folder)
+    assert read(folder, "\ufeff" + json.dumps(GOOD)).target(1)["boxes"].shape == (0, 4)  # as Windows begins
     with pytest.raises(FileNotFoundError, match="no file of annotations"):
         read_coco(folder / "none.json", folder)
     with pytest.raises(FileNotFoundError, match="no folder of photos"):
@@ -151,6 +163,13 @@ def test_masks_that_cannot_be_drawn(folder):
     values = copy.deepcopy(GOOD)
     with pytest.raises(ValueError, match="annotation 2 of image 5 has no segmentation"):
         read(folder, values).target(0)
+    with pytest.raises(ValueError, match="annotation 2 of image 5 has no segmentation"):
+        read(folder, values).require_outlines(crowds=False)
+    values["annotations"][1]["segmentation"] = values["annotations"][0]["segmentation"]
+    del values["annotations"][2]["segmentation"]  # of the crowd
+    read(folder, values).require_outlines(crowds=False)
+    with pytest.raises(ValueError, match="annotation 3 of image 5 has no segmentation"):
+        read(folder, values).require_outlines(crowds=True)
     values["annotations"][1]["segmentation"] = {"size": [30, 40], "counts": "\x01broken\x02"}
     with pytest.raises(ValueError, match="annotation 2 of image 5: its segmentation cannot be drawn"):
         read(folder, values).target(0)

@@ -90,6 +90,13 @@ class TestARun:
         assert [line.split()[0] for line in lines] == ["6", "AP", "box", "mask"]
         assert [line.split()[4:] for line in lines[2:]] == [["0.0%", "–", "–"]] * 2  # all objects are small
 
+    def test_validate_prints_json_that_others_can_read(self, trained, capsys):
+        checkpoint = trained / "checkpoints" / "last.ckpt"
+        assert main(["validate", "--checkpoint", str(checkpoint), "--accelerator", "cpu", "--json"]) == 0
+        metrics = json.loads(capsys.readouterr().out.splitlines()[-1], parse_constant=pytest.fail)
+        assert metrics["photos"] == 6
+        assert metrics["box_ap_large"] is None  # there are no such objects
+
     def test_other_photos_to_validate_on(self, trained, scenes, tmp_path):
         checkpoint = trained / "checkpoints" / "last.ckpt"
         with pytest.raises(ValueError, match="name both the folder"):
@@ -283,7 +290,10 @@ def test_the_truth_itself_has_average_precision_1(scenes):
     metrics = average_precision(scenes / "instances.json", results, [image.id for image in coco.images])
     assert metrics["box_ap"] == pytest.approx(1)
     assert metrics["mask_ap"] == pytest.approx(1)
-    assert average_precision(scenes / "instances.json", [], [1])["box_ap"] == 0
+    nothing = average_precision(scenes / "instances.json", [], [1, 2])
+    assert nothing["box_ap"] == nothing["mask_ap"] == nothing["box_ap_small"] == 0
+    assert np.isnan(nothing["mask_ap_large"])  # of which there is none
+    assert all(np.isnan(value) for value in average_precision(scenes / "instances.json", [], [5]).values())
 
 
 def test_files_of_other_tools_are_measured_alike(tmp_path):
@@ -307,6 +317,9 @@ def test_files_of_other_tools_are_measured_alike(tmp_path):
     with pytest.raises(ValueError, match=r"instances\.json: annotation None of image 2 has no segmentation"):
         average_precision(path, results, shown)
     assert "mask_ap" not in average_precision(path, results, shown, masks=False)
+    values["annotations"][2]["bbox"][2] = 0  # of an object without area nothing is missed
+    path.write_text(json.dumps(values))
+    assert "mask_ap" in average_precision(path, results, shown)
 
 
 def test_run_lengths_read_back():
@@ -371,13 +384,13 @@ def test_photos_without_objects_are_left_out_unless_kept(tmp_path):
 class TestBrokenData:
     """The command fails with one line that names the file and the entry."""
 
-    def fails(self, scenes, folder, change, capsys, model=MODEL):
+    def fails(self, scenes, folder, change, capsys, model=MODEL, part="train"):
         values = json.loads((scenes / "instances.json").read_text())
         change(values)
         (folder / "broken.json").write_text(json.dumps(values))
         arguments = fit_arguments(scenes, folder / "run", model)
         broken = str(folder / "broken.json")
-        assert main(["fit", *arguments, "--data.train_annotations", broken]) == 1
+        assert main(["fit", *arguments, f"--data.{part}_annotations", broken]) == 1
         error = capsys.readouterr().err.splitlines()[-1]
         assert error.startswith("freqvision fit: ")
         return error
@@ -406,12 +419,16 @@ class TestBrokenData:
         assert "was it resized or turned since?" in error
         assert ".jpg has" in error
 
-    def test_outlines_are_missing(self, scenes, tmp_path, capsys):
+    @pytest.mark.parametrize("part", ["train", "validation"])
+    def test_outlines_are_missing(self, scenes, tmp_path, capsys, part):
+        """Those of validation too before the first step, not after an epoch."""
+
         def change(values):
             for annotation in values["annotations"]:
                 annotation["segmentation"] = []
 
-        error = self.fails(scenes, tmp_path, change, capsys)
+        error = self.fails(scenes, tmp_path, change, capsys, part=part)
+        assert not (tmp_path / "run" / "metrics.csv").exists()
         assert "has no segmentation, which a model of masks needs" in error
         assert "broken.json: annotation " in error
 

@@ -67,7 +67,7 @@ def test_onnxruntime_finds_the_same(name, spec, grid, tmp_path):
         with torch.no_grad():
             (expected,) = model.eval().detect([image])
         found = dict(zip(names, session.run(None, {"input": image.numpy()}), strict=True))
-        assert len(found["scores"]) == 15
+        assert 0 < len(found["scores"]) == len(expected["scores"])
         assert (found["labels"] == expected["labels"].numpy()).all()
         for key in set(names) - {"labels"}:
             np.testing.assert_allclose(found[key], expected[key].numpy(), atol=2e-3, rtol=1e-4, err_msg=key)
@@ -125,7 +125,7 @@ def test_command(tmp_path, capsys):
     assert main(["export", str(tmp_path / "model"), "--to", "onnx", "--size", "[64,96]"]) == 0
     output = capsys.readouterr().out
     assert "images of 64×96 pixels" in output
-    assert "45 boxes" in output
+    assert int(output.split(" boxes found")[0].split()[-1]) > 0
     assert float(output.split("in noise: ")[1].split()[0]) < 0.01
     assert (tmp_path / "model.onnx").is_file()
     assert main(["export", str(tmp_path / "model"), "--to", "pt2"]) == 1

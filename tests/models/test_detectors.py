@@ -12,7 +12,7 @@ from torchvision.models.detection.retinanet import _default_anchorgen
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
 import freqvision as fv
-from freqvision.models.detection.model import paste_in_photo
+from freqvision.models.detection.model import paste_in_photo, with_area
 from freqvision.models.reconstruction import pixel_operator
 
 CLASSES = 4
@@ -129,7 +129,8 @@ class TestAgainstTorchvision:
         rgb, model = pair
         images = cubes(*self.GRIDS, channels=48)
         with torch.no_grad():
-            assert_same(model(images), rgb([pixels_of(image) for image in images]))
+            # Random networks find much beyond the edge, which torchvision's one-stage detectors keep.
+            assert_same(model(images), with_area(rgb([pixels_of(image) for image in images])))
 
     def test_losses_and_their_targets_agree(self, pair):
         """Losses follow from anchors, matched targets, sampled proposals and pooled features together."""
@@ -200,7 +201,42 @@ class TestAgainstTorchvision:
         images = [torch.rand(3, 32, 50), torch.rand(3, 60, 32)]
         mean, std = (values[:, None, None] for values in PIXELS.normalisation())
         with torch.no_grad():
-            assert_same(model.eval()([(image - mean) / std for image in images]), rgb(images))
+            # One by one, since in torchvision the size of one changes what is found in the other.
+            expected = [rgb([image])[0] for image in images]
+            assert_same(model.eval()([(image - mean) / std for image in images]), expected)
+
+
+def test_coordinates_stay_exact_under_autocast(pair):
+    """In bfloat16 they would be multiples of 8 here, those of targets too."""
+    _, model = pair
+    model = copy.deepcopy(model)
+    image = cubes((4, 300), channels=48)
+    masks = torch.zeros(1, 16, 1200, dtype=torch.uint8)
+    target = {"boxes": torch.tensor([[1101.0, 5, 1190, 15]]), "labels": torch.tensor([1]), "masks": masks}
+    anchors, truth = [], []
+    generator = (model.network.rpn if hasattr(model.network, "rpn") else model.network).anchor_generator
+    generator.register_forward_hook(lambda layer, inputs, outputs: anchors.append(outputs[0]))
+    if hasattr(model.network, "roi_heads"):
+        heads = model.network.roi_heads
+        sample = heads.select_training_samples
+
+        def remember(*arguments):
+            proposals, *rest = sample(*arguments)
+            truth.extend(proposals)
+            return proposals, *rest
+
+        heads.select_training_samples = remember
+    with torch.no_grad():
+        model(image)
+        with torch.autocast("cpu", torch.bfloat16):
+            (found,) = model(image)
+            model.train()(image, [target])
+    assert found["boxes"].dtype == found["scores"].dtype == torch.float32
+    assert (found["boxes"] != found["boxes"].bfloat16()).any()
+    assert torch.equal(anchors[0], anchors[1])
+    assert torch.equal(anchors[0], anchors[2])
+    for proposals in truth:  # which the boxes of targets join
+        assert (proposals == target["boxes"]).all(1).any()
 
 
 class TestPadding:
@@ -229,12 +265,39 @@ class TestPadding:
         assert (first["boxes"][:, 2] <= width).all()
         assert (first["boxes"][:, 3] <= height).all()
 
-    def test_alone_or_with_another_of_the_same_padded_size(self, maskrcnn):
-        small, large = cubes((5, 10), (8, 16))  # both become 8×16 blocks
+    @pytest.mark.parametrize("grid", [(8, 16), (13, 21), (24, 9)])
+    def test_alone_or_beside_another_of_any_size(self, pair, grid):
+        """The size of the other image changes nothing, neither detections nor losses."""
+        _, model = pair
+        small, large = cubes((5, 10), grid, channels=48)
         with torch.no_grad():
-            together = maskrcnn([small, large])
-            assert_same(together[:1], maskrcnn([small]))
-            assert_same(together[1:], maskrcnn([large]))
+            alone = model([small])
+            assert_same(model([large, small])[1:], alone)
+            targets = targets_for(small, large)
+            model.train()  # normalisation is frozen
+            torch.manual_seed(0)  # the sampling of anchors and proposals
+            together = model([small, large], targets)
+            torch.manual_seed(0)
+            if grid != (8, 16):
+                apart = [
+                    model([image], [target]) for image, target in zip((small, large), targets, strict=True)
+                ]
+                for name, loss in together.items():
+                    torch.testing.assert_close(loss, (apart[0][name] + apart[1][name]) / 2)
+            model.eval()
+
+    def test_statistics_of_a_batch_are_of_all_of_it(self):
+        model = fv.create_model("retinanet_resnet18_fpn", SPEC, CLASSES, detector={"norm": "batch"})
+        images = cubes((5, 10), (13, 21), (8, 12), channels=48)
+        assert model.train()._groups(images) == [[0, 1, 2]]
+        assert model.eval()._groups(images) == [[0, 2], [1]]
+
+    def test_boxes_in_the_padding_are_left_out(self, maskrcnn):
+        boxes = torch.tensor([[3.0, 4, 20, 9], [20, 4, 20, 9], [3, 4, 9, 4]])
+        found = {"boxes": boxes, "scores": torch.tensor([0.9, 0.8, 0.7])}
+        (kept,) = maskrcnn.network.transform.postprocess([found], [(16, 20)], [(16, 20)])
+        assert kept["scores"].tolist() == pytest.approx([0.9])
+        assert torch.equal(kept["boxes"], boxes[:1])
 
 
 class TestWeights:
@@ -403,6 +466,17 @@ def test_detections_in_the_photo(maskrcnn):
         found, fv.View((0, 0, 120, 200), (120, 200), (0, 0, 120, 200)), (120, 200), maskrcnn.spec
     )
     torch.testing.assert_close(double["boxes"], 2 * plain["boxes"])
+
+
+def test_nothing_is_found_beyond_the_photo(maskrcnn):
+    """Its last block may reach further than the photo."""
+    view = fv.View((0, 0, 60, 99), (120, 198), (0, 0, 120, 200))
+    boxes = torch.tensor([[99.2, 3.0, 100.0, 20.0], [90.0, 3.0, 100.0, 20.0]])
+    found = {"boxes": boxes, "labels": torch.tensor([1, 2]), "masks": torch.ones(2, 1, 28, 28)}
+    result = paste_in_photo(found, view, (60, 99), maskrcnn.spec)
+    assert result["labels"].tolist() == [2]
+    assert result["boxes"].tolist() == [[90, 3, 99, 20]]
+    assert result["masks"].shape == (1, 60, 99)
 
 
 class TestMisuse:

@@ -9,8 +9,12 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from freqvision.pipeline.pixels import image_to_tensor
+
 _GOLDEN = 0.618034  # of the colour circle between neighbouring classes, so that few look alike
 _VEIL = 0.45  # opacity of masks
+
+Area = tuple[float, float, float, float]  # x1, y1, x2, y2
 
 
 def class_colour(label: int) -> tuple[int, int, int]:
@@ -44,6 +48,8 @@ def draw_objects(
         >>> draw_objects(Image.new("L", (100, 80)), found, ["background", "cat"]).size
         (100, 80)
     """
+    if photo.mode.startswith("I"):  # 16-bit gray, of which Pillow makes white
+        photo = Image.fromarray(image_to_tensor(photo)[0].round().byte().numpy())
     picture = photo.convert("RGB")
     order = found["scores"].argsort().tolist()  # the surest objects on top
     labels = found["labels"].tolist()
@@ -60,29 +66,41 @@ def draw_objects(
     width, font = max(1, scale // 200), ImageFont.load_default(max(10, scale // 28))
     for place in order:
         x1, y1, x2, y2 = found["boxes"][place].tolist()
-        colour = class_colour(labels[place])
         right, bottom = max(x1, min(x2, picture.width - 1)), max(y1, min(y2, picture.height - 1))
-        draw.rectangle((x1, y1, right, bottom), outline=colour, width=width)
+        draw.rectangle((x1, y1, right, bottom), outline=class_colour(labels[place]), width=width)
+    taken: list[Area] = []
+    labelled = []
+    for place in reversed(order):  # the surest objects choose first where their labels stand
         text = f"{class_names[labels[place]]} {found['scores'][place]:.0%}"
-        _write(draw, text, (x1, y1), colour, font, picture.size)
+        left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
+        area = _free_place(
+            found["boxes"][place].tolist(), (right - left + 4, bottom - top + 4), picture.size, taken
+        )
+        taken.append(area)
+        labelled.append((area, text, (area[0] + 2 - left, area[1] + 2 - top), class_colour(labels[place])))
+    for area, text, corner, colour in reversed(labelled):
+        draw.rectangle(area, fill=colour)
+        draw.text(corner, text, fill="black", font=font)
     return picture
 
 
-def _write(
-    draw: ImageDraw.ImageDraw,
-    text: str,
-    corner: tuple[float, float],
-    colour: tuple[int, int, int],
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
-    size: tuple[int, int],
-) -> None:
-    """A label above the upper left corner of a box; inside, where there is no room above."""
-    left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
-    width, height = right - left + 4, bottom - top + 4
-    x = max(0, min(corner[0], size[0] - width))
-    y = corner[1] - height if corner[1] >= height else corner[1]
-    draw.rectangle((x, y, x + width, y + height), fill=colour)
-    draw.text((x + 2 - left, y + 2 - top), text, fill="black", font=font)
+def _free_place(
+    box: Sequence[float], size: tuple[float, float], picture: tuple[int, int], taken: Sequence[Area]
+) -> Area:
+    """Where a label of a size (width, height) stands: above its box, below it, or inside at its top.
+
+    The first of these within the picture that covers no other label; else the first within the picture.
+    """
+    width, height = size
+    x = max(0.0, min(box[0], picture[0] - width))
+    rows = [y for y in (box[1] - height, box[3], box[1]) if 0 <= y <= picture[1] - height]
+    areas = [(x, y, x + width, y + height) for y in rows or [0.0]]
+    free = [area for area in areas if not any(_overlap(area, other) for other in taken)]
+    return (free or areas)[0]
+
+
+def _overlap(one: Area, other: Area) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _edge(mask: np.ndarray) -> np.ndarray:

@@ -42,7 +42,9 @@ def main(args: list[str]) -> None:
 
     metrics = validate(**options, progress=not as_json)
     if as_json:
-        print(json.dumps(metrics))
+        # JSON has no nan, which stands for sizes of which there are no objects.
+        known = {name: None if math.isnan(value) else value for name, value in metrics.items()}
+        print(json.dumps(known))
     elif "box_ap" in metrics:
         print(table(metrics))
     else:

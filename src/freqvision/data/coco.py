@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,12 +102,29 @@ class CocoAnnotations:
             target["masks"] = torch.stack(drawn) if drawn else torch.zeros(0, *image.size, dtype=torch.uint8)
         return target
 
+    def require_outlines(self, crowds: bool) -> None:
+        """Make sure that every object has an outline, as models of masks need it.
+
+        Args:
+            crowds: Whether crowds need one too: evaluation looks at theirs, training does not.
+
+        Raises:
+            ValueError: One has none.
+        """
+        for image in self.images:
+            for found in image.objects:
+                if found.segmentation is None and (crowds or not found.crowd):
+                    raise self._no_outline(image, found)
+
+    def _no_outline(self, image: CocoImage, found: CocoObject) -> ValueError:
+        return ValueError(
+            f"{self.path}: annotation {found.id} of image {image.id} has no segmentation, which a model "
+            "of masks needs: train a model of boxes (fasterrcnn, retinanet, fcos) on these annotations"
+        )
+
     def _mask(self, image: CocoImage, found: CocoObject) -> torch.Tensor:
         if found.segmentation is None:
-            raise ValueError(
-                f"{self.path}: annotation {found.id} of image {image.id} has no segmentation, which a model "
-                "of masks needs: train a model of boxes (fasterrcnn, retinanet, fcos) on these annotations"
-            )
+            raise self._no_outline(image, found)
         try:
             return torch.from_numpy(draw_mask(found.segmentation, image.size))
         except ImportError:
@@ -175,9 +193,10 @@ class _Reader:
             if found is None:
                 empty.append(entry.get("id", place))
                 continue
-            if found.id in seen:
-                raise self._fault(place, entry, f"the id {found.id} occurs twice")
-            seen.add(found.id)
+            if "id" in entry:
+                if found.id in seen:
+                    raise self._fault(place, entry, f"the id {found.id} occurs twice")
+                seen.add(found.id)
             objects[image_id].append(found)
         if empty:
             shown = ", ".join(map(str, empty[:10])) + (", …" if len(empty) > 10 else "")
@@ -191,8 +210,8 @@ class _Reader:
         if not Path(self.path).is_file():
             raise FileNotFoundError(f"no file of annotations at {self.path}")
         try:
-            values = json.loads(Path(self.path).read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            values = read_json(self.path)
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{self.path} is no JSON, or cut off: {error}") from error
         missing = [
             key
@@ -277,6 +296,8 @@ class _Reader:
         if not _is_finite(area) or area < 0:
             raise self._fault(place, entry, f"area is a number of pixels, got {area!r}")
         id_ = entry.get("id", place)
+        if not _is_whole(id_):
+            raise self._fault(place, entry, f"an annotation's id is a whole number, or left out; got {id_!r}")
         return CocoObject(id_, labels[category], (x1, y1, x2, y2), bool(crowd), float(area), segmentation)
 
     def _segmentation(self, place: int, entry: dict[str, Any], size: tuple[int, int]) -> Segmentation:
@@ -326,9 +347,16 @@ class _Reader:
         return ValueError(f"{self.path}: {self.key}[{place}] ({known or 'without id'}): {what}")
 
 
+def read_json(path: str | Path) -> Any:
+    """What a JSON file holds; the mark with which Windows begins files of UTF-8 is passed over."""
+    return json.loads(Path(path).read_text(encoding="utf-8-sig"))
+
+
 def _is_whole(value: Any) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
 
 
 def _is_finite(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    # By comparison, since whole numbers in JSON may be too large for math.isfinite.
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and abs(value) <= sys.float_info.max

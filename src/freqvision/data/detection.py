@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -257,7 +257,7 @@ def without_crowds(target: Target) -> dict[str, Any]:
 
 
 class GroupedBatches(Sampler[list[int]]):
-    """Batches of photos of the same group, such as upright ones, so that little padding is needed.
+    """Batches of photos of the same group, such as those of one shape, so that little padding is needed.
 
     Every photo that the sampler gives occurs once; what is left over of each group forms mixed batches at the
     end. The last batch is left out if it is not full, unless it is the only one.
@@ -272,13 +272,13 @@ class GroupedBatches(Sampler[list[int]]):
         [[0, 2], [1, 3], [4, 5]]
     """
 
-    def __init__(self, sampler: Any, groups: Sequence[int], batch_size: int) -> None:
+    def __init__(self, sampler: Any, groups: Sequence[Hashable], batch_size: int) -> None:
         self.sampler = sampler  # whose epoch Lightning sets
         self.groups = groups
         self.batch_size = batch_size
 
     def __iter__(self) -> Iterator[list[int]]:
-        waiting: dict[int, list[int]] = {}
+        waiting: dict[Hashable, list[int]] = {}
         for index in self.sampler:
             group = waiting.setdefault(self.groups[index], [])
             group.append(index)

@@ -3,7 +3,6 @@
 import contextlib
 import importlib
 import io
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import torch
+
+from freqvision.data.coco import read_json
 
 KINDS = {"bbox": "box", "segm": "mask"}  # COCO's name → ours
 # What COCOeval puts into its first six statistics.
@@ -88,16 +89,17 @@ def average_precision(
     for kind, ours in KINDS.items():
         if kind == "segm" and not masks:
             continue
-        if results:
-            evaluation = package.COCOeval_faster(truth, truth.loadRes(_of_kind(results, kind)), kind)
-            evaluation.params.imgIds = sorted(image_ids)
-            with contextlib.redirect_stdout(io.StringIO()):
-                evaluation.evaluate()
-                evaluation.accumulate()
-                evaluation.summarize()
-            values = [float(value) for value in evaluation.stats[: len(NAMES)]]
-        else:
-            values = [0.0] * len(NAMES)
+        # Without any detection loadRes fails; sizes of which the truth holds no object are nan all the same.
+        found = _of_kind(results, kind)
+        none = {key: truth.dataset[key] for key in ("images", "categories")} | {"annotations": []}
+        detected = truth.loadRes(found) if found else package.COCO(none)
+        evaluation = package.COCOeval_faster(truth, detected, kind)
+        evaluation.params.imgIds = sorted(image_ids)
+        with contextlib.redirect_stdout(io.StringIO()):
+            evaluation.evaluate()
+            evaluation.accumulate()
+            evaluation.summarize()
+        values = [float(value) for value in evaluation.stats[: len(NAMES)]]
         for name, value in zip(NAMES, values, strict=True):
             metrics[f"{ours}_{name}"] = math.nan if value < 0 else value
     return metrics
@@ -111,16 +113,18 @@ def read_truth(annotations: str | Path, image_ids: Sequence[int], masks: bool = 
     Raises:
         ValueError: Masks are wanted, and an object in one of the images has no outline.
     """
-    values: dict[str, Any] = json.loads(Path(annotations).read_text(encoding="utf-8"))
+    values: dict[str, Any] = read_json(annotations)
     shown, complete = set(image_ids), []
     for number, entry in enumerate(values["annotations"], 1):
+        area = entry["bbox"][2] * entry["bbox"][3]
         if masks and entry["image_id"] in shown and not entry.get("segmentation"):
+            if not area:  # there is nothing to be found
+                continue
             raise ValueError(
                 f"{annotations}: annotation {entry.get('id')} of image {entry['image_id']} has no "
                 "segmentation, by which masks are measured: on these validate a model of boxes (fasterrcnn, "
                 "retinanet, fcos)"
             )
-        area = entry["bbox"][2] * entry["bbox"][3]
         complete.append({"iscrowd": 0, "area": area, **entry, "id": number})
     return {**values, "annotations": complete}
 

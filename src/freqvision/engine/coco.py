@@ -7,9 +7,11 @@ from typing import Any, Literal
 from torch.utils.data import DataLoader
 
 from freqvision.data.coco import CocoAnnotations, read_coco
-from freqvision.data.detection import DetectionPhotos, GroupedBatches, RandomDetectionView
+from freqvision.data.detection import DetectionPhotos, GroupedBatches, RandomDetectionView, whole_view
 from freqvision.engine.data_module import PhotoData
+from freqvision.models.detection.model import STRIDE
 from freqvision.pipeline.spec import InputSpec, PixelSpec
+from freqvision.pipeline.targets import view_pixels
 from freqvision.spectrum.channels import ChannelSet
 
 Categories = tuple[tuple[str, ...], tuple[int, ...]]
@@ -128,6 +130,9 @@ class CocoPhotos(PhotoData):
         """Complete the spec with the statistics, and open the data sets."""
         super().setup(stage)
         masks = getattr(self._trainer().lightning_module, "has_masks", True)
+        if masks:  # now, not when the first of them comes up, perhaps after an epoch
+            self.train_coco.require_outlines(crowds=False)
+            self.validation_coco.require_outlines(crowds=True)
         self.train_set = DetectionPhotos(
             self.statistics_paths(),
             partial(training_target, self.train_coco, masks),
@@ -139,9 +144,11 @@ class CocoPhotos(PhotoData):
         self.validation_set = validation_photos(self.validation_coco, self.spec, self.num_threads)
 
     def train_dataloader(self) -> DataLoader:
-        """Batches of photos that all stand upright or all do not, shuffled by (seed, epoch)."""
-        upright = [int(image.size[0] > image.size[1]) for image in self.train_coco.images]
-        batches = GroupedBatches(self.train_sampler(), upright, self.batch_size)
+        """Batches of photos of like shape, which the network sees together, shuffled by (seed, epoch)."""
+        cell = STRIDE * view_pixels(self.spec)
+        views = (whole_view(image.size, self.spec) for image in self.train_coco.images)
+        shapes = [(-(-view.crop[2] // cell), -(-view.crop[3] // cell)) for view in views]
+        batches = GroupedBatches(self.train_sampler(), shapes, self.batch_size)
         return self._loader(self.train_set, batch_sampler=batches)
 
 

@@ -57,16 +57,20 @@ def masks_in_view(masks: torch.Tensor, view: View, pixels: int = 1) -> torch.Ten
     """Masks of a photo in the image that a view gives: at each pixel's centre, what the photo has there.
 
     Args:
-        masks: (N, H, W) of the photo.
+        masks: (N, H, W) of the photo, on the CPU.
         view: What is seen of the photo.
         pixels: Pixels of the view for one of the image, see `view_pixels`.
 
     Returns:
         (N, height, width) of the image and of the same type; 0 outside the photo's box.
     """
-    rows, columns = (_sources(view, axis, pixels) for axis in (0, 1))
-    seen = masks[:, rows.clamp(min=0)][:, :, columns.clamp(min=0)]  # (N, height, width)
-    return seen * ((rows >= 0)[:, None] & (columns >= 0))
+    rows, columns = (_sources(view, axis, pixels).numpy() for axis in (0, 1))
+    # numpy takes an eighth of torch's time here, and masks are most of a target's: first the columns, while
+    # there are few rows.
+    seen = masks.numpy().take(columns.clip(min=0), 2).take(rows.clip(min=0), 1)  # (N, height, width)
+    seen[:, rows < 0] = 0
+    seen[:, :, columns < 0] = 0
+    return torch.from_numpy(seen)
 
 
 def target_in_view(

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from freqvision.models.detection.model import STRIDE, DetectionModel, cell_pixels, gray_value
+from freqvision.models.detection.model import STRIDE, DetectionModel, cell_pixels, gray_value, with_area
 from freqvision.pipeline.spec import InputSpec, PixelSpec
 from freqvision.pipeline.targets import view_pixels
 
@@ -130,8 +130,8 @@ class _OneImage(nn.Module):
         return ImageList(torch.stack(images), [self.size]), targets
 
     def postprocess(self, detections: Any, image_sizes: Any, original_sizes: Any) -> Any:
-        """Leave detections as they are."""
-        return detections
+        """As `PadBatch` does."""
+        return with_area(detections)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,6 +28,10 @@ class DetectionModel(FrequencyModel):
     and masks are those of this image, in targets and in detections. A model of pixels (`PixelSpec`) has the
     image itself.
 
+    Images whose sides, rounded up to multiples of 32 pixels, are the same go through the network together,
+    others one after another: no detection depends on the size of the other images. Neither do losses, which
+    are averaged over the images, unless the backbone learns the statistics of batches.
+
     Args:
         network: A detector of torchvision; its input transform and its anchors are changed in place.
         spec: What turns a photo into the input.
@@ -46,8 +51,8 @@ class DetectionModel(FrequencyModel):
         pixels = cell_pixels(spec)
         network.transform = PadBatch(gray_value(spec), pixels)
         anchors: Any = network.rpn if hasattr(network, "rpn") else network
-        if pixels != 1:
-            anchors.anchor_generator = AnchorsInPixels(anchors.anchor_generator, pixels)
+        anchors.anchor_generator = AnchorsInPixels(anchors.anchor_generator, pixels)
+        _keep_boxes_exact(network)
 
     def forward(  # type: ignore[override]
         self, images: Sequence[torch.Tensor], targets: Sequence[Target] | None = None
@@ -88,7 +93,35 @@ class DetectionModel(FrequencyModel):
             self._check_targets(images, targets)
         # Each image by itself, so that padding is done in normalised values.
         normalised = [self.input(image[None])[0] for image in images]
-        return self.network(normalised, None if targets is None else [dict(target) for target in targets])
+        given = None if targets is None else [dict(target) for target in targets]
+        groups = self._groups(images)
+        outputs = [
+            self.network([normalised[place] for place in group], given and [given[place] for place in group])
+            for group in groups
+        ]
+        if self.training:
+            return {
+                name: sum(len(group) * losses[name] for group, losses in zip(groups, outputs, strict=True))
+                / len(images)
+                for name in outputs[0]
+            }
+        order = [place for group in groups for place in group]
+        found = dict(zip(order, itertools.chain(*outputs), strict=True))
+        return [found[place] for place in range(len(images))]
+
+    def _groups(self, images: Sequence[torch.Tensor]) -> list[list[int]]:
+        """Places of the images that go through the network together: those that are padded to the same size.
+
+        What an image is padded to would change what is seen near its edges, which anchors compete, and, in
+        FCOS, what group normalisation makes of all of it. But where normalisation learns the statistics of a
+        batch, there is one.
+        """
+        groups: dict[tuple[int, int], list[int]] = {}
+        whole = any(isinstance(layer, nn.BatchNorm2d) and layer.training for layer in self.network.modules())
+        for place, image in enumerate(images):
+            height, width = (0, 0) if whole else image_size(image, self.spec)
+            groups.setdefault((-(-height // STRIDE), -(-width // STRIDE)), []).append(place)
+        return list(groups.values())
 
     def _check_targets(self, images: Sequence[torch.Tensor], targets: Sequence[Target] | None) -> None:
         if targets is None or len(targets) != len(images):
@@ -137,6 +170,32 @@ def _set_pooling_scales(network: nn.Module) -> None:
             pool(features, [torch.zeros(0, 4)], [(side, side)])
 
 
+def _keep_boxes_exact(network: nn.Module) -> None:
+    """Let whatever boxes are made of be float32 under autocast.
+
+    Coordinates would be bfloat16 otherwise, which counts in steps of 8 pixels beyond 1024, and torchvision
+    casts the boxes of targets to the same type.
+    """
+    heads = [network.roi_heads] if hasattr(network, "roi_heads") else []
+    predictors = [getattr(head, name, None) for head in heads for name in ("box_predictor", "mask_predictor")]
+    for layer in (*predictors, getattr(getattr(network, "rpn", network), "head", None)):
+        if layer is not None:
+            layer.register_forward_hook(_outputs_in_float32)
+
+
+def _outputs_in_float32(layer: nn.Module, inputs: Any, outputs: Any) -> Any:
+    return _in_float32(outputs)
+
+
+def _in_float32(values: Any) -> Any:
+    """Tensors, perhaps in tuples, lists or dictionaries, in float32 if autocast has changed them."""
+    if isinstance(values, torch.Tensor):
+        return values.float() if torch.is_autocast_enabled(values.device.type) else values
+    if isinstance(values, Mapping):
+        return {name: _in_float32(value) for name, value in values.items()}
+    return type(values)(_in_float32(value) for value in values)
+
+
 class PadBatch(nn.Module):
     """Puts images of any size into one batch, padded at the bottom and on the right.
 
@@ -167,8 +226,8 @@ class PadBatch(nn.Module):
         return ImageList(batch, sizes), targets
 
     def postprocess(self, detections: Any, image_sizes: Any, original_sizes: Any) -> Any:
-        """Leave detections as they are: nothing was resized, and masks are pasted by who needs them."""
-        return detections
+        """Detections as they are, but for boxes that lie in the padding: nothing is left of those."""
+        return with_area(detections)
 
     def _pad(self, image: torch.Tensor, height: int, width: int) -> torch.Tensor:
         channels, rows, columns = image.shape
@@ -178,11 +237,11 @@ class PadBatch(nn.Module):
 
 
 class AnchorsInPixels(nn.Module):
-    """Torchvision's anchors for a batch of blocks: strides are counted in pixels, as of the RGB image.
+    """Torchvision's anchors for a batch of cells: strides are counted in pixels, as of the RGB image.
 
     Args:
         anchors: The RGB network's anchor generator.
-        pixels: Side in pixels of what a block stands for.
+        pixels: Side in pixels of what a cell (a block, or a pixel) stands for.
     """
 
     def __init__(self, anchors: nn.Module, pixels: int) -> None:
@@ -195,8 +254,24 @@ class AnchorsInPixels(nn.Module):
         from torchvision.models.detection.image_list import ImageList
 
         height, width = (self.pixels * side for side in images.tensors.shape[-2:])
-        canvas = images.tensors.new_empty(()).expand(1, 1, height, width)  # of which only the shape counts
+        # Of both, only shape and type count; anchors have the type of the features.
+        canvas = images.tensors.new_empty(()).expand(1, 1, height, width)
+        features = [_in_float32(feature.new_empty(())).expand(feature.shape) for feature in features]
         return self.anchors(ImageList(canvas, images.image_sizes), features)
+
+
+def with_area(detections: list[dict[str, torch.Tensor]]) -> list[dict[str, torch.Tensor]]:
+    """Detections without those whose boxes (N, 4), cut off at the image's edge, have no area.
+
+    R-CNNs leave them out themselves, by the same measure; RetinaNet and FCOS do not.
+    """
+    from torchvision.ops import remove_small_boxes
+
+    kept = []
+    for found in detections:
+        keep = remove_small_boxes(found["boxes"], min_size=1e-2)
+        kept.append({name: value[keep] for name, value in found.items()})
+    return kept
 
 
 def cell_pixels(spec: InputSpec | PixelSpec) -> int:
@@ -245,13 +320,16 @@ def paste_in_photo(
         threshold: From which on a mask's value is inside.
 
     Returns:
-        The same on the CPU, with boxes in the photo, and masks (N, height, width) of bool.
+        The same on the CPU, with boxes in the photo, and masks (N, height, width) of bool. Left out are
+        detections of which nothing lies in the photo.
     """
     found = {key: value.detach().cpu() for key, value in found.items()}
     height, width = photo_size
     boxes = boxes_in_photo(found["boxes"].float(), view, view_pixels(spec))
     boxes = boxes.clamp(min=0).minimum(boxes.new_tensor([width, height, width, height]))
-    result = {**found, "boxes": boxes}
+    # What lies beyond the photo's edge, in its last block, is cut down to nothing.
+    (found,) = with_area([{**found, "boxes": boxes}])
+    boxes, result = found["boxes"], dict(found)
     if "masks" in found:
         masks = found["masks"].flip(-1) if view.flip else found["masks"]
         # One at a time: a hundred float masks of a large photo would take gigabytes.
