@@ -13,7 +13,13 @@ namespace freqvision {
 
 ThreadPool::ThreadPool(int threads) : owner_(getpid()) {
     crew_->threads.reserve(std::max(0, threads - 1));
-    for (int i = 1; i < threads; ++i) crew_->threads.emplace_back([this, i] { work(i); });
+    try {
+        for (int i = 1; i < threads; ++i) crew_->threads.emplace_back([this, i] { work(i); });
+    } catch (
+        ...) {  // the system allows no more: those that run would end the program if they were not joined
+        join();
+        throw;
+    }
 }
 
 ThreadPool::~ThreadPool() {
@@ -21,6 +27,10 @@ ThreadPool::~ThreadPool() {
         static_cast<void>(crew_.release());
         return;
     }
+    join();
+}
+
+void ThreadPool::join() {
     {
         std::lock_guard lock(crew_->mutex);
         stop_ = true;

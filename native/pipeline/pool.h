@@ -33,6 +33,7 @@ class ThreadPool {
     };
 
     void work(int worker);
+    void join();
 
     int owner_;         // the process that the crew lives in
     std::mutex batch_;  // held by `run`

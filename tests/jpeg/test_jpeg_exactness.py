@@ -118,7 +118,7 @@ def test_sources(kind, tmp_path):
     assert fv.read_header(source).size == (30, 40)
 
 
-@pytest.mark.parametrize("source", [None, 3, ["photo.jpg"], np.zeros((4, 4), np.uint8)[:, ::2]])
+@pytest.mark.parametrize("source", [None, 3, ["photo.jpg"]])
 def test_other_sources_are_refused(source):
     for read in (fv.read_coefficients, fv.read_header):
         with pytest.raises(TypeError, match="path"):

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from freqvision.models import architecture, create_model, default_spec, list_models
+from freqvision.spectrum import ChannelSet
 
 pytest.importorskip("timm")
 
@@ -57,12 +58,6 @@ def test_what_cannot_be_done_is_explained(name, message):
 @pytest.mark.parametrize(
     ("name", "start", "message"),
     [
-        ("eca_nfnet_l0", "fold", "ScaledStdConv2d computes .* use start='new', or fv.Transport"),
-        (
-            "inception_v3",
-            "fold",
-            "changes the size by more than its stride.* use start='new', or fv.Transport",
-        ),
         ("inception_v3", "fit", "gives the grid 15×15: use start='new' or 'fold'"),
         ("levit_128s", "fit", "gives the grid 2×2: use start='new' or 'fold'"),
     ],
@@ -70,6 +65,21 @@ def test_what_cannot_be_done_is_explained(name, message):
 def test_starts_that_a_stem_does_not_allow_are_explained(name, start, message):
     with pytest.raises(ValueError, match=message):
         create_model(f"timm/{name}", num_classes=5, start=start)
+
+
+def test_a_first_convolution_of_timms_own_is_folded():
+    """Which standardises its weights."""
+    spec = default_spec("timm/eca_nfnet_l0")
+    model = create_model("timm/eca_nfnet_l0", spec, 5, start="fold").eval()
+    assert type(model.network.stem.conv1.convolution).__name__ == "ScaledStdConv2d"
+    assert model(torch.zeros(1, *spec.shape)).shape == (1, 5)
+
+
+def test_detail_needs_a_first_convolution_that_keeps_borders():
+    shown = default_spec("timm/inception_v3", ChannelSet.parse("Y0-1,8-9+Cb0+Cr0"))
+    assert create_model("timm/inception_v3", shown, 5, start="fold").channels == 6
+    with pytest.raises(ValueError, match=r"changes the size by more than its stride.* use start='new'"):
+        create_model("timm/inception_v3", num_classes=5, start="fold")
 
 
 def test_a_patch_embedding_of_any_name_reads_blocks():

@@ -56,8 +56,9 @@ def create_model(
             "new": it goes, and the layers behind it start anew;
             "slice": it goes, and the layers behind it keep the weights of as many channels as they had;
             "fit": a 1×1 convolution and a ReLU take its place, fitted by least squares on `photos`;
-            "fold": its convolution is folded with the inverse DCT and the conversion to normalised RGB into
-            one convolution over the blocks, so that the network starts as the RGB network itself.
+            "fold": it stays, behind the inverse DCT, the conversion to RGB and the normalisation, which are
+            folded into one 1×1 convolution over the blocks, so that the network starts as the RGB network
+            itself.
             None is "slice" where the stem can go; else "fold" with weights and "new" without.
         strides: "standard", or a variant of ResNet: "v1" (stages stride in their 1×1 convolution) or
             "released" (the paper's released code: layer2 keeps the grid).

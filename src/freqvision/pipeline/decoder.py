@@ -24,6 +24,8 @@ from freqvision.pipeline.spec import InputSpec
 # What the reader leaves to Pillow and the pixel path.
 _PIXEL_KINDS = UNSUPPORTED_KINDS | {"not-jpeg"}
 
+MAX_THREADS = 1024  # a typing mistake must not take all threads that the system has
+
 Choose = Callable[[list[tuple[int, int]]], Sequence[View]]  # from the photos' (height, width) to their views
 Outputs = torch.Tensor | list[torch.Tensor]  # one batch, or a tensor for each photo
 Allocate = Callable[[Sequence[View], Container[int]], Outputs]  # for views, some of which are of bad sources
@@ -52,7 +54,7 @@ class Decoder:
 
     Example:
         >>> import io
-        >>> from PIL import Image, UnidentifiedImageError
+        >>> from PIL import Image
         >>> file = io.BytesIO()
         >>> Image.new("RGB", (500, 375), "teal").save(file, "JPEG")
         >>> decode = Decoder(InputSpec(resize=512, crop=448), num_threads=1)
@@ -71,8 +73,10 @@ class Decoder:
     ) -> None:
         if not isinstance(spec, InputSpec):
             raise TypeError(f"spec is an InputSpec, not {type(spec).__name__}")
-        if not isinstance(num_threads, int) or num_threads < 0:
-            raise ValueError(f"num_threads is 0 (one for each core) or more, got {num_threads!r}")
+        if not isinstance(num_threads, int) or not 0 <= num_threads <= MAX_THREADS:
+            raise ValueError(
+                f"num_threads is 0 (one for each core) or more, up to {MAX_THREADS}, got {num_threads!r}"
+            )
         self.spec = spec
         self.num_threads = num_threads
         self.pixel_fallback = pixel_fallback
@@ -175,7 +179,7 @@ class Decoder:
 
         Example:
             >>> import io
-            >>> from PIL import Image, UnidentifiedImageError
+            >>> from PIL import Image
             >>> files = [io.BytesIO(), io.BytesIO()]
             >>> Image.new("RGB", (100, 75)).save(files[0], "JPEG")
             >>> Image.new("RGB", (75, 150)).save(files[1], "JPEG")
