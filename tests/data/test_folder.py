@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
@@ -101,6 +102,13 @@ def test_pixel_folder_in_evaluation_is_torchvisions(photos):
     ours = PixelFolder(photos / "train", spec)
     for index in (0, 11, 23):
         torch.testing.assert_close(ours[index][0], theirs[index][0])
+
+
+def test_sixteen_bit_gray_is_not_cut_off(tmp_path):
+    (tmp_path / "deep").mkdir()
+    Image.new("I;16", (8, 8), 257 * 100).save(tmp_path / "deep" / "a.png")
+    pixels, _ = PixelFolder(tmp_path, fv.PixelSpec(resize=8, crop=8, dtype="uint8"))[0]
+    assert pixels.unique().tolist() == [100]
 
 
 def test_pixel_types_and_colours(photos):

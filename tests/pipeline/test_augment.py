@@ -199,3 +199,8 @@ def test_mistakes_are_refused_with_the_way_out(photos):
         FrequencyAugment(spec, erase_scale=(0.5, 0.1))
     with pytest.raises(ValueError, match="0 or more"):
         FrequencyAugment(spec, brightness=-1)
+
+
+def test_factors_below_zero_are_refused():
+    with pytest.raises(ValueError, match=r"0 or more.*got -1"):
+        adjust_colour(torch.zeros(1, 24, 8, 8), InputSpec(), brightness=-1)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from freqvision.pipeline.pixels import image_to_tensor
+from freqvision.pipeline.pixels import eight_bits
 
 _GOLDEN = 0.618034  # of the colour circle between neighbouring classes, so that few look alike
 _VEIL = 0.45  # opacity of masks
@@ -48,9 +48,7 @@ def draw_objects(
         >>> draw_objects(Image.new("L", (100, 80)), found, ["background", "cat"]).size
         (100, 80)
     """
-    if photo.mode.startswith("I"):  # 16-bit gray, of which Pillow makes white
-        photo = Image.fromarray(image_to_tensor(photo)[0].round().byte().numpy())
-    picture = photo.convert("RGB")
+    picture = eight_bits(photo).convert("RGB")
     order = found["scores"].argsort().tolist()  # the surest objects on top
     labels = found["labels"].tolist()
     if "masks" in found:

@@ -12,6 +12,7 @@ from torchvision.transforms.v2 import functional as F
 
 from freqvision.pipeline.decoder import Decoder, threads_here
 from freqvision.pipeline.geometry import View
+from freqvision.pipeline.pixels import eight_bits
 from freqvision.pipeline.spec import InputSpec, PixelSpec
 
 # What Pillow raises at damaged files: whatever its parsers stumble over, RuntimeError and TypeError too.
@@ -136,7 +137,7 @@ def to_pixels(image: Image.Image, spec: PixelSpec, view: View | None = None) -> 
     """
     mode = v2.InterpolationMode(spec.interpolation)
     crop = [spec.crop] * 2 if isinstance(spec.crop, int) else spec.crop
-    image = image.convert("RGB" if spec.colour == "rgb" else "YCbCr")
+    image = _in_colour(image, spec)
     if view is not None:
         if crop is None:
             raise ValueError("a random view needs a size: set the spec's crop")
@@ -169,7 +170,7 @@ def pixels_in_view(image: Image.Image, spec: PixelSpec, view: View) -> Tensor:
         >>> pixels_in_view(Image.new("RGB", (500, 375)), PixelSpec(), view).shape
         torch.Size([3, 304, 400])
     """
-    image = image.convert("RGB" if spec.colour == "rgb" else "YCbCr")
+    image = _in_colour(image, spec)
     mode = v2.InterpolationMode(spec.interpolation)
     image = F.resized_crop(image, *view.box, size=list(view.size), interpolation=mode, antialias=True)
     pixels = F.pil_to_tensor(image)
@@ -182,6 +183,10 @@ def pixels_in_view(image: Image.Image, spec: PixelSpec, view: View) -> Tensor:
     seen = pixels[:, max(top, 0) : top + height, max(left, 0) : left + width]
     window[:, max(-top, 0) :, max(-left, 0) :][:, : seen.shape[1], : seen.shape[2]] = seen
     return (window.flip(-1) if view.flip else window).to(spec.torch_dtype)
+
+
+def _in_colour(image: Image.Image, spec: PixelSpec) -> Image.Image:
+    return eight_bits(image).convert("RGB" if spec.colour == "rgb" else "YCbCr")
 
 
 def _fault_named(source: Any, read: Callable[..., Result], *arguments: Any) -> Result:

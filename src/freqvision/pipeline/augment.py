@@ -46,7 +46,7 @@ def adjust_colour(
         (B, C, h, w) of the same type.
 
     Raises:
-        ValueError: The inputs are not those of the spec.
+        ValueError: The inputs are not those of the spec, or a factor is below 0.
 
     Example:
         >>> spec = InputSpec()
@@ -275,6 +275,9 @@ def _per_sample(factor: float | torch.Tensor, inputs: torch.Tensor) -> torch.Ten
         raise ValueError(
             f"a factor is one number or one for each of {len(inputs)} inputs; got {tensor.shape[0]} numbers"
         )
+    # Tensors are not looked at, for which a GPU would have to be waited for.
+    if isinstance(factor, (int, float)) and not factor >= 0:
+        raise ValueError(f"a factor is 0 or more, 1 changes nothing; got {factor}")
     return tensor
 
 

@@ -120,6 +120,18 @@ def image_to_tensor(image: Image.Image | torch.Tensor) -> torch.Tensor:
     return (image if image.dtype == torch.float64 else image.float()) * 255
 
 
+def eight_bits(image: Image.Image) -> Image.Image:
+    """16-bit gray with 8 bits a value, which Pillow itself would cut off at 255; other images as they are.
+
+    Example:
+        >>> eight_bits(Image.new("I;16", (8, 4), 257 * 7)).getpixel((0, 0))
+        7
+    """
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray(image_to_tensor(image)[0].round().byte().numpy())
+
+
 def pixels_to_cube(pixels: torch.Tensor, view: View, interpolation: str = "bilinear") -> torch.Tensor:
     """The whole DCT cube of what a view shows of an image.
 
