@@ -88,8 +88,9 @@ def draw(title: str, groups: list[Group], path: Path) -> None:
         axes.plot(values, [place + 0.22] * len(values), "|", color="0.4", markersize=8)
     labels = [f"{group.label}\n{int(group.rows[0]['bytes']) / 1000:,.0f} kB" for group in groups]
     axes.set_yticks(range(len(groups)), labels=labels, fontsize=8)
-    axes.invert_yaxis()
+    axes.set_ylim(len(groups) - 0.5, -0.5)
     axes.grid(axis="x", alpha=0.4)
-    axes.set(xlabel="top-1 in %: mean, 95 % interval, single runs below", title=title)
+    axes.set_xlabel("top-1 in %: mean, 95 % interval, single runs below")
+    figure.suptitle(title, fontsize=10)
     figure.savefig(path, dpi=150)
     plt.close(figure)
