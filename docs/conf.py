@@ -14,7 +14,7 @@ extensions = [
     "sphinx.ext.viewcode",
 ]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "results/*/table.md"]  # of studies, from which the pages are written
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 
