@@ -93,9 +93,9 @@ def test_mean_colour_is_zero_to_the_convolution():
     spec = _spec(seed=9, count=20)
     transport = Transport(stem, spec, pixels=4, mean=MEAN, std=STD)
     # The input whose pixels have the mean colour, by the pseudo-inverse of what makes them.
-    weight = transport.weight.flatten(1).double()  # (3·n·n, C)
+    weight = transport.small_pixels.weight.flatten(1).double()  # (3·n·n, C)
     colour = torch.tensor(MEAN).repeat_interleave(16).double()
-    inputs = torch.linalg.pinv(weight) @ (colour - transport.offset.double())
+    inputs = torch.linalg.pinv(weight) @ (colour - transport.small_pixels.offset.double())
     folded = FoldedConvolution(stem, spec, 4, MEAN, STD)
     assert folded(inputs.float()[None, :, None, None].expand(1, -1, 6, 6)).abs().max() < 1e-4
 

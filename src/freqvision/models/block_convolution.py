@@ -6,9 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from freqvision.models.reconstruction import pixel_operator
+from freqvision.models.reconstruction import SmallPixels, unseen_channels
 from freqvision.pipeline.spec import InputSpec
-from freqvision.spectrum.channels import BLOCK, FREQUENCIES
 
 _INSTEAD = "use start='new', or fv.Transport, which feeds the untouched RGB model"
 
@@ -84,8 +83,6 @@ class FoldedConvolution(nn.Module):
         torch.Size([1, 64, 112, 112])
     """
 
-    weight: torch.Tensor
-    offset: torch.Tensor
     unseen: torch.Tensor
     detail: BlockConvolution | None
 
@@ -102,21 +99,16 @@ class FoldedConvolution(nn.Module):
             raise ValueError(
                 f"only a convolution on three colours can be folded, got {convolution}: {_INSTEAD}"
             )
-        self.pixels = pixels
         self.convolution = convolution
+        device = convolution.weight.device
         # Constants need values, also where the default is the meta device because a network is only counted.
         with torch.device("cpu"):
-            weight, offset = pixel_operator(spec, pixels)  # (3, n, n, C) and (3, n, n)
-            mean_, std_ = (torch.tensor(values, dtype=torch.float64)[:, None, None] for values in (mean, std))
-            weight, offset = weight / std_[..., None], (offset - mean_) / std_
-            unseen = [i % FREQUENCIES // BLOCK >= pixels or i % BLOCK >= pixels for i in spec.channels]
-            # Not persistent: they follow from the spec, which is saved with the model. Weight and offset are
-            # those of a 1×1 convolution, in the order of pixel_shuffle: colour, row, column.
-            self._keep("weight", weight.flatten(0, 2)[:, :, None, None])  # (3·n·n, C, 1, 1)
-            self._keep("offset", offset.flatten())  # (3·n·n,)
-            self._keep("unseen", torch.tensor(unseen)[:, None, None])  # (C, 1, 1)
+            self.pixels = SmallPixels(spec, pixels, mean, std).to(device)
+            unseen = unseen_channels(spec, pixels)
+        mask = unseen[:, None, None].float().to(device)  # (C, 1, 1)
+        self.register_buffer("unseen", mask, persistent=False)  # which follows from the spec, too
         self.detail = None
-        if any(unseen):
+        if unseen.any():
             stride = convolution.stride[0]
             _check_size(convolution)
             self.detail = BlockConvolution(
@@ -124,14 +116,9 @@ class FoldedConvolution(nn.Module):
             )
             nn.init.zeros_(self.detail.convolution.weight)
 
-    def _keep(self, name: str, values: torch.Tensor) -> None:
-        values = values.float().to(self.convolution.weight.device)
-        self.register_buffer(name, values, persistent=False)
-
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """(B, C, h, w) → (B, S, h · n / stride, w · n / stride)."""
-        rgb = F.pixel_shuffle(F.conv2d(inputs, self.weight, self.offset), self.pixels)  # (B, 3, h·n, w·n)
-        outputs: torch.Tensor = self.convolution(rgb)
+        outputs: torch.Tensor = self.convolution(self.pixels(inputs))
         return outputs if self.detail is None else outputs + self.detail(inputs * self.unseen)
 
 

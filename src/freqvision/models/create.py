@@ -189,7 +189,7 @@ def _change_stem(
         if old.kernel_size == old.stride:
             raise ValueError(
                 "this network's stem cuts the image into patches, which start='fold' reads from blocks "
-                "exactly and at no cost: use that"
+                "exactly: use that"
             )
         layers = fitted_stem(network, stem, spec)
         if photos is not None:

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from freqvision.models.reconstruction import pixel_operator
+from freqvision.models.reconstruction import SmallPixels
 from freqvision.models.surgery import Stem
 from freqvision.pipeline.pixels import PixelTransform
 from freqvision.pipeline.progress import progress_bar
@@ -128,7 +128,7 @@ def fit_stem(
         spec, channels=ChannelSet.preset(192), mean=None, std=None, scale=None, dtype="float32"
     )
     to_cube = PixelTransform(everything)
-    weight, offset = (values.float() for values in pixel_operator(everything, stem.stride))
+    small_pixels = SmallPixels(everything, stem.stride)
     channel_mean, channel_std = (values[:, None, None] for values in spec.normalisation())
     rgb_mean, rgb_std = (torch.tensor(values)[:, None, None] for values in (mean, std))
     convolution = layers[0]
@@ -137,8 +137,7 @@ def fit_stem(
     for path in progress_bar(list(photos), desc="fitting the stem", unit="photo", leave=False):
         with Image.open(path) as image:
             cube = to_cube(image)[None]  # (1, 192, h, w)
-        pixels = F.conv2d(cube, weight.flatten(0, 2)[:, :, None, None], offset.flatten())  # (1, 3·n·n, h, w)
-        rgb = F.pixel_shuffle(pixels, stem.stride).clamp(0, 1)  # (1, 3, n·h, n·w)
+        rgb = small_pixels(cube).clamp(0, 1)  # (1, 3, n·h, n·w)
         target = stem_output(network, stem, (rgb - rgb_mean) / rgb_std)  # (1, S, h, w)
         features = (cube[:, list(spec.channels)] - channel_mean) / channel_std  # (1, C, h, w)
         problem.add(features[0].flatten(1).T, target[0].flatten(1).T)  # (h·w, C) and (h·w, S)

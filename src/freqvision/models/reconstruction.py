@@ -2,15 +2,18 @@
 
 A block whose low n×n frequencies are kept and multiplied by n/8 is, under the inverse DCT of size n, the
 block at n/8 of its size ("scaled inverse DCT"). That, the conversion to RGB and the spec's normalisation are
-linear, so each pixel of the small image is a weighted sum of its block's channels. `Transport` and the fold
-of a stem are both made of it.
+linear, so each pixel of the small image is a weighted sum of its block's channels. `Transport`, the fold of a
+stem and its fit are all made of it.
 """
 
 from __future__ import annotations
 
 import torch
+from torch import nn
+from torch.nn import functional as F
 
 from freqvision.pipeline.spec import InputSpec
+from freqvision.spectrum.channels import BLOCK, FREQUENCIES
 from freqvision.spectrum.colour import GRAY, ycbcr_to_rgb_matrix
 from freqvision.spectrum.dct import scaled_idct_basis
 
@@ -40,3 +43,53 @@ def pixel_operator(spec: InputSpec, pixels: int) -> tuple[torch.Tensor, torch.Te
     weight = full[..., list(spec.channels)].unflatten(1, (pixels, pixels))  # (3, n, n, C)
     mean, std = (values.double() for values in spec.normalisation())
     return weight * std, weight @ mean + GRAY / 255
+
+
+def unseen_channels(spec: InputSpec, pixels: int) -> torch.Tensor:
+    """Which channels lie beyond the low n×n frequencies, so that small pixels do not show them: bool (C,).
+
+    Example:
+        >>> unseen_channels(InputSpec(), 4).any(), int(unseen_channels(InputSpec(), 2).sum())
+        (tensor(False), 12)
+    """
+    return torch.tensor([i % FREQUENCIES // BLOCK >= pixels or i % BLOCK >= pixels for i in spec.channels])
+
+
+class SmallPixels(nn.Module):
+    """The RGB image that channels make: inverse DCT and colour as one fixed 1×1 convolution.
+
+    Args:
+        spec: The channels, normalised as they will come in.
+        pixels: Side n in pixels for which a block stands, 1 to 8.
+        mean: Subtracted from RGB on [0, 1].
+        std: By which that is divided.
+
+    Example:
+        >>> SmallPixels(InputSpec(), 4)(torch.zeros(1, 24, 56, 56)).shape
+        torch.Size([1, 3, 224, 224])
+    """
+
+    weight: torch.Tensor
+    offset: torch.Tensor
+
+    def __init__(
+        self,
+        spec: InputSpec,
+        pixels: int,
+        mean: tuple[float, ...] = (0.0,) * 3,
+        std: tuple[float, ...] = (1.0,) * 3,
+    ) -> None:
+        super().__init__()
+        self.pixels = pixels
+        weight, offset = pixel_operator(spec, pixels)  # (3, n, n, C) and (3, n, n)
+        mean_, std_ = (torch.tensor(values, dtype=torch.float64)[:, None, None] for values in (mean, std))
+        weight, offset = weight / std_[..., None], (offset - mean_) / std_
+        # In the order of pixel_shuffle: colour, row, column. Not persistent: both follow from the spec, which
+        # is saved with the model, and a state dict stays the RGB network's.
+        weight = weight.flatten(0, 2)[:, :, None, None].float()  # (3·n·n, C, 1, 1)
+        self.register_buffer("weight", weight, persistent=False)
+        self.register_buffer("offset", offset.flatten().float(), persistent=False)  # (3·n·n,)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """(B, C, h, w) → (B, 3, h · n, w · n)."""
+        return F.pixel_shuffle(F.conv2d(inputs, self.weight, self.offset), self.pixels)

@@ -7,10 +7,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from freqvision.models.frequency_model import FrequencyModel, check_input, input_layer
-from freqvision.models.reconstruction import pixel_operator
+from freqvision.models.reconstruction import SmallPixels, unseen_channels
 from freqvision.models.registry import IMAGENET_MEAN, IMAGENET_STD
 from freqvision.pipeline.spec import InputSpec, PixelSpec
 from freqvision.spectrum.channels import BLOCK
@@ -50,8 +49,6 @@ class Transport(nn.Module):
         (torch.Size([2, 8]), torch.Size([2, 3, 224, 224]))
     """
 
-    weight: torch.Tensor
-    offset: torch.Tensor
     gain: torch.Tensor
     shift: torch.Tensor
 
@@ -76,7 +73,7 @@ class Transport(nn.Module):
         self.input = input_layer(spec)
         self.model = model.network if isinstance(model, FrequencyModel) else model
 
-        unseen = sum(i % 64 // BLOCK >= self.pixels or i % BLOCK >= self.pixels for i in spec.channels)
+        unseen = int(unseen_channels(spec, self.pixels).sum())
         if unseen:
             log.info(
                 "%d of %d channels are beyond the lowest %d frequencies of an axis, which the image shows",
@@ -84,10 +81,7 @@ class Transport(nn.Module):
                 len(spec.channels),
                 self.pixels,
             )
-        weight, offset = pixel_operator(spec, self.pixels)
-        # Rows of the 1×1 convolution in the order of pixel_shuffle: colour, row, column.
-        self._keep("weight", weight.flatten(0, 2)[:, :, None, None])  # (3·n·n, C, 1, 1)
-        self._keep("offset", offset.flatten())  # (3·n·n,)
+        self.small_pixels = SmallPixels(spec, self.pixels)
         mean_, std_ = (torch.tensor(v)[:, None, None] for v in (mean or known["mean"], std or known["std"]))
         self._keep("gain", 1 / std_)  # (3, 1, 1)
         self._keep("shift", -mean_ / std_)  # (3, 1, 1)
@@ -109,10 +103,7 @@ class Transport(nn.Module):
             ValueError: The number of channels or the type is not the spec's.
         """
         check_input(inputs, self.spec, "Transport")
-        channels = self.input(inputs)
-        rgb = F.pixel_shuffle(
-            F.conv2d(channels, self.weight, self.offset), self.pixels
-        )  # (B, 3·n·n, h, w) → RGB
+        rgb: torch.Tensor = self.small_pixels(self.input(inputs))
         return rgb.clamp(0, 1) if self.clamp else rgb
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
