@@ -15,8 +15,8 @@ ThreadPool::ThreadPool(int threads) : owner_(getpid()) {
     crew_->threads.reserve(std::max(0, threads - 1));
     try {
         for (int i = 1; i < threads; ++i) crew_->threads.emplace_back([this, i] { work(i); });
-    } catch (
-        ...) {  // the system allows no more: those that run would end the program if they were not joined
+    } catch (...) {
+        // The system allows no more; those that run would end the program if they were not joined.
         join();
         throw;
     }

@@ -13,7 +13,7 @@ import torch
 from freqvision.analysis.curves import CurvePoint
 from freqvision.analysis.findings import is_share
 from freqvision.analysis.scores import ChannelScores
-from freqvision.spectrum.channels import BLOCK, COMPONENTS, ChannelSet  # noqa: F401  for the example
+from freqvision.spectrum.channels import BLOCK, COMPONENTS
 
 DPI = 144
 
@@ -253,6 +253,7 @@ def greatest_difference(scores: ChannelScores) -> tuple[str, int, float]:
     """The class and the channel whose score differs most from that of all photos, and by how much.
 
     Example:
+        >>> from freqvision.spectrum import ChannelSet
         >>> classes = {"cat": (0.5, 0.2), "dog": (0.5, 0.8)}
         >>> scores = ChannelScores("gates", ChannelSet((0, 9)), (0.5, 0.4), classes=classes)
         >>> greatest_difference(scores)
