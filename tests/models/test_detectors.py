@@ -1,6 +1,7 @@
 """Detectors of DCT channels against torchvision's own of pixels, and lists of images of any size."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -317,6 +318,16 @@ class TestWeights:
         assert not any("backbone.body" in layer for layer in model.new_layers)
         assert model.settings["detector"]["norm"] == "frozen"
         assert not list(body.layer1[0].bn1.parameters())
+        detailed = fv.create_model(
+            "retinanet_resnet18_fpn",
+            replace(SPEC, channels=fv.ChannelSet.preset(48)),
+            CLASSES,
+            weights_backbone=classifier.network.state_dict(),
+            start="fold",
+        )
+        added = {layer for layer in detailed.new_layers if "backbone.body" in layer}
+        assert added == {"network.backbone.body.conv1.detail.convolution"}
+        assert detailed.settings["detector"]["norm"] == "frozen"  # zero at first, it changes nothing
         sliced = fv.create_model(
             "retinanet_resnet18_fpn", SPEC, CLASSES, weights_backbone=classifier.network.state_dict()
         )

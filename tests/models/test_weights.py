@@ -49,6 +49,10 @@ def test_new_layers_are_named_for_the_optimiser(rgb):
     for layer in model.new_layers:
         model.get_submodule(layer)
     assert small_model("resnet18", weights=rgb.state_dict(), start="fold").new_layers == ()
+    more = small_model(
+        "resnet18", small_spec("resnet18", channels=48), weights=rgb.state_dict(), start="fold"
+    )
+    assert more.new_layers == ("network.conv1.detail.convolution",)
 
 
 def test_pixel_spec_gives_the_rgb_network_itself(rgb):

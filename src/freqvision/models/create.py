@@ -115,9 +115,10 @@ def create_model(
     if state is not None and not of_frequencies:
         report = load_weights(network, state)
     changed: tuple[str, ...] = ()
+    anew: tuple[str, ...] = ()
     if isinstance(spec, InputSpec):
         assert start is not None
-        changed = _change_stem(network, found, spec, start, rgb_size, photos)
+        changed, anew = _change_stem(network, found, spec, start, rgb_size, photos)
     settings = {
         "name": name,
         "num_classes": num_classes,
@@ -126,8 +127,7 @@ def create_model(
         "rgb_size": rgb_size,
         "gates": None if gate_layer is None else gate_layer.options.to_dict(),
     }
-    new = {*report.new, *(changed if start in ("new", "slice") else ())}
-    new_layers = tuple(f"network.{layer}" for layer in sorted(new))
+    new_layers = tuple(f"network.{layer}" for layer in sorted({*report.new, *anew}))
     model = FrequencyModel(network, spec, settings, new_layers, gate_layer)
     if state is not None and of_frequencies:
         report = load_weights(model, state)
@@ -178,12 +178,13 @@ def _change_stem(
     start: str,
     rgb_size: int | None,
     photos: Iterable[str | Path] | None,
-) -> tuple[str, ...]:
-    """Surgery, in place. Returns the names of the layers that read the channels."""
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Surgery, in place. Returns the layers that read the channels, and those of them that start anew."""
     stem = found.stem
     channels = len(spec.channels)
     if start in ("new", "slice") and stem.entry:
-        return tuple(remove_stem(network, stem, channels, slice_weights=start == "slice"))
+        entries = tuple(remove_stem(network, stem, channels, slice_weights=start == "slice"))
+        return entries, entries
     old = stem.first_convolution(network)
     if start == "fit":
         if old.kernel_size == old.stride:
@@ -195,16 +196,18 @@ def _change_stem(
         if photos is not None:
             fit_stem(layers, network, stem, spec, found.mean, found.std, photos)
         replace_stem(network, stem, layers)
-        return (f"{stem.conv}.0",)
+        return (f"{stem.conv}.0",), ()
     pixels = _pixels_per_block(found, spec, rgb_size)
-    layer: nn.Module
+    reading = f"{stem.conv}.convolution"
     if start == "fold":
-        layer = FoldedConvolution(old, spec, pixels, found.mean, found.std)
-    else:
-        layer = BlockConvolution(channels, old.out_channels, stem.stride, pixels, bias=old.bias is not None)
-        skip_pooling(network, stem)
+        folded = FoldedConvolution(old, spec, pixels, found.mean, found.std)
+        replace_first_convolution(network, stem, folded, pixels)
+        detail = () if folded.detail is None else (f"{stem.conv}.detail.convolution",)
+        return (reading, *detail), detail
+    layer = BlockConvolution(channels, old.out_channels, stem.stride, pixels, bias=old.bias is not None)
+    skip_pooling(network, stem)
     replace_first_convolution(network, stem, layer, pixels)
-    return (f"{stem.conv}.convolution",)
+    return (reading,), (reading,)
 
 
 def _pixels_per_block(found: Architecture, spec: InputSpec, rgb_size: int | None) -> int:
