@@ -99,7 +99,7 @@ class Study:
         tried = [row for row in rows if row is not None]
         if len(tried) < len(rows):
             return None
-        return float(min(tried, key=lambda row: (-float(row["top1"]), float(row["val_loss"])))["lr"])
+        return float(min(tried, key=lambda row: float(row["val_loss"]))["lr"])
 
     def rows(self) -> list[Row]:
         """Lines of ``runs.csv``: all that is complete, in the order of the file."""
