@@ -40,7 +40,9 @@ def main() -> None:
     rows = []
     for scale in options.scales:
         generator = torch.Generator().manual_seed(0)
-        batches = (decoder.random_resized(files, (scale, 1.0), generator=generator) for files in chunks(train))
+        batches = (
+            decoder.random_resized(files, (scale, 1.0), generator=generator) for files in chunks(train)
+        )
         for band, (cropped, whole) in enumerate(zip(band_rms(batches), reference, strict=True), 1):
             rows.append({"scale": scale, "band": band, "share": f"{cropped / whole:.3f}"})
             print(rows[-1], flush=True)

@@ -5,8 +5,8 @@
     python studies/run.py studies/inputs.yaml --prepare        # time how files become each input, and gather
 
 A study has inputs, seeds and learning rates. Each input is trained with the first seed at each learning rate;
-the rate with the lowest validation loss in the last epoch is taken for the other seeds: of few photos it tells
-more than their top-1 does.
+the rate with the lowest validation loss in the last epoch is taken for the other seeds: of few photos it
+tells more than their top-1 does.
 Each training is a ``freqvision fit`` with a config of its own. After each run the results are gathered into
 docs/results/STUDY: ``runs.csv``, ``configs/``, ``table.md`` and ``figure.png``. A run is complete if that
 folder holds its line and the same settings, whatever machine it ran on; interrupted ones go on. How long a

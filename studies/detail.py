@@ -1,0 +1,74 @@
+"""How much a trained, folded network makes of the channels that RGB does not show.
+
+    python studies/detail.py runs/inputs/dct-48-fold_seed*/checkpoints/last.ckpt --photos PHOTOS
+
+For each checkpoint: the standard deviation of what these channels add to the first convolution's outputs,
+over that of the outputs themselves (median over outputs), and the share of photos that get the same answer
+without. Writes detail.csv.
+"""
+
+import argparse
+import csv
+from pathlib import Path
+
+import torch
+from torch import nn
+
+import freqvision as fv
+from freqvision.data.folder import find_photos
+from freqvision.engine import load_checkpoint
+from freqvision.models.block_convolution import FoldedConvolution
+
+BATCH = 32
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("checkpoints", type=Path, nargs="+", help="of freqvision fit, with start: fold")
+    parser.add_argument("--photos", type=Path, required=True, help="folder")
+    parser.add_argument("--output", type=Path, default=Path("docs/results/inputs"), help="folder for the CSV")
+    options = parser.parse_args()
+    files = find_photos(options.photos)
+    rows = []
+    for path in options.checkpoints:
+        model, _ = load_checkpoint(path)
+        layers = [layer for layer in model.modules() if isinstance(layer, FoldedConvolution) and layer.detail]
+        if not layers:
+            parser.error(f"{path} is not folded, or all of its channels show in RGB")
+        share, same = measure(model, layers[0], files)
+        run = path.parents[1].name
+        rows.append({"run": run, "photos": len(files), "share": f"{share:.4f}", "same_answer": f"{same:.4f}"})
+        print(rows[-1], flush=True)
+    options.output.mkdir(parents=True, exist_ok=True)
+    with open(options.output / "detail.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@torch.inference_mode()
+def measure(model: nn.Module, layer: FoldedConvolution, files: list[str]) -> tuple[float, float]:
+    """Share of the added channels in the outputs, and of photos that are answered alike without them."""
+    decoder = fv.Decoder(model.spec)
+    variances: dict[nn.Module, list[torch.Tensor]] = {layer.convolution: [], layer.detail: []}
+
+    def note(module: nn.Module, _: object, outputs: torch.Tensor) -> None:
+        variances[module].append(outputs.var(dim=(0, 2, 3)))  # of each output channel
+
+    hooks = [module.register_forward_hook(note) for module in variances]
+    batches = [decoder(files[first : first + BATCH]) for first in range(0, len(files), BATCH)]
+    answers = torch.cat([model(batch).argmax(1) for batch in batches])
+    for hook in hooks:
+        hook.remove()
+    layer.detail.convolution.weight.zero_()
+    without = torch.cat([model(batch).argmax(1) for batch in batches])
+    shown, added = (torch.stack(found).mean(0) for found in variances.values())
+    ratio = (added / shown).sqrt()
+    return float(ratio.median()), float((answers == without).float().mean())
+
+
+if __name__ == "__main__":
+    main()
