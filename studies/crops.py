@@ -1,21 +1,24 @@
-"""How much of each frequency is left in training crops, which are enlarged, beside the crop of validation.
+"""How much of each frequency training crops hold, which are enlarged, beside the crop of validation.
 
     python studies/crops.py --photos ../shared/data/clothing --scales 0.35 0.7
 
-A photo of 400 pixels shows nothing beyond 400: random crops of a part of it, enlarged to the size of the
-input, have empty high frequencies, which the whole photo fills on validation. Writes crops.csv: the root mean
-square of the channels of each frequency band, over that on validation.
+A part of a photo, enlarged to the size of the input, has less detail of its own than the whole photo. Are its
+high frequencies empty, so that nothing can be learnt of them? Writes crops.csv: the root mean square of the
+channels of each frequency band, over that on validation. Detail and what interpolation adds count alike.
 """
 
 import argparse
-import csv
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 
 import freqvision as fv
+from freqvision.analysis.throughput.pipelines import batches
 from freqvision.data.folder import find_photos
 from freqvision.spectrum.channels import BLOCK, FREQUENCIES
+
+from study import write_rows  # isort: skip  # beside this file
 
 BATCH = 32
 
@@ -36,35 +39,28 @@ def main() -> None:
     validation = find_photos(options.photos / "validation")
     train = find_photos(options.photos / "train")
     train = train[:: len(train) // len(validation)]
-    reference = band_rms(decoder(files) for files in chunks(validation))
+    reference = band_rms(decoder(files) for files in batches(validation, BATCH))
     rows = []
     for scale in options.scales:
         generator = torch.Generator().manual_seed(0)
-        batches = (
-            decoder.random_resized(files, (scale, 1.0), generator=generator) for files in chunks(train)
+        crops = (
+            decoder.random_resized(files, (scale, 1.0), generator=generator)
+            for files in batches(train, BATCH)
         )
-        for band, (cropped, whole) in enumerate(zip(band_rms(batches), reference, strict=True), 1):
+        for band, (cropped, whole) in enumerate(zip(band_rms(crops), reference, strict=True), 1):
             rows.append({"scale": scale, "band": band, "share": f"{cropped / whole:.3f}"})
             print(rows[-1], flush=True)
-    options.output.mkdir(parents=True, exist_ok=True)
-    with open(options.output / "crops.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(options.output / "crops.csv", rows)
 
 
-def chunks(paths: list[str]) -> list[list[str]]:
-    """Batches of files."""
-    return [paths[first : first + BATCH] for first in range(0, len(paths), BATCH)]
-
-
-def band_rms(batches) -> list[float]:
+def band_rms(inputs: Iterable[torch.Tensor]) -> list[float]:
     """Root mean square of luma's channels whose larger frequency is 1, 2, … 7, over (B, 64, h, w) batches."""
-    total = torch.zeros(FREQUENCIES)
-    for batch in batches:
-        total += batch.float().square().mean(dim=(0, 2, 3))
+    total, photos = torch.zeros(FREQUENCIES), 0
+    for batch in inputs:
+        total += batch.square().mean(dim=(2, 3)).sum(dim=0)
+        photos += len(batch)
     larger = torch.tensor([max(i // BLOCK, i % BLOCK) for i in range(FREQUENCIES)])
-    return [float(total[larger == band].mean().sqrt()) for band in range(1, BLOCK)]
+    return [float((total[larger == band].mean() / photos).sqrt()) for band in range(1, BLOCK)]
 
 
 if __name__ == "__main__":
