@@ -8,16 +8,18 @@ without. Writes detail.csv.
 """
 
 import argparse
-import csv
 from pathlib import Path
 
 import torch
 from torch import nn
 
 import freqvision as fv
+from freqvision.analysis.throughput.pipelines import batches
 from freqvision.data.folder import find_photos
 from freqvision.engine import load_checkpoint
 from freqvision.models.block_convolution import FoldedConvolution
+
+from study import write_rows  # isort: skip  # beside this file
 
 BATCH = 32
 
@@ -42,11 +44,7 @@ def main() -> None:
         run = path.parents[1].name
         rows.append({"run": run, "photos": len(files), "share": f"{share:.4f}", "same_answer": f"{same:.4f}"})
         print(rows[-1], flush=True)
-    options.output.mkdir(parents=True, exist_ok=True)
-    with open(options.output / "detail.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(options.output / "detail.csv", rows)
 
 
 @torch.inference_mode()
@@ -59,12 +57,12 @@ def measure(model: nn.Module, layer: FoldedConvolution, files: list[str]) -> tup
         variances[module].append(outputs.var(dim=(0, 2, 3)))  # of each output channel
 
     hooks = [module.register_forward_hook(note) for module in variances]
-    batches = [decoder(files[first : first + BATCH]) for first in range(0, len(files), BATCH)]
-    answers = torch.cat([model(batch).argmax(1) for batch in batches])
+    inputs = [decoder(photos) for photos in batches(files, BATCH)]
+    answers = torch.cat([model(batch).argmax(1) for batch in inputs])
     for hook in hooks:
         hook.remove()
     layer.detail.convolution.weight.zero_()
-    without = torch.cat([model(batch).argmax(1) for batch in batches])
+    without = torch.cat([model(batch).argmax(1) for batch in inputs])
     shown, added = (torch.stack(found).mean(0) for found in variances.values())
     ratio = (added / shown).sqrt()
     return float(ratio.median()), float((answers == without).float().mean())

@@ -7,7 +7,6 @@ BatchNorm; the others are classified. Writes before.csv.
 """
 
 import argparse
-import csv
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,11 @@ import torch
 
 import freqvision as fv
 from freqvision.analysis.probe import LabelledPhotos, find_labelled_photos
+from freqvision.analysis.throughput.pipelines import batches
 from freqvision.analysis.transport import measure, transport_spec
 from freqvision.models import recalibrate_batchnorm
+
+from study import write_rows  # isort: skip  # beside this file
 
 BATCH = 25
 
@@ -51,16 +53,11 @@ def main() -> None:
         model = fv.create_model(spec=spec, start=start, **network, **fitted_on)
         for recalibrated in (0, 1):
             if recalibrated:
-                files = [seen.paths[first : first + BATCH] for first in range(0, len(seen.paths), BATCH)]
-                recalibrate_batchnorm(model, (decode(chunk) for chunk in files))
+                recalibrate_batchnorm(model, (decode(files) for files in batches(seen.paths, BATCH)))
             top1 = f"{100 * measure(model, spec, judged).top1:.1f}"
             rows.append({**rows[0], "start": start, "recalibrated": recalibrated, "top1": top1})
             print(rows[-1], flush=True)
-    options.output.mkdir(parents=True, exist_ok=True)
-    with open(options.output / "before.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(options.output / "before.csv", rows)
 
 
 def every_other(photos: LabelledPhotos, first: int) -> LabelledPhotos:

@@ -288,6 +288,7 @@ def keep(results: Path, row: Row, arguments: dict[str, Any]) -> None:
 
 def write_rows(table: Path, rows: list[Row]) -> None:
     """A CSV file, in whole or not at all; columns are those of the first row and what others have more."""
+    table.parent.mkdir(parents=True, exist_ok=True)
     columns = list(dict.fromkeys(key for row in rows for key in row))
     draft = table.with_suffix(".tmp")
     with open(draft, "w", newline="") as file:

@@ -17,13 +17,8 @@ def test_plain_pytorch_trains(tmp_path):
     write_synthetic_photos(tmp_path / "train", 12, size=64)
     write_synthetic_photos(tmp_path / "validation", 4, size=64)
     settings = ["--data", tmp_path, "--resize", "72", "--crop", "64", "--epochs", "1", "--batch-size", "16"]
-    command = [
-        sys.executable,
-        EXAMPLES / "train_plain_pytorch.py",
-        *settings,
-        "--output",
-        tmp_path / "model.pth",
-    ]
+    program = EXAMPLES / "train_plain_pytorch.py"
+    command = [sys.executable, program, *settings, "--output", tmp_path / "model.pth"]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "72 photos to train on, 24 to validate, 6 classes" in done.stdout

@@ -58,14 +58,14 @@ def create_detector(
         found.backbone, whole, weights=weights_backbone, start=start, strides=strides, photos=photos
     )
     stages = [layer for layer in classifier.new_layers if not layer.startswith("network.fc")]
-    # What a fold adds is zero at first, so the normalisation behind it fits as it is.
-    fits = all(layer.endswith(".detail.convolution") for layer in stages)
     if options.norm is None:
         if of_frequencies:
             assert state is not None
             trained = any(_BODY in key and key.endswith("num_batches_tracked") for key in state)
             options = replace(options, norm="batch" if trained else "frozen")
         else:
+            # What a fold adds is zero at first: the normalisation behind it fits as it is.
+            fits = all(layer.endswith(".detail.convolution") for layer in stages)
             complete = weights_backbone is not None and fits
             options = replace(options, norm="frozen" if complete else "batch")
     if options.norm == "frozen":
