@@ -133,6 +133,31 @@ def test_predict_as_json_agrees_with_the_model(photos, checkpoint, capsys):
         assert given == pytest.approx(shares.topk(5).values.tolist(), abs=1e-5)
 
 
+def test_a_folder_of_save_is_used_like_the_checkpoint(photos, checkpoint, tmp_path, capsys):
+    from freqvision.engine import load_checkpoint
+
+    model, names = load_checkpoint(checkpoint)
+    named = str(fv.save(model, tmp_path / "named", names))
+    unnamed = str(fv.save(model, tmp_path / "unnamed"))
+    files = [str(file) for file in sorted((photos / "validation").rglob("*.jpg"))]
+    data = ["--data", str(photos / "validation"), "--accelerator", "cpu"]
+
+    def answer(command, *arguments):
+        assert main([command, *arguments, "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    for command, arguments in (("predict", files), ("validate", data)):
+        assert answer(command, "--checkpoint", named, *arguments) == answer(
+            command, "--checkpoint", checkpoint, *arguments
+        )
+    (first, *_) = answer("predict", files[0], "--checkpoint", unnamed)
+    assert {guess["class"] for guess in first["classes"]} < {str(label) for label in range(len(names))}
+    assert main(["validate", "--checkpoint", unnamed, *data]) == 1
+    assert "fv.save(model, folder, classes)" in capsys.readouterr().err
+    assert main(["validate", "--checkpoint", named]) == 1
+    assert "name a folder of photos" in capsys.readouterr().err
+
+
 def test_predict_names_unreadable_photos_and_still_does_the_others(photos, checkpoint, tmp_path, capsys):
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"\xff\xd8\xff\xe0")

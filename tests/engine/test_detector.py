@@ -23,7 +23,9 @@ from freqvision.data.scenes import synthetic_scene
 from freqvision.engine import CocoPhotos, Detector, Optimisation, load_checkpoint
 from freqvision.engine.average_precision import NAMES, average_precision, coco_results, encode_mask
 from freqvision.engine.callbacks import read_table
+from freqvision.engine.find_objects import find_objects
 from freqvision.engine.fit import fit
+from freqvision.engine.predict import predict
 from freqvision.engine.validate import validate
 from freqvision.models import DetectorOptions
 
@@ -139,6 +141,22 @@ class TestARun:
             found_any += len(scores)
         assert found_any
         assert model.settings["name"] == MODEL
+
+    def test_a_folder_of_save_is_used_like_the_checkpoint(self, trained, scenes, tmp_path):
+        checkpoint = trained / "checkpoints" / "last.ckpt"
+        model, names = load_checkpoint(checkpoint)
+        folder = fv.save(model, tmp_path / "named", names)
+        photos = [scenes / "images" / f"00{number}.jpg" for number in (0, 1)]
+        expected = find_objects(photos, checkpoint, min_score=0)
+        assert find_objects(photos, folder, min_score=0) == expected  # ids are labels here
+        assert any(result["objects"] for result in expected)
+        data = {"data": scenes / "images", "annotations": scenes / "instances.json", "progress": False}
+        assert validate(folder, **data) == pytest.approx(validate(checkpoint, **data), nan_ok=True)
+        fv.save(model, folder, ["background", "box", "ball", "tent"])
+        with pytest.raises(ValueError, match="the names and their order must be the same"):
+            validate(folder, **data)
+        with pytest.raises(ValueError, match="no classifier but the detector"):
+            predict(photos, folder)
 
     def test_predict_leaves_unsure_objects_out(self, trained, scenes, tmp_path):
         arguments = ["predict", str(scenes / "images" / "001.jpg"), "--output", str(tmp_path)]

@@ -45,13 +45,14 @@ def main(args: list[str]) -> None:
     parser.add_argument("--output", help="file or folder to write; default: beside the checkpoint")
     options = parser.parse_args(args)
 
+    from freqvision.engine.checkpoint import load_checkpoint
     from freqvision.models import DetectionModel
     from freqvision.models.detection.export import export_size
     from freqvision.models.export import export_onnx, export_pt2
     from freqvision.models.hub import save
 
     source = Path(options.checkpoint)
-    model, classes = open_model(source)
+    model, classes = load_checkpoint(source)
     if options.size and not (options.to == "onnx" and isinstance(model, DetectionModel)):
         raise ValueError(
             f"--size is of detectors for onnx; this is {model.settings['name']} for {options.to}"
@@ -75,18 +76,6 @@ def main(args: list[str]) -> None:
         (export_onnx if options.to == "onnx" else export_pt2)(model, output, classes)
         print(f"largest difference of a logit: {difference(model, output):.2g}")
     print(f"written to {output}")
-
-
-def open_model(path: Path) -> "tuple[FrequencyModel, list[str] | None]":
-    """A model and the names of its classes, from a folder of `fv.save` or a checkpoint of training."""
-    if path.is_dir():
-        from freqvision.models.hub import load
-
-        model = load(path)
-        return model, model.class_names
-    from freqvision.engine.checkpoint import load_checkpoint
-
-    return load_checkpoint(path)
 
 
 def difference(model: "FrequencyModel", path: Path) -> float:

@@ -21,7 +21,7 @@ def main(args: list[str]) -> int:
         description="Print what photos show: the classes, or of a detector the objects, which are drawn too.",
     )
     parser.add_argument("images", nargs="+", help="JPEG files, or others that Pillow reads")
-    parser.add_argument("--checkpoint", required=True, help="file that freqvision fit wrote")
+    parser.add_argument("--checkpoint", required=True, help="file of freqvision fit, or folder of fv.save")
     parser.add_argument("--top", type=PositiveInt, default=5, help="how many classes to print")
     parser.add_argument(
         "--output",

@@ -170,9 +170,9 @@ def _model(options: Namespace) -> tuple[FrequencyModel | None, list[str] | None]
         if options.by not in ("energy", "rectangles") or options.curve:
             raise ValueError(f"--by {options.by} needs a --checkpoint, or the name of an RGB --model")
         return None, None
-    from freqvision.cli.export import open_model
+    from freqvision.engine.checkpoint import load_checkpoint
 
-    return open_model(Path(options.checkpoint))
+    return load_checkpoint(options.checkpoint)
 
 
 def _photos(options: Namespace, class_names: list[str] | None) -> LabelledPhotos | None:

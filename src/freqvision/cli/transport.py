@@ -1,7 +1,6 @@
 """`freqvision validate --transport`: an RGB model on its own pixels, and untouched on DCT channels."""
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from jsonargparse import ArgumentParser
@@ -114,9 +113,9 @@ def _rgb_model(options: Any) -> "tuple[FrequencyModel, list[str] | None]":
             "--checkpoint holds its own"
         )
     if options.checkpoint is not None:
-        from freqvision.cli.export import open_model
+        from freqvision.engine.checkpoint import load_checkpoint
 
-        return open_model(Path(options.checkpoint))
+        return load_checkpoint(options.checkpoint)
     from freqvision.models import create_model, rgb_spec
 
     spec = rgb_spec(options.model)

@@ -21,7 +21,7 @@ def main(args: list[str]) -> None:
         description="Measure a trained model. Input, classes and network come from the checkpoint. "
         "With --transport: an RGB model fed with DCT channels, see freqvision validate --transport --help.",
     )
-    parser.add_argument("--checkpoint", required=True, help="file that freqvision fit wrote")
+    parser.add_argument("--checkpoint", required=True, help="file of freqvision fit, or folder of fv.save")
     parser.add_argument(
         "--data",
         help="folder with a sub-folder for each class, or of a detector's photos; default: training's own",

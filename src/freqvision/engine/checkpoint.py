@@ -1,4 +1,4 @@
-"""What a checkpoint holds besides weights, so that a model can be used without the data it was trained on."""
+"""Trained models with all that is needed to use them: checkpoints of training, and folders of `fv.save`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from freqvision.models import FrequencyModel, create_model
+from freqvision.models import DetectionModel, FrequencyModel, create_model, load
 from freqvision.pipeline.spec import InputSpec, PixelSpec, spec_from_dict
 
 CHECKPOINT_KEY = "freqvision"
@@ -18,23 +18,37 @@ class Description:
 
     Args:
         spec: The model's input.
-        class_names: Names of the logits.
+        class_names: Names of the logits; None if a folder of `fv.save` has none.
         options: Arguments of `create_model` that build the same architecture.
         validation: Folder of the photos that the run was validated on; None where it is not known.
-        detection: Of a detector, the "annotations" that it was validated on, which "photos" of them (from and
-            to, or None for all), and the "category_ids" by label; None of a classifier.
+        detection: None of a classifier. Of a detector that was trained here, the "annotations" that it was
+            validated on, which "photos" of them (from and to, or None for all), and the "category_ids" by
+            label; of one in a folder of `fv.save`, which keeps none of this, an empty dictionary.
     """
 
     spec: InputSpec | PixelSpec
-    class_names: list[str]
+    class_names: list[str] | None
     options: dict[str, Any]
     validation: str | None = None
     detection: dict[str, Any] | None = None
 
+    def names(self) -> list[str]:
+        """The names of the classes, where nothing can be done without them.
 
-def describe(model: FrequencyModel, class_names: list[str]) -> dict[str, Any]:
+        Raises:
+            ValueError: There are none.
+        """
+        if self.class_names is None:
+            raise ValueError(
+                "the model has no names of its classes: fv.save(model, folder, classes) adds them"
+            )
+        return self.class_names
+
+
+def describe(model: FrequencyModel, class_names: list[str] | None) -> dict[str, Any]:
     """Plain values for a checkpoint, which loads with ``weights_only=True``."""
-    return {"settings": dict(model.settings), "spec": model.spec.to_dict(), "classes": list(class_names)}
+    names = None if class_names is None else list(class_names)
+    return {"settings": dict(model.settings), "spec": model.spec.to_dict(), "classes": names}
 
 
 def description(checkpoint: dict[str, Any]) -> Description:
@@ -56,12 +70,14 @@ def description(checkpoint: dict[str, Any]) -> Description:
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """All that a checkpoint holds.
+    """All that a checkpoint holds; a folder of `fv.save` gives what a checkpoint of its model would.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is not a checkpoint of freqvision.
+        FileNotFoundError: There is no such file or folder.
+        ValueError: It is not a checkpoint of freqvision, or a damaged folder.
     """
+    if Path(path).is_dir():
+        return _read_folder(path)
     if not Path(path).is_file():
         raise FileNotFoundError(
             f"no checkpoint at {path}: training writes RUN/checkpoints/best.ckpt and last.ckpt"
@@ -74,12 +90,23 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return checkpoint
 
 
-def load_checkpoint(path: str | Path) -> tuple[FrequencyModel, list[str]]:
+def _read_folder(folder: str | Path) -> dict[str, Any]:
+    model = load(folder)
+    stored = describe(model, model.class_names)
+    stored["detection"] = {} if isinstance(model, DetectionModel) else None
+    weights = {f"model.{key}": value for key, value in model.state_dict().items()}
+    return {CHECKPOINT_KEY: stored, "state_dict": weights, "hyper_parameters": {}}
+
+
+def load_checkpoint(path: str | Path) -> tuple[FrequencyModel, list[str] | None]:
     """A trained model in evaluation mode and the names of its classes, without Lightning.
 
+    Args:
+        path: File that `fit` wrote, or folder that `fv.save` wrote, where the names may be missing (None).
+
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is not a checkpoint of freqvision.
+        FileNotFoundError: There is no such file or folder.
+        ValueError: It is not a checkpoint of freqvision, or a damaged folder.
     """
     checkpoint = read_checkpoint(path)
     return build_model(checkpoint).eval(), description(checkpoint).class_names
@@ -88,6 +115,5 @@ def load_checkpoint(path: str | Path) -> tuple[FrequencyModel, list[str]]:
 def build_model(checkpoint: dict[str, Any]) -> FrequencyModel:
     """The model of a checkpoint that `read_checkpoint` gave."""
     stored = description(checkpoint)
-    return create_model(
-        spec=stored.spec, num_classes=len(stored.class_names), weights=checkpoint, **stored.options
-    )
+    num_classes = checkpoint[CHECKPOINT_KEY]["settings"]["num_classes"]
+    return create_model(spec=stored.spec, num_classes=num_classes, weights=checkpoint, **stored.options)

@@ -27,11 +27,11 @@ def find_objects(
     num_threads: int = 0,
     device: str | None = None,
 ) -> list[dict[str, Any]]:
-    """The objects in photos, according to a detector that `fit` trained.
+    """The objects in photos, according to a trained detector.
 
     Args:
         images: Paths of JPEG files, or of others that Pillow reads.
-        checkpoint: File that `fit` wrote.
+        checkpoint: File that `fit` wrote, or folder that `fv.save` wrote.
         output: Folder for a copy of each photo with the objects drawn on it; None draws nothing.
         min_score: Objects of lower scores are left out.
         batch_size: Photos in a batch.
@@ -40,7 +40,8 @@ def find_objects(
 
     Returns:
         For each photo its "image", "size" (height, width) and "objects", the surest first: "class", "score",
-        "category_id", "bbox" (x, y, width, height in pixels of the photo) and, of a model of masks,
+        "category_id" (COCO's; of a folder, which does not keep it, the label), "bbox" (x, y, width, height in
+        pixels of the photo) and, of a model of masks,
         "segmentation" as COCO's run lengths; and the "picture" that was drawn. Or, for a photo that cannot be
         read, its "error".
 
@@ -56,6 +57,8 @@ def find_objects(
     device = choose_device(device)
     model.eval().to(device)
     decoder = decoder_for(model.spec, num_threads)
+    class_names = stored.class_names or [str(label) for label in range(model.settings["num_classes"])]
+    category_ids = stored.detection.get("category_ids", range(len(class_names)))
     names = picture_names(images)
     results: list[dict[str, Any]] = []
     for start in range(0, len(images), batch_size):
@@ -84,10 +87,10 @@ def find_objects(
             in_photo = paste_in_photo(certain, view, size, model.spec)
             result["size"] = list(size)
             result["objects"] = [
-                {"class": stored.class_names[label], **entry}
+                {"class": class_names[label], **entry}
                 for label, entry in zip(
                     in_photo["labels"].tolist(),
-                    coco_results(in_photo, 0, stored.detection["category_ids"]),
+                    coco_results(in_photo, 0, category_ids),
                     strict=True,
                 )
             ]
@@ -97,7 +100,7 @@ def find_objects(
                 target = Path(output) / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with Image.open(result["image"]) as photo:
-                    draw_objects(photo, in_photo, stored.class_names).save(target, quality=92)
+                    draw_objects(photo, in_photo, class_names).save(target, quality=92)
                 result["picture"] = str(target)
     return results
 

@@ -103,10 +103,10 @@ class ModelModule(LightningModule):
         """Build the checkpoint's model, or make sure that it is the one at hand."""
         stored = description(checkpoint)
         if not self.is_built:
-            self.build(stored.spec, stored.class_names, **stored.options)
+            self.build(stored.spec, stored.names(), **stored.options)
             return
         if self.class_names != stored.class_names:
-            known, here = ", ".join(stored.class_names), ", ".join(self.class_names)
+            known, here = ", ".join(stored.names()), ", ".join(self.class_names)
             raise ValueError(f"the checkpoint knows the classes {known}; this run's folder holds {here}")
         if self.spec != stored.spec:
             raise ValueError(

@@ -9,6 +9,7 @@ import torch
 from freqvision.data.pixels import decoder_for
 from freqvision.engine.checkpoint import load_checkpoint
 from freqvision.engine.machine import choose_device
+from freqvision.models import DetectionModel
 
 
 @torch.inference_mode()
@@ -20,25 +21,29 @@ def predict(
     num_threads: int = 0,
     device: str | None = None,
 ) -> list[dict[str, Any]]:
-    """What photos show, according to a model that `fit` trained.
+    """What photos show, according to a trained model.
 
     Args:
         images: Paths of JPEG files, or of others that Pillow reads.
-        checkpoint: File that `fit` wrote.
+        checkpoint: File that `fit` wrote, or folder that `fv.save` wrote.
         top: How many classes to name, the most probable first.
         batch_size: Photos in a batch.
         num_threads: Threads that decode a batch; 0 for all cores.
         device: As torch names it; None is a GPU where there is one.
 
     Returns:
-        For each photo its "image" and "classes", a list of "class" and "probability"; or, for a photo that
-        cannot be read, its "error".
+        For each photo its "image" and "classes", a list of "class" (its number if the model knows no names)
+        and "probability"; or, for a photo that cannot be read, its "error".
 
     Raises:
         FileNotFoundError: There is no such checkpoint.
-        ValueError: It is none of freqvision's.
+        ValueError: It is none of freqvision's, or a detector's.
     """
     model, class_names = load_checkpoint(checkpoint)
+    if isinstance(model, DetectionModel):
+        raise ValueError(f"{checkpoint} holds no classifier but the detector {model.settings['name']}")
+    if class_names is None:
+        class_names = [str(label) for label in range(model.settings["num_classes"])]
     device = choose_device(device)
     model.to(device)
     decoder = decoder_for(model.spec, num_threads)

@@ -25,10 +25,10 @@ def validate(
     annotations: str | Path | None = None,
     results: str | Path | None = None,
 ) -> dict[str, float]:
-    """Validate a model that `fit` trained; everything about it comes from the checkpoint.
+    """Validate a trained model; everything about it comes from the checkpoint.
 
     Args:
-        checkpoint: File that `fit` wrote.
+        checkpoint: File that `fit` wrote, or folder that `fv.save` wrote.
         data: Folder with one sub-folder of photos for each class, or of a detector the folder of its photos;
             None is the one that training validated on.
         batch_size: Photos in a batch; None is 64, or 2 of a detector.
@@ -45,7 +45,7 @@ def validate(
 
     Raises:
         FileNotFoundError: The checkpoint or the folder is not there.
-        ValueError: The file is no checkpoint, or the folder's classes are not the model's.
+        ValueError: The file is no checkpoint, the model's classes have no names, or the folder's are others.
     """
     quieten()
     stored = read_checkpoint(checkpoint)

@@ -22,7 +22,7 @@ def validate_detector(
     batch_size: int = 2,
     num_threads: int = 0,
 ) -> dict[str, float]:
-    """Validate a detector that `fit` trained; everything about it comes from the checkpoint.
+    """Validate a trained detector; everything about it comes from the checkpoint.
 
     Args:
         checkpoint: As `read_checkpoint` gives it.
@@ -54,8 +54,15 @@ def validate_detector(
         coco = select(coco, None if photos is None else (photos[0], photos[1]))
     else:
         coco = read_coco(annotations, data)
-    trained = (tuple(stored.class_names), tuple(stored.detection["category_ids"]))
-    same_categories(trained, (coco.class_names, coco.category_ids), f"the model and {coco.path}")
+    names = tuple(stored.names())
+    if "category_ids" in stored.detection:
+        trained = (names, tuple(stored.detection["category_ids"]))
+        same_categories(trained, (coco.class_names, coco.category_ids), f"the model and {coco.path}")
+    elif names != coco.class_names:  # of a folder of fv.save, which keeps the names alone
+        raise ValueError(
+            f"the model knows the classes {', '.join(names)}; {coco.path} has {', '.join(coco.class_names)}: "
+            "the names and their order must be the same"
+        )
 
     module = Detector(**checkpoint["hyper_parameters"])
     module.on_load_checkpoint(checkpoint)
