@@ -48,6 +48,7 @@ def markdown(groups: list[Group], preparation: Mapping[str, str] = MappingProxyT
         "input",
         "top-1, %",
         "top-5, %",
+        "validation loss",
         *(["gates open, %"] if gated else []),
         "seeds",
         "learning rate",
@@ -57,6 +58,7 @@ def markdown(groups: list[Group], preparation: Mapping[str, str] = MappingProxyT
     for group in groups:
         one = group.rows[0]
         cells = [group.label, with_interval(group, "top1"), with_interval(group, "top5")]
+        cells.append(with_interval(group, "val_loss", digits=3) if one["val_loss"] else "–")
         if gated:
             cells.append(f"{group.mean('open'):.1f}" if one.get("open") else "–")
         cells += [str(len(group.rows)), f"{float(one['lr']):g}"]
@@ -67,10 +69,10 @@ def markdown(groups: list[Group], preparation: Mapping[str, str] = MappingProxyT
     return "\n".join(lines) + "\n"
 
 
-def with_interval(group: Group, key: str) -> str:
+def with_interval(group: Group, key: str, digits: int = 1) -> str:
     """Mean ± half of its 95 % confidence interval."""
     half = group.interval(key)
-    return f"{group.mean(key):.1f}" + ("" if half is None else f" ± {half:.1f}")
+    return f"{group.mean(key):.{digits}f}" + ("" if half is None else f" ± {half:.{digits}f}")
 
 
 def draw(title: str, groups: list[Group], path: Path) -> None:
