@@ -1,5 +1,6 @@
 """Folders of photos: the same batches however they are loaded, and every bad file told."""
 
+import io
 import shutil
 
 import pytest
@@ -9,7 +10,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
 import freqvision as fv
-from freqvision.data import FrequencyFolder, PixelFolder, RandomView
+from freqvision.data import FrequencyFolder, PixelDecoder, PixelFolder, RandomView
 
 SPEC = fv.InputSpec(resize=72, crop=64)
 
@@ -193,3 +194,12 @@ def test_given_classes_decide_the_labels(photos):
 def test_random_view_refuses_impossible_ranges(bad):
     with pytest.raises(ValueError, match=next(iter(bad))):
         RandomView(**bad)
+
+
+def test_pixels_heed_max_size():
+    """As the spec of DCT channels does: a long photo is made smaller than resize says."""
+    decode = PixelDecoder(fv.PixelSpec(resize=50, crop=None, max_size=60))
+    file = io.BytesIO()
+    Image.new("RGB", (200, 100)).save(file, "JPEG")
+    (image,) = decode.each([file])
+    assert image.shape == decode([file])[0].shape == (3, 30, 60)

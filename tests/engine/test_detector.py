@@ -157,6 +157,10 @@ class TestARun:
             validate(folder, **data)
         with pytest.raises(ValueError, match="no classifier but the detector"):
             predict(photos, folder)
+        boxes_alone = fv.create_model("fasterrcnn_resnet18_fpn", model.spec, len(names))
+        metrics = validate(fv.save(boxes_alone, tmp_path / "boxes", names), **data)
+        assert "box_ap" in metrics
+        assert "mask_ap" not in metrics
 
     def test_predict_leaves_unsure_objects_out(self, trained, scenes, tmp_path):
         arguments = ["predict", str(scenes / "images" / "001.jpg"), "--output", str(tmp_path)]

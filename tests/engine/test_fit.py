@@ -11,6 +11,7 @@ from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 import freqvision as fv
+from freqvision.data import FrequencyFolder
 from freqvision.engine import (
     Augmentation,
     Classifier,
@@ -211,6 +212,20 @@ def test_statistics_of_some_photos_are_of_all_classes(photos, tmp_path, monkeypa
     data.prepare_data()
     assert len(set(measured)) == 20
     assert {os.path.basename(os.path.dirname(path)) for path in measured} == set(data.class_names)
+
+
+def test_a_process_without_photos_left_validates_none(photos):
+    """In the last batch of a validation there may be fewer photos than processes."""
+    folder = FrequencyFolder(photos / "validation", fv.InputSpec(40, 32))
+    images, labels = folder.__getitems__([])
+    assert len(images) == len(labels) == 0
+    module = Classifier("resnet18")
+    module.build(folder.spec, folder.classes)
+    module.log = lambda *_, **__: None
+    module.eval().validation_step((images, labels), 0)
+    module.validation_step(folder.__getitems__([0, 1]), 1)
+    module.validation_step((images, labels), 2)
+    assert module.validation_loss.weight == 2
 
 
 def test_two_processes_train_together(photos, tmp_path):

@@ -513,3 +513,23 @@ class TestMisuse:
             model(images, [{**good, "masks": torch.zeros(3, 64, 64)}])
         with pytest.raises(ValueError, match=r"boxes of 3 objects"):
             model(images, [{**good, "boxes": good["boxes"][:2]}])
+
+
+def test_masks_fill_the_box_that_was_found_even_beyond_the_photo(maskrcnn):
+    """A mask of which the right half is set, in a box that reaches 4 pixels beyond the photo's 100."""
+    view = fv.View((0, 0, 60, 100), (120, 200), (0, 0, 120, 208))
+    mask = torch.zeros(1, 1, 28, 28)
+    mask[..., 14:] = 1
+    found = {"boxes": torch.tensor([[50.0, 3, 104, 20]]), "labels": torch.tensor([1]), "masks": mask}
+    result = paste_in_photo(found, view, (60, 100), maskrcnn.spec)
+    assert result["boxes"].tolist() == [[50, 3, 100, 20]]
+    assert result["masks"][0, 10].nonzero()[0].item() == pytest.approx((50 + 104) / 2, abs=1)
+
+
+def test_weights_of_other_channels_are_refused(tmp_path):
+    one, other = (
+        fv.InputSpec(64, None, fv.ChannelSet.parse(text), max_size=96) for text in ("Y0-5", "Y0-4+Cb0")
+    )
+    folder = fv.save(fv.create_model("fasterrcnn_resnet18_fpn", one, 3), tmp_path / "one")
+    with pytest.raises(ValueError, match=r"Y0-5, and the spec has Y0-4\+Cb0"):
+        fv.create_model("fasterrcnn_resnet18_fpn", other, 3, weights=folder / "model.safetensors")

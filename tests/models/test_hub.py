@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from model_families import small_model, small_spec
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import freqvision as fv
@@ -51,6 +52,23 @@ def test_card_says_what_the_model_is(tmp_path):
     assert card.startswith("---\nlibrary_name: freqvision")
     assert "5: a, b, c, d, e" in card
     assert "24×8×8, float32, 6,144 bytes a photo" in card
+
+
+@pytest.mark.parametrize(
+    ("name", "spec", "task"),
+    [
+        ("resnet18", fv.PixelSpec(40, 32), "image-classification"),
+        ("fasterrcnn_resnet18_fpn", fv.InputSpec(64, None, max_size=96), "object-detection"),
+        ("fasterrcnn_resnet18_fpn", fv.PixelSpec(32, None, max_size=48), "object-detection"),
+    ],
+)
+def test_the_snippet_of_the_card_runs(tmp_path, monkeypatch, name, spec, task):
+    fv.save(fv.create_model(name, spec, 3), tmp_path / "model")
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert f"pipeline_tag: {task}" in card
+    Image.new("RGB", (100, 60)).save(tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    exec(card.split("```")[1].removeprefix("python").replace("path/of/this/folder", "model"), {})
 
 
 def test_mistakes_are_explained(tmp_path):

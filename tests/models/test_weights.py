@@ -122,6 +122,19 @@ def test_files_that_hold_no_weights_are_refused(tmp_path):
     (tmp_path / "damaged.pth").write_bytes(b"not a checkpoint at all")
     with pytest.raises(ValueError, match="cannot be read as weights"):
         read_weights(tmp_path / "damaged.pth")
+    torch.save({"weight": torch.zeros(1000)}, tmp_path / "whole.pth")
+    for length in (0, 2000):
+        (tmp_path / "cut.pth").write_bytes((tmp_path / "whole.pth").read_bytes()[:length])
+        with pytest.raises(ValueError, match=r"cut\.pth cannot be read as weights"):
+            read_weights(tmp_path / "cut.pth")
+
+
+def test_files_of_old_torch_load(tmp_path):
+    """They are no archives, so that they cannot be mapped into memory."""
+    model = small_model("tiny_resnet18")
+    torch.save(model.state_dict(), tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    again = small_model("tiny_resnet18", weights=tmp_path / "old.pth")
+    assert all(torch.equal(value, again.state_dict()[key]) for key, value in model.state_dict().items())
 
 
 def test_log_says_what_was_loaded_read_and_new(rgb, caplog):

@@ -102,3 +102,10 @@ def test_objects_that_leave_the_view_are_left_out_everywhere():
     assert target["boxes"] is boxes
     empty = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0), "masks": torch.zeros(0, 40, 40)}
     assert target_in_view(empty, view)["masks"].shape == (0, 40, 40)
+
+
+def test_boxes_of_whole_numbers_are_scaled_all_the_same():
+    view = View((0, 0, 100, 100), (160, 160), (0, 0, 160, 160))
+    boxes = torch.tensor([[10, 10, 50, 50]])
+    shown = target_in_view({"boxes": boxes, "labels": torch.tensor([1])}, view, pixels=2)
+    torch.testing.assert_close(shown["boxes"], torch.tensor([[8.0, 8, 40, 40]]))

@@ -157,6 +157,8 @@ class PhotoDataset(Dataset):
 
     def __getitems__(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Load a batch: images `(B, C, h, w)` and labels `(B,)`."""
+        if not len(indices):  # of the last batch, where there are fewer photos left than processes
+            return torch.empty(0), self.labels[:0]
         indices = [int(index) for index in indices]
         images, errors = self._load(indices)
         if not errors:

@@ -88,15 +88,16 @@ class PixelDecoder:
         gap = next((torch.zeros_like(image) for image in pixels if image is not None), torch.zeros(3, 1, 1))
         return torch.stack([gap if image is None else image for image in pixels]), errors
 
-    def each(self, sources: Sequence[Any], views: Views) -> list[Tensor]:
+    def each(self, sources: Sequence[Any], views: Views | None = None) -> list[Tensor]:
         """Decode photos whose outputs differ in size, as detectors take them.
 
         Args:
             sources: Paths or open files.
-            views: What to see of each photo, or a function from the photos' (height, width) to it.
+            views: What to see of each photo, or a function from the photos' (height, width) to it. None is
+                the spec's resize and centre crop.
 
         Returns:
-            A tensor (3, H, W) of the spec's dtype for each source, see `pixels_in_view`.
+            A tensor (3, H, W) of the spec's dtype for each source, see `pixels_in_view` and `to_pixels`.
 
         Raises:
             ValueError: A photo cannot be read; the message names it.
@@ -108,6 +109,8 @@ class PixelDecoder:
 
         def finish(place: int) -> Tensor:
             with images[place] as image:
+                if chosen is None:
+                    return _fault_named(sources[place], to_pixels, image, self.spec)
                 return _fault_named(sources[place], pixels_in_view, image, self.spec, chosen[place])
 
         with ThreadPoolExecutor(threads_here(self.num_threads)) as pool:
@@ -146,7 +149,7 @@ def to_pixels(image: Image.Image, spec: PixelSpec, view: View | None = None) -> 
     else:
         if spec.resize is not None:
             size = [spec.resize] if isinstance(spec.resize, int) else list(spec.resize)
-            image = F.resize(image, size, interpolation=mode, antialias=True)
+            image = F.resize(image, size, interpolation=mode, max_size=spec.max_size, antialias=True)
         image = image if crop is None else F.center_crop(image, list(crop))
     pixels = F.pil_to_tensor(image)
     if spec.dtype != "uint8":

@@ -154,14 +154,15 @@ class Classifier(ModelModule):
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Collect loss, top-1 and top-5 accuracy."""
         images, labels = batch
-        with record_gates(self.model) as log_odds:
-            logits = self(images)
-        if log_odds:
-            for name, share in self._shares(log_odds, hard_open).items():
-                self.log(f"val/{name}", share, batch_size=len(images), sync_dist=True)
-        self.validation_loss.update(F.cross_entropy(logits, labels, reduction="none"))
-        self.top1.update(logits, labels)
-        self.top5.update(logits, labels)
+        if len(images):  # else of the last batch, where there are fewer photos left than processes
+            with record_gates(self.model) as log_odds:
+                logits = self(images)
+            if log_odds:
+                for name, share in self._shares(log_odds, hard_open).items():
+                    self.log(f"val/{name}", share, batch_size=len(images), sync_dist=True)
+            self.validation_loss.update(F.cross_entropy(logits, labels, reduction="none"))
+            self.top1.update(logits, labels)
+            self.top5.update(logits, labels)
         self.log("val/loss", self.validation_loss, prog_bar=True)
         self.log("val/top1", self.top1, prog_bar=True)
         self.log("val/top5", self.top5)

@@ -76,6 +76,7 @@ class Detector(ModelModule):
         model = create_model(spec=spec, num_classes=len(class_names), **options)
         assert isinstance(model, DetectionModel)
         self.model = model.to(memory_format=self.memory_format)
+        self.has_masks = model.has_masks
         self.spec, self.class_names = spec, list(class_names)
 
     def weights(self) -> dict[str, Any]:

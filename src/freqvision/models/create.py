@@ -106,7 +106,7 @@ def create_model(
     state = None if weights is None else read_weights(weights)
     of_frequencies = state is not None and all(key.startswith(("network.", "input.")) for key in state)
     if weights is not None and of_frequencies:
-        _check_channels(weights, spec)
+        check_channels(weights, spec)
     start = _resolve_start(start, found, spec, state is not None and not of_frequencies, photos is not None)
 
     network = found.build(num_classes, _image_side(found, spec, rgb_size))
@@ -152,7 +152,7 @@ def _check_types(spec: InputSpec | PixelSpec, num_classes: int, photos: Iterable
         )
 
 
-def _check_channels(weights: str | Path | StateDict, spec: InputSpec | PixelSpec) -> None:
+def check_channels(weights: str | Path | StateDict, spec: InputSpec | PixelSpec) -> None:
     """Refuse weights for other channels: where there are as many, nothing else would tell."""
     stored = stored_channels(weights)
     if stored is not None and isinstance(spec, InputSpec) and ChannelSet.parse(stored) != spec.channels:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from freqvision.models.create import create_model
+from freqvision.models.detection import DetectionModel
 from freqvision.models.frequency_model import FrequencyModel
 from freqvision.pipeline.spec import InputSpec, PixelSpec, spec_from_dict
 
@@ -117,12 +118,17 @@ def _card(model: FrequencyModel, classes: Sequence[str] | None) -> str:
     spec = model.spec
     shape = "whatever size the photo has" if spec.shape is None else "×".join(map(str, spec.shape))
     if isinstance(spec, InputSpec):
-        sees, path = (
-            f"{len(spec.channels)} DCT channels of JPEG photos ({spec.channels})",
-            "fv.Decoder(model.spec)",
-        )
+        sees, imports = f"{len(spec.channels)} DCT channels of JPEG photos ({spec.channels})", ""
+        decoder = "fv.Decoder"
     else:
-        sees, path = f"{spec.colour.upper()} pixels", "a transform to pixels by model.spec"
+        sees, imports = f"{spec.colour.upper()} pixels", "from freqvision.data import PixelDecoder\n"
+        decoder = "PixelDecoder"
+    if isinstance(model, DetectionModel):
+        task, kind = "object-detection", "A detector"
+        answer = 'found = model(decode.each(["photo.jpg"]))'
+    else:
+        task, kind = "image-classification", "An image classifier"
+        answer = 'logits = model(decode(["photo.jpg"]))'
     size = (
         f"{spec.bytes_per_image:,} bytes a photo" if spec.bytes_per_image else "bytes depending on the photo"
     )
@@ -130,13 +136,13 @@ def _card(model: FrequencyModel, classes: Sequence[str] | None) -> str:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return f"""---
 library_name: freqvision
-pipeline_tag: image-classification
+pipeline_tag: {task}
 tags: [frequency-domain, dct, jpeg]
 ---
 
 # {model.settings["name"]}
 
-An image classifier that reads {sees}.
+{kind} that reads {sees}.
 
 | | |
 | --- | --- |
@@ -146,10 +152,10 @@ An image classifier that reads {sees}.
 
 ```python
 import freqvision as fv
-
+{imports}
 model = fv.load("path/of/this/folder")
-decode = {path}
-logits = model(decode(["photo.jpg"]))
+decode = {decoder}(model.spec)
+{answer}
 ```
 
 How the input is made, down to the normalisation, stands in `config.json`. How the model was trained, on what,

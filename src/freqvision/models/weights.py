@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ def read_weights(source: str | Path | StateDict) -> dict[str, torch.Tensor]:
         else:
             try:
                 values = torch.load(path, map_location="cpu", weights_only=True)
-            except pickle.UnpicklingError as error:
+            except (pickle.UnpicklingError, RuntimeError, EOFError) as error:  # the latter two of cut files
                 raise ValueError(
                     f"{path} cannot be read as weights: it is damaged, or holds other than tensors and plain "
                     "values. If you trust it, pass the mapping torch.load(path, weights_only=False) gives"
@@ -88,8 +89,9 @@ def stored_channels(source: str | Path | StateDict) -> str | None:
         path = Path(source)
         config = path.with_name("config.json")
         if path.suffix != ".safetensors":
-            # Mapped, so that only what is looked at is read.
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            # Mapped, so that only what is looked at is read; files of torch before 1.6 cannot be.
+            mapped = zipfile.is_zipfile(path)
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
             spec = checkpoint.get("freqvision", {}).get("spec") if isinstance(checkpoint, dict) else None
         elif config.is_file():
             values = json.loads(config.read_text(encoding="utf-8"))

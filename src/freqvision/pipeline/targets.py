@@ -109,7 +109,9 @@ def _affine(boxes: torch.Tensor, view: View, pixels: int) -> tuple[torch.Tensor,
     if view.flip:
         scale_x, shift_x = -scale_x, view.crop[3] / pixels - shift_x
     values = [[scale_x, scale_y, scale_x, scale_y], [shift_x, shift_y, shift_x, shift_y]]
-    scale, offset = torch.tensor(values, dtype=boxes.dtype, device=boxes.device)
+    # Boxes of whole numbers would round the scale to whole numbers too.
+    dtype = torch.promote_types(boxes.dtype, torch.float32)
+    scale, offset = torch.tensor(values, dtype=dtype, device=boxes.device)
     return scale, offset
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from freqvision.models.create import create_model
+from freqvision.models.create import check_channels, create_model
 from freqvision.models.detection.model import DetectionModel
 from freqvision.models.detection.options import DetectorOptions, detector_options
 from freqvision.models.registry import architecture
@@ -42,6 +42,8 @@ def create_detector(
     if state is not None and weights_backbone is not None:
         raise ValueError("weights= of a detector hold its backbone: leave weights_backbone out")
     of_frequencies = state is not None and all(key.startswith(("network.", "input.")) for key in state)
+    if weights is not None and of_frequencies:
+        check_channels(weights, spec)
     if state is not None and not of_frequencies:
         # An RGB detector: its backbone goes through the same surgery as any classifier.
         weights_backbone = {k.removeprefix(_BODY): v for k, v in state.items() if k.startswith(_BODY)}

@@ -325,17 +325,19 @@ def paste_in_photo(
     """
     found = {key: value.detach().cpu() for key, value in found.items()}
     height, width = photo_size
-    boxes = boxes_in_photo(found["boxes"].float(), view, view_pixels(spec))
-    boxes = boxes.clamp(min=0).minimum(boxes.new_tensor([width, height, width, height]))
+    whole = boxes_in_photo(found["boxes"].float(), view, view_pixels(spec))
+    boxes = whole.clamp(min=0).minimum(whole.new_tensor([width, height, width, height]))
     # What lies beyond the photo's edge, in its last block, is cut down to nothing.
-    (found,) = with_area([{**found, "boxes": boxes}])
-    boxes, result = found["boxes"], dict(found)
+    (found,) = with_area([{**found, "boxes": boxes, "whole": whole}])
+    whole = found.pop("whole")
+    result = dict(found)
     if "masks" in found:
         masks = found["masks"].flip(-1) if view.flip else found["masks"]
+        # A mask fills the box that the network found, of which a part may lie beyond the photo's edge.
         # One at a time: a hundred float masks of a large photo would take gigabytes.
         pasted = [
             paste(mask[None].float(), box[None], photo_size)[0, 0] >= threshold
-            for mask, box in zip(masks, boxes, strict=True)
+            for mask, box in zip(masks, whole, strict=True)
         ]
         result["masks"] = torch.stack(pasted) if pasted else torch.zeros(0, *photo_size, dtype=torch.bool)
     return result
