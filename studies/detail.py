@@ -51,19 +51,21 @@ def main() -> None:
 def measure(model: nn.Module, layer: FoldedConvolution, files: list[str]) -> tuple[float, float]:
     """Share of the added channels in the outputs, and of photos that are answered alike without them."""
     decoder = fv.Decoder(model.spec)
-    variances: dict[nn.Module, list[torch.Tensor]] = {layer.convolution: [], layer.detail: []}
+    found: dict[nn.Module, list[torch.Tensor]] = {layer.convolution: [], layer.detail: []}
 
     def note(module: nn.Module, _: object, outputs: torch.Tensor) -> None:
-        variances[module].append(outputs.var(dim=(0, 2, 3)))  # of each output channel
+        values = outputs.double().mean(dim=(2, 3)), outputs.double().square().mean(dim=(2, 3))
+        found[module].append(torch.stack(values))  # (2, B, S)
 
-    hooks = [module.register_forward_hook(note) for module in variances]
+    hooks = [module.register_forward_hook(note) for module in found]
     inputs = [decoder(photos) for photos in batches(files, BATCH)]
     answers = torch.cat([model(batch).argmax(1) for batch in inputs])
     for hook in hooks:
         hook.remove()
     layer.detail.convolution.weight.zero_()
     without = torch.cat([model(batch).argmax(1) for batch in inputs])
-    shown, added = (torch.stack(found).mean(0) for found in variances.values())
+    moments = (torch.cat(parts, 1).mean(1) for parts in found.values())  # over all photos
+    shown, added = (square - mean.square() for mean, square in moments)  # variances of each output channel
     ratio = (added / shown).sqrt()
     return float(ratio.median()), float((answers == without).float().mean())
 

@@ -181,8 +181,14 @@ class Run:
 
     @property
     def trained(self) -> bool:
-        """Whether the last epoch is through, on this machine."""
-        return len(self.epochs) == self.arguments["trainer"]["max_epochs"]
+        """Whether the last epoch is through and kept, on this machine."""
+        count = self.arguments["trainer"]["max_epochs"]
+        if len(self.epochs) != count:
+            return False
+        try:  # the checkpoint is written after the metrics
+            return bool(read_checkpoint(self.checkpoint)["epoch"] == count - 1)
+        except (FileNotFoundError, ValueError):
+            return False
 
     @property
     def row(self) -> Row | None:
@@ -229,7 +235,7 @@ class Run:
         options = {key: about.options.get(key) for key in ("start", "rgb_size")}
         strides = about.options.get("strides", "standard")
         name = about.options["name"]
-        info = model_info(name, about.spec, len(about.class_names), strides=strides, **options)
+        info = model_info(name, about.spec, len(about.names()), strides=strides, **options)
         epochs = self.epochs
         last = epochs[-1]
         return {

@@ -132,6 +132,10 @@ def test_trains_and_gathers(runner, tmp_path, monkeypatch):
     runner.execute(study, study.inputs, 1)
     run = study.run("dct", 0, 0.01)
     assert run.trained
+    checkpoint = run.checkpoint.read_bytes()
+    run.checkpoint.write_bytes(checkpoint[:1000])  # as while the last epoch's is being written
+    assert not run.trained
+    run.checkpoint.write_bytes(checkpoint)
     before = (run.folder / "log.txt").stat().st_size
     runner.execute(study, study.inputs, 1)  # complete: nothing to train
     assert (run.folder / "log.txt").stat().st_size == before

@@ -257,7 +257,9 @@ def test_a_whole_run(photos, monkeypatch, tmp_path):
     charts = save_charts(benchmark, tmp_path / "chart")
     assert [Image.open(chart).format for chart in charts] == ["PNG", "PNG"]
     assert len(bar_chart(benchmark).axes) == 3
-    assert len(line_charts(benchmark.sweeps).axes) == 4
+    assert [panel.get_visible() for panel in line_charts(benchmark.sweeps).axes] == [True] * 4
+    shown = [panel.get_visible() for panel in line_charts(benchmark.sweeps[:3]).axes]
+    assert shown == [True, True, True, False]
 
 
 def test_peak_memory_counts_the_batch(photos):

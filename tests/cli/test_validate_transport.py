@@ -43,6 +43,16 @@ def test_a_line_for_each_set_at_the_scale_that_was_asked_for(capsys, files):
     assert [line["bytes"] for line in lines[1:]] == [6 * 32 * 32, 24 * 32 * 32]
 
 
+def test_labels_that_are_no_classes_are_refused(capsys, files, tmp_path):
+    photos, model = files
+    names = sorted(str(path.relative_to(photos)) for path in photos.rglob("*.jpg"))
+    table = tmp_path / "labels.csv"
+    table.write_text("file,class_index\n" + "".join(f"{name},1000\n" for name in names))
+    arguments = ["--checkpoint", str(model), "--data", str(photos), "--labels", str(table)]
+    assert main(["validate", "--transport", "6", *arguments]) == 1
+    assert "has the label 1000; the model's classes are 0 to " in capsys.readouterr().err
+
+
 def test_table(capsys, files):
     photos, model = files
     assert main(["validate", "--checkpoint", str(model), "--data", str(photos), "--transport", "Y0-3"]) == 0

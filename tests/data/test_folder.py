@@ -2,6 +2,8 @@
 
 import io
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -203,3 +205,18 @@ def test_pixels_heed_max_size():
     Image.new("RGB", (200, 100)).save(file, "JPEG")
     (image,) = decode.each([file])
     assert image.shape == decode([file])[0].shape == (3, 30, 60)
+
+
+def test_pixels_of_many_files_are_open_a_few_at_a_time(photos, tmp_path):
+    """A process may have 1,024 files open, or fewer, and batches and workers add up."""
+    (tmp_path / "many.py").write_text(
+        "import resource, sys\n"
+        "from freqvision import PixelSpec\n"
+        "from freqvision.data import PixelDecoder\n"
+        "decode = PixelDecoder(PixelSpec(40, 32), num_threads=2)\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
+        "batch, errors = decode.try_decode([sys.argv[1]] * 80)\n"
+        "assert not errors, errors\n"
+    )
+    photo = str(photos / "train" / "dots" / "000.jpg")
+    subprocess.run([sys.executable, tmp_path / "many.py", photo], check=True)

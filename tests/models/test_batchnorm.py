@@ -42,3 +42,8 @@ def test_no_batches_is_an_error_and_changes_nothing(model):
     with pytest.raises(ValueError, match="at least one batch"):
         recalibrate_batchnorm(model, [])
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
+def test_a_limit_of_no_batches_is_an_error(model):
+    with pytest.raises(ValueError, match="at least one batch"):
+        recalibrate_batchnorm(model, [torch.zeros(2, 3, 8, 8)], limit=0)

@@ -54,6 +54,13 @@ def test_fold_equals_the_convolution_on_pixels(convolution, pixels):
     )
 
 
+def test_a_fold_lives_where_its_convolution_does():
+    stem = nn.Conv2d(3, 8, 7, stride=2, padding=3, device="meta", dtype=torch.float64)
+    folded = FoldedConvolution(stem, InputSpec(channels=ChannelSet.preset(192)), 4, MEAN, STD)
+    assert {parameter.device.type for parameter in folded.parameters()} == {"meta"}
+    assert {parameter.dtype for parameter in folded.parameters()} == {torch.float64}
+
+
 def test_channels_beyond_the_pixels_enter_with_zero_weights_and_learn():
     stem = nn.Conv2d(3, 8, 7, stride=2, padding=3)
     every = FoldedConvolution(stem, InputSpec(channels=ChannelSet.preset(192)), 4, MEAN, STD)

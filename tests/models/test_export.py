@@ -113,3 +113,15 @@ def test_command_exports_a_folder(tmp_path, capsys):
     export([str(tmp_path / "model"), "--to", "pt2"])
     assert (tmp_path / "model.pt2").is_file()
     assert "largest difference of a logit: 0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["onnx", "pt2"])
+def test_command_writes_to_any_name(tmp_path, capsys, monkeypatch, kind):
+    save(small_model("tiny_resnet18"), tmp_path / "model")
+    monkeypatch.chdir(tmp_path / "model")
+    output = tmp_path / (
+        "exported.pt2" if kind == "pt2" else "exported"
+    )  # torch.export insists on its suffix
+    export([".", "--to", kind, "--output", str(output)])
+    assert output.is_file()
+    assert "largest difference of a logit" in capsys.readouterr().out

@@ -62,6 +62,7 @@ def test_narrower_channels_keep_their_statistics():
         ({"crop": 450}, "multiple of 8.*448.*456"),
         ({"max_size": 1000}, "crop is None"),
         ({"resize": 800, "crop": None, "max_size": 800}, "one smaller number"),
+        ({"resize": 100, "crop": None, "max_size": (200, 5)}, r"max_size=\(200, 5\) caps .* one number"),
         ({"resize": 256}, "resize=448 or more"),
         ({"resize": 0}, "positive number of pixels"),
         ({"resize": (4, 5, 6)}, r"\(height, width\)"),

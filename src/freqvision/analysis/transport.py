@@ -144,7 +144,7 @@ def measure(
         progress: Whether to show a progress bar, where there is a terminal.
 
     Raises:
-        ValueError: The photos have no labels.
+        ValueError: The photos have no labels, or one that is no class of the model's.
     """
     if photos.labels is None:
         raise ValueError("to measure accuracy the photos need labels: one sub-folder a class, or a CSV file")
@@ -165,6 +165,12 @@ def measure(
         reading, computing = reading + finished - started, computing + time.perf_counter() - finished
         size += inputs.nbytes
         truth = torch.tensor(photos.labels[len(ranks) * batch_size :][: len(batch)])
+        for path, label in zip(batch, truth.tolist(), strict=True):
+            if not 0 <= label < logits.shape[1]:
+                raise ValueError(
+                    f"{path} has the label {label}; the model's classes are 0 to {logits.shape[1] - 1}: "
+                    "count the labels from 0, and give the network all of its classes"
+                )
         ranks.append(rank_of_truth(logits, truth))
     return Measurement(spec, size // len(photos.paths), torch.cat(ranks), reading, computing)
 

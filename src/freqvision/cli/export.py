@@ -62,7 +62,7 @@ def main(args: list[str]) -> None:
         from freqvision.spectrum import ChannelSet
 
         model = shrink(model, ChannelSet.parse(options.channels))
-    default = source.with_name(source.name if source.is_dir() else source.stem)
+    default = source.resolve() if source.is_dir() else source.with_suffix("")
     output = Path(options.output or f"{default}{SUFFIXES[options.to] or '_hub'}")
     if options.to == "hub":
         save(model, output, classes)
@@ -74,18 +74,18 @@ def main(args: list[str]) -> None:
         print(f"largest difference of {count:,} boxes found in noise: {far:.2g} pixels")
     else:
         (export_onnx if options.to == "onnx" else export_pt2)(model, output, classes)
-        print(f"largest difference of a logit: {difference(model, output):.2g}")
+        print(f"largest difference of a logit: {difference(model, output, options.to):.2g}")
     print(f"written to {output}")
 
 
-def difference(model: "FrequencyModel", path: Path) -> float:
-    """How far the logits of the exported file are from the model's, on three random inputs."""
+def difference(model: "FrequencyModel", path: Path, kind: str) -> float:
+    """How far the logits of the exported file, "onnx" or "pt2", are from the model's, on random inputs."""
     import torch
 
     inputs = noise(model.spec, (3, *(model.spec.shape or (model.channels, 40, 56))))
     with torch.no_grad():
         expected = model.eval()(inputs)
-        if path.suffix == ".onnx":
+        if kind == "onnx":
             got = torch.from_numpy(run_onnx(path, inputs)[0])
         else:
             got = torch.export.load(path).module()(inputs)

@@ -62,31 +62,22 @@ class PixelDecoder:
             `(B, 3, H, W)` of the spec's dtype, with zeros where a source failed, and by its index the error
             of each that did.
         """
-        errors: dict[int, Exception] = {}
-        images: list[Image.Image | None] = [None] * len(sources)
-        for place, source in enumerate(sources):
-            try:
-                images[place] = Image.open(source)  # reads the header alone
-            except _FAULTS as error:
-                errors[place] = _named(source, error)
         if callable(views):
-            views = views([(1, 1) if image is None else (image.height, image.width) for image in images])
+            sizes = [_try_read(source, _size) for source in sources]
+            views = views([(1, 1) if isinstance(size, ValueError) else size for size in sizes])
+        chosen = views
 
-        def finish(place: int) -> Tensor | None:
-            image = images[place]
-            if image is None:
-                return None
-            try:
-                with image:
-                    return to_pixels(image, self.spec, None if views is None else views[place])
-            except _FAULTS as error:
-                errors[place] = _named(sources[place], error)
-                return None
+        def finish(place: int) -> Tensor | ValueError:
+            view = None if chosen is None else chosen[place]
+            return _try_read(sources[place], to_pixels, self.spec, view)
 
         with ThreadPoolExecutor(threads_here(self.num_threads)) as pool:
-            pixels = list(pool.map(finish, range(len(sources))))
-        gap = next((torch.zeros_like(image) for image in pixels if image is not None), torch.zeros(3, 1, 1))
-        return torch.stack([gap if image is None else image for image in pixels]), errors
+            found = list(pool.map(finish, range(len(sources))))
+        errors: dict[int, Exception] = {
+            place: one for place, one in enumerate(found) if isinstance(one, ValueError)
+        }
+        gap = next((torch.zeros_like(one) for one in found if isinstance(one, Tensor)), torch.zeros(3, 1, 1))
+        return torch.stack([one if isinstance(one, Tensor) else gap for one in found]), errors
 
     def each(self, sources: Sequence[Any], views: Views | None = None) -> list[Tensor]:
         """Decode photos whose outputs differ in size, as detectors take them.
@@ -102,16 +93,14 @@ class PixelDecoder:
         Raises:
             ValueError: A photo cannot be read; the message names it.
         """
-        images = [_fault_named(source, Image.open, source) for source in sources]
         if callable(views):
-            views = views([(image.height, image.width) for image in images])
+            views = views([_read(source, _size) for source in sources])
         chosen = views
 
         def finish(place: int) -> Tensor:
-            with images[place] as image:
-                if chosen is None:
-                    return _fault_named(sources[place], to_pixels, image, self.spec)
-                return _fault_named(sources[place], pixels_in_view, image, self.spec, chosen[place])
+            if chosen is None:
+                return _read(sources[place], to_pixels, self.spec)
+            return _read(sources[place], pixels_in_view, self.spec, chosen[place])
 
         with ThreadPoolExecutor(threads_here(self.num_threads)) as pool:
             return list(pool.map(finish, range(len(sources))))
@@ -192,12 +181,25 @@ def _in_colour(image: Image.Image, spec: PixelSpec) -> Image.Image:
     return eight_bits(image).convert("RGB" if spec.colour == "rgb" else "YCbCr")
 
 
-def _fault_named(source: Any, read: Callable[..., Result], *arguments: Any) -> Result:
-    """What `read` gives; a fault of a damaged file names the file."""
+def _size(image: Image.Image) -> tuple[int, int]:
+    return image.height, image.width
+
+
+def _read(source: Any, make: Callable[..., Result], *arguments: Any) -> Result:
+    """What `make` gives of a photo, which is open meanwhile alone; a damaged file's fault names the file."""
     try:
-        return read(*arguments)
+        with Image.open(source) as image:
+            return make(image, *arguments)
     except _FAULTS as error:
         raise _named(source, error) from error
+
+
+def _try_read(source: Any, make: Callable[..., Result], *arguments: Any) -> Result | ValueError:
+    """The same, with the fault returned."""
+    try:
+        return _read(source, make, *arguments)
+    except ValueError as error:
+        return error
 
 
 def _named(source: Any, error: Exception) -> ValueError:

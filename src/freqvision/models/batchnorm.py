@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 import torch
@@ -48,12 +49,10 @@ def recalibrate_batchnorm(model: nn.Module, batches: Iterable[Any], *, limit: in
         layer.train()
     count = 0
     try:
-        for batch in batches:
+        for batch in islice(batches, limit):
             inputs = batch[0] if isinstance(batch, (tuple, list)) else batch
             model(inputs.to(device))
             count += 1
-            if count == limit:
-                break
     finally:
         for layer in layers:
             layer.momentum = old[layer][1]

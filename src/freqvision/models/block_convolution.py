@@ -113,7 +113,7 @@ class FoldedConvolution(nn.Module):
             _check_size(convolution)
             self.detail = BlockConvolution(
                 len(spec.channels), convolution.out_channels, stride, pixels, bias=False
-            )
+            ).to(convolution.weight)
             nn.init.zeros_(self.detail.convolution.weight)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:

@@ -357,14 +357,15 @@ def _check_geometry(spec: InputSpec | PixelSpec, multiple: int) -> None:
                 f"so photos would get gray margins: use resize={longest} or more, "
                 f"or crop={max(multiple, spec.resize // multiple * multiple)}"
             )
-    largest = None if spec.max_size is None else (_sides(spec.max_size) or (0,))[0]
-    if largest is not None and not (
-        isinstance(spec.resize, int) and spec.crop is None and largest > spec.resize
-    ):
-        raise ValueError(
-            f"max_size={spec.max_size!r} caps the longer side that resize leaves, so that resize is one "
-            f"smaller number and crop is None; got resize={spec.resize!r}, crop={spec.crop!r}"
-        )
+    if spec.max_size is not None:
+        largest = 0 if isinstance(spec.max_size, (tuple, list)) else (_sides(spec.max_size) or (0,))[0]
+        if not (isinstance(spec.resize, int) and spec.crop is None and largest > spec.resize):
+            raise ValueError(
+                f"max_size={spec.max_size!r} caps the longer side that resize leaves, one number, so that "
+                "resize is one smaller number and crop is None; "
+                f"got resize={spec.resize!r}, crop={spec.crop!r}"
+            )
+        object.__setattr__(spec, "max_size", largest)
     _check_choice("interpolation", spec.interpolation, INTERPOLATIONS)
 
 

@@ -84,7 +84,7 @@ def line_charts(sweeps: Sequence[Sweep]) -> Figure:
     if not sweeps:
         raise ValueError("there are no sweeps to draw: run the benchmark with sweeps=True")
     figure = Figure(figsize=(11, 4 * -(-len(sweeps) // 2)), layout="constrained")
-    panels = figure.subplots(-(-len(sweeps) // 2), 2, squeeze=False).flat
+    panels = list(figure.subplots(-(-len(sweeps) // 2), 2, squeeze=False).flat)
     names = list(dict.fromkeys(name for sweep in sweeps for name in sweep.lines))
     ours = [name for name in names if name.startswith("freqvision")]
     colours = dict.fromkeys(ours, _COLOURS["freqvision"])
@@ -122,7 +122,7 @@ def line_charts(sweeps: Sequence[Sweep]) -> Figure:
         panel.set_ylabel("milliseconds a photo")
         panel.grid(color="#e2e8f0")
         panel.spines[["top", "right"]].set_visible(False)
-    for panel in panels:
+    for panel in panels[len(sweeps) :]:
         panel.set_visible(False)
     drawn.pop(sweeping.ALL_PRESETS, None)  # its axis names it
     figure.legend(drawn.values(), drawn.keys(), loc="outside upper center", ncols=3, frameon=False)
