@@ -198,6 +198,21 @@ def test_unreadable_photos_can_be_skipped_and_are_listed(photos, tmp_path, capsy
     assert "dots/000.jpg" in output.split("skipped")[-1]
 
 
+def test_the_start_fit_passes_over_unreadable_photos_too(photos, tmp_path):
+    import shutil
+
+    shutil.copytree(photos, tmp_path / "photos")
+    (tmp_path / "photos" / "train" / "dots" / "000.jpg").write_bytes(b"no photo")
+    torch.save(fv.create_model("resnet18", fv.PixelSpec(), 5).network.state_dict(), tmp_path / "rgb.pth")
+    arguments = [
+        *fit_arguments(tmp_path / "photos", tmp_path / "run", "resnet18"),
+        *("--model.weights", str(tmp_path / "rgb.pth"), "--model.start", "fit"),
+        *("--trainer.max_epochs", "1", "--data.on_error", "skip"),
+    ]
+    fit(arguments)
+    assert len(read_table(tmp_path / "run" / "metrics.csv")) == 1
+
+
 def test_statistics_of_some_photos_are_of_all_classes(photos, tmp_path, monkeypatch):
     """20 of 24 photos, four of each class: a step of one and the first 20 would leave out the last class."""
     measured = []

@@ -21,6 +21,7 @@ from freqvision.models.gates import (
     sample_gates,
     squeeze,
 )
+from freqvision.models.weights import load_weights
 
 SPEC = InputSpec(resize=40, crop=32, channels=ChannelSet.preset(24))
 
@@ -285,3 +286,15 @@ def test_refused_where_they_make_no_sense():
         create_model("resnet18", spec=PixelSpec(), gates={})
     with pytest.raises(ValueError, match="temperature is above 0"):
         sample_gates(torch.zeros(1), 0.0)
+
+
+def test_gates_are_not_taken_for_the_classifier():
+    """Of a network that ends in a convolution, theirs is the last linear layer."""
+
+    def build(classes):
+        network = nn.Sequential(nn.Conv2d(24, 4, 1), nn.Conv2d(4, classes, 1))
+        gates = nn.ModuleDict({"scorer": nn.Linear(3, 3)})
+        return nn.ModuleDict({"network": network, "input": nn.ModuleDict({"gates": gates})})
+
+    report = load_weights(build(5), build(2).state_dict())
+    assert report.new == ("network.1",)

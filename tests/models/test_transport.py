@@ -105,3 +105,11 @@ def test_errors_say_what_to_do():
         Transport(create_model("resnet18", InputSpec(resize=64, crop=64)), InputSpec())
     with pytest.raises(ValueError, match=r"Transport takes float32 tensors of shape \(B, 24, h, w\)"):
         Transport(Identity(), InputSpec())(torch.zeros(1, 3, 56, 56))
+
+
+def test_names_of_the_classes_stay():
+    model = create_model("resnet18", PixelSpec(64, 64), 3)
+    model.class_names = ["a", "b", "c"]
+    spec = InputSpec(128, 128)
+    assert Transport(model, spec).class_names == ["a", "b", "c"]
+    assert Transport(model.network, spec, image_size=64).class_names is None

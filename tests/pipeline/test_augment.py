@@ -204,3 +204,12 @@ def test_mistakes_are_refused_with_the_way_out(photos):
 def test_factors_below_zero_are_refused():
     with pytest.raises(ValueError, match=r"0 or more.*got -1"):
         adjust_colour(torch.zeros(1, 24, 8, 8), InputSpec(), brightness=-1)
+
+
+def test_a_call_without_gradients_does_not_spoil_later_ones():
+    spec = InputSpec(mean=(1.5,) * 24, std=(2.5,) * 24)  # whose constants no other test has asked for
+    with torch.inference_mode():
+        horizontal_flip(torch.zeros(1, 24, 2, 2), spec)
+    inputs = torch.ones(1, 24, 2, 2, requires_grad=True)
+    horizontal_flip(inputs, spec).sum().backward()
+    assert inputs.grad is not None

@@ -172,3 +172,11 @@ def test_what_is_no_image_is_refused():
         transform(photo(64, 64), View((0, 0, 65, 64), (64, 64), (0, 0, 64, 64)))
     with pytest.raises(TypeError, match="InputSpec"):
         PixelTransform(24)
+
+
+def test_autocast_changes_nothing():
+    transform = PixelTransform(InputSpec(resize=64, crop=64))
+    image = torch.randint(0, 256, (3, 80, 70), dtype=torch.uint8)
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = transform(image)
+    assert torch.equal(inside, transform(image))

@@ -36,3 +36,11 @@ def test_mistakes_are_refused():
         rgb_to_ycbcr(torch.zeros(1, 4, 4))
     with pytest.raises(ValueError, match="floating point"):
         ycbcr_to_rgb(torch.zeros(3, 4, 4, dtype=torch.uint8))
+
+
+def test_autocast_does_not_round_colours():
+    rgb = 255 * torch.rand(2, 3, 4, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        there, back = rgb_to_ycbcr(rgb), ycbcr_to_rgb(rgb)
+    assert torch.equal(there, rgb_to_ycbcr(rgb))
+    assert torch.equal(back, ycbcr_to_rgb(rgb))

@@ -85,3 +85,12 @@ def test_mistakes_are_refused_with_the_way_out():
         block_idct(torch.zeros(8, 8, dtype=torch.uint8))
     with pytest.raises(ValueError, match="1 to 8"):
         scaled_block_idct(torch.zeros(8, 8), 9)
+
+
+def test_autocast_does_not_round_coefficients():
+    samples = torch.randn(2, 16, 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        coefficients = block_dct(samples)
+        back = block_idct(coefficients)
+    assert coefficients.dtype == back.dtype == torch.float32
+    assert torch.equal(coefficients, block_dct(samples))

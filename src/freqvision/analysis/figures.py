@@ -12,8 +12,7 @@ from PIL import Image
 from freqvision.data.pixels import to_pixels
 from freqvision.models.reconstruction import pixel_operator
 from freqvision.pipeline import InputSpec, PixelSpec, PixelTransform
-
-COMPONENTS = ("Y", "Cb", "Cr")
+from freqvision.spectrum.channels import COMPONENTS
 
 
 def reconstruct(inputs: torch.Tensor, spec: InputSpec) -> torch.Tensor:

@@ -7,8 +7,6 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from freqvision.cli.help import HelpFormatter
 
-COMPONENTS = ("Y", "Cb", "Cr")
-
 
 def main(args: list[str]) -> None:
     """Measure, print a summary, and write the file if asked for."""
@@ -32,6 +30,7 @@ def main(args: list[str]) -> None:
     from freqvision.data.folder import find_photos, readable
     from freqvision.pipeline import InputSpec, collect_statistics
     from freqvision.spectrum import ChannelSet
+    from freqvision.spectrum.channels import COMPONENTS
 
     spec = InputSpec(options.resize, options.crop, interpolation=options.interpolation)
     chosen = ChannelSet.parse(options.channels) if options.channels else None

@@ -248,6 +248,17 @@ class PixelFolder(PhotoDataset):
     spec_class = PixelSpec
 
 
+def evenly(paths: Sequence[str], count: int) -> list[str]:
+    """At most so many of the paths, evenly spread over the list, which is sorted by class.
+
+    Example:
+        >>> evenly(["a/0", "a/1", "a/2", "b/0", "b/1"], 2)
+        ['a/0', 'a/2']
+    """
+    count = min(count, len(paths))
+    return [paths[place * len(paths) // count] for place in range(count)]
+
+
 def readable(paths: Sequence[str], num_threads: int = 0) -> list[str]:
     """Those of the photos that can be decoded."""
     decoder = Decoder(InputSpec(resize=(8, 8), crop=8, channels=ChannelSet((0,))), num_threads)

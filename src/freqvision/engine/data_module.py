@@ -10,7 +10,7 @@ from lightning.pytorch import LightningDataModule, Trainer
 from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
-from freqvision.data.folder import readable
+from freqvision.data.folder import evenly, readable
 from freqvision.pipeline.spec import InputSpec, PixelSpec
 from freqvision.pipeline.statistics import ChannelStatistics, collect_statistics
 
@@ -69,9 +69,8 @@ class PhotoData(LightningDataModule):
         """Measure the training photos' statistics, in one process, where no file holds them."""
         if isinstance(self.spec, InputSpec) and not self._statistics_file().exists():
             paths = self.statistics_paths()
-            count = self.statistics_photos
-            if 0 < count < len(paths):  # of the whole list, which is sorted by class
-                paths = [paths[i * len(paths) // count] for i in range(count)]
+            if self.statistics_photos > 0:
+                paths = evenly(paths, self.statistics_photos)
             if self.on_error == "skip":
                 paths = readable(paths, self.num_threads)
             statistics = collect_statistics(paths, self.spec, num_threads=self.num_threads)

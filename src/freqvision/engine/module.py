@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 
+from freqvision.data.folder import evenly, readable
 from freqvision.engine.checkpoint import CHECKPOINT_KEY, describe, description
 from freqvision.engine.optimisation import Optimisation, build_optimizer, build_schedule, parameter_groups
 from freqvision.models import FrequencyModel
@@ -59,8 +60,8 @@ class ModelModule(LightningModule):
             )
         options = self.weights()
         if self.hparams["start"] == "fit":
-            paths = data.train_set.paths
-            options["photos"] = paths[:: max(1, len(paths) // FIT_PHOTOS)]
+            paths = evenly(data.train_set.paths, FIT_PHOTOS)
+            options["photos"] = readable(paths, data.num_threads) if data.on_error == "skip" else paths
         self.build(data.spec, data.class_names, **options)
 
     def configure_optimizers(self) -> Any:

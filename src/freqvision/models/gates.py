@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from freqvision.spectrum.autocast import without_autocast
+
 SQUEEZES = ("mean", "magnitude", "rms")
 _HALF = (torch.float16, torch.bfloat16)
 
@@ -97,7 +99,7 @@ class Gates(nn.Module):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Normalised channels (B, C, h, w) → the same with closed channels at 0."""
-        with torch.autocast(inputs.device.type, enabled=False):
+        with without_autocast(inputs):
             log_odds = self.scorer(inputs)
         gates = sample_gates(log_odds, self.temperature) if self.training else hard_gates(log_odds)
         return inputs * gates.to(inputs.dtype)[:, :, None, None]  # (B, C) → (B, C, 1, 1)

@@ -72,6 +72,7 @@ class Transport(nn.Module):
         self.clamp = clamp
         self.input = input_layer(spec)
         self.model = model.network if isinstance(model, FrequencyModel) else model
+        self.class_names = getattr(model, "class_names", None)
 
         unseen = int(unseen_channels(spec, self.pixels).sum())
         if unseen:

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 StateDict = Mapping[str, torch.Tensor]
+GATES = "input.gates."  # names of a FrequencyModel's gates begin so
 _WRAPPERS = ("module.", "_orig_mod.", "model.")  # DataParallel, torch.compile, a training module's attribute
 
 
@@ -107,7 +108,11 @@ def classifier_name(network: nn.Module) -> str:
         '2'
     """
     for kind in (nn.Linear, nn.Conv2d):
-        names = [name for name, layer in network.named_modules() if isinstance(layer, kind)]
+        names = [
+            name
+            for name, layer in network.named_modules()
+            if isinstance(layer, kind) and not name.startswith(GATES)
+        ]
         if names:
             return names[-1]
     raise ValueError(f"{type(network).__name__} has no linear layer that could be its classifier")
@@ -134,7 +139,6 @@ def load_weights(network: nn.Module, state: StateDict, heads: tuple[str, ...] = 
         # torchvision: fc, classifier, heads; timm: head, fc, classifier
         absent = (wrapper + classifier.removeprefix(wrapper).partition(".")[0] + ".",)
         heads = (classifier,)
-    gates = "input.gates."
     own = network.state_dict()
     mismatched = {key for key in own.keys() & state.keys() if own[key].shape != state[key].shape}
     missing = {key for key in own.keys() - state.keys() if not key.endswith("num_batches_tracked")}
@@ -142,8 +146,8 @@ def load_weights(network: nn.Module, state: StateDict, heads: tuple[str, ...] = 
 
     new = {key for key in mismatched if _layer(key) in heads}
     new |= {key for key in missing if key.startswith(absent)}
-    if not any(key.startswith(gates) for key in state):
-        new |= {key for key in missing if key.startswith(gates)}
+    if not any(key.startswith(GATES) for key in state):
+        new |= {key for key in missing if key.startswith(GATES)}
     faults = [
         *(
             f"{key}: shape {tuple(state[key].shape)}, the network has {tuple(own[key].shape)}"

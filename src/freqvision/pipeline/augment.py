@@ -250,7 +250,8 @@ class _Constants:
 
 @functools.lru_cache(maxsize=16)
 def _constants(spec: InputSpec, device: torch.device) -> _Constants:
-    return _Constants(spec, device)
+    with torch.inference_mode(False):  # they are kept, for calls that are differentiated too
+        return _Constants(spec, device)
 
 
 def _affine(

@@ -280,6 +280,8 @@ class Decoder:
             raise TypeError(
                 f"a Decoder takes a list of sources; for a single one pass [{type(sources).__name__}]"
             )
+        if not hasattr(sources, "__len__"):
+            raise TypeError(f"a Decoder takes a list of sources; got {type(sources).__name__}: pass list(…) of it")
         if self._process != os.getpid():  # a fork has copied this object, but not its threads
             self._start()
         with self._lock:

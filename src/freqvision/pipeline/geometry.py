@@ -152,7 +152,8 @@ def random_resized_views(
     A list of photos gets the same views however it is divided into batches.
     """
     size = (crop, crop) if isinstance(crop, int) else _pair(crop, "crop")
-    if not 0 < scale[0] <= scale[1] or not 0 < ratio[0] <= ratio[1]:
+    pairs = all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in (scale, ratio))
+    if not (pairs and 0 < scale[0] <= scale[1] and 0 < ratio[0] <= ratio[1]):
         raise ValueError(
             f"scale and ratio are (min, max) with 0 < min ≤ max; got scale={scale}, ratio={ratio}"
         )

@@ -2,6 +2,8 @@
 
 import torch
 
+from freqvision.spectrum.autocast import without_autocast
+
 RED, BLUE = 0.299, 0.114  # share of red and blue in luma; green has the rest
 GRAY = 128.0  # chroma of a gray pixel
 
@@ -46,7 +48,8 @@ def ycbcr_to_rgb(ycbcr: torch.Tensor) -> torch.Tensor:
 
 def _apply(matrix: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
     # A product of (3, 3) and (..., 3, H·W) is several times faster than an einsum over (..., 3, H, W).
-    return (matrix.to(image.device) @ image.flatten(-2)).unflatten(-1, image.shape[-2:])  # (..., 3, H, W)
+    with without_autocast(image):
+        return (matrix.to(image.device) @ image.flatten(-2)).unflatten(-1, image.shape[-2:])  # (..., 3, H, W)
 
 
 def _offset(image: torch.Tensor) -> torch.Tensor:

@@ -8,6 +8,7 @@ import math
 
 import torch
 
+from freqvision.spectrum.autocast import without_autocast
 from freqvision.spectrum.channels import BLOCK, FREQUENCIES
 
 
@@ -120,9 +121,10 @@ def _scaled_synthesis(size: int, dtype: torch.dtype, device: torch.device) -> to
 def _transform_blocks(plane: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
     """``matrix @ block @ matrix.T`` of each block: (..., H, W) to (..., H·n/8, W·n/8) if matrix is (n, 8)."""
     height, width = plane.shape[-2:]
-    rows = matrix @ plane.unflatten(-2, (height // BLOCK, BLOCK))  # (..., h, n, W)
-    rows = rows.flatten(-3, -2)  # (..., h·n, W)
-    blocks = rows.unflatten(-1, (width // BLOCK, BLOCK)) @ matrix.T  # (..., h·n, w, n)
+    with without_autocast(plane):
+        rows = matrix @ plane.unflatten(-2, (height // BLOCK, BLOCK))  # (..., h, n, W)
+        rows = rows.flatten(-3, -2)  # (..., h·n, W)
+        blocks = rows.unflatten(-1, (width // BLOCK, BLOCK)) @ matrix.T  # (..., h·n, w, n)
     return blocks.flatten(-2)  # (..., h·n, w·n)
 
 
