@@ -385,6 +385,8 @@ class TestErrors:
         assert raised.value.kind == "too-large"
 
     def test_single_source(self):
+        with pytest.raises(TypeError, match="generator: pass list"):
+            fv.Decoder(full_spec())(photo for photo in ["cat.jpg"])
         with pytest.raises(TypeError, match="list of sources"):
             fv.Decoder(full_spec())(jpeg(photo(20, 20)))
 

@@ -141,3 +141,5 @@ def test_illegal_views_are_refused_with_the_way_out():
         random_resized_view((9, 9), 8, hflip=2)
     with pytest.raises(ValueError, match="min"):
         random_resized_view((9, 9), 8, scale=(0.5, 0.1))
+    with pytest.raises(ValueError, match=r"\(min, max\) .* got scale=0\.3"):
+        random_resized_view((9, 9), 8, scale=0.3)

@@ -158,7 +158,7 @@ class Decoder:
         Returns:
             The batch, (B, C, h, w), zero where a source failed, and the error of each that did by its index.
         """
-        images, errors = self._decode(sources, self._chooser(views, len(sources)), self._batch)
+        images, errors = self._decode(sources, views, self._batch)
         assert isinstance(images, torch.Tensor)
         return images, errors
 
@@ -187,7 +187,7 @@ class Decoder:
             >>> [tuple(cube.shape) for cube in decode.each([file.getvalue() for file in files])]
             [(24, 20, 27), (24, 34, 17)]
         """
-        images, errors = self._decode(sources, self._chooser(views, len(sources)), self._separate)
+        images, errors = self._decode(sources, views, self._separate)
         for error in errors.values():
             raise error
         return list(images)
@@ -274,14 +274,17 @@ class Decoder:
         return self._native
 
     def _decode(
-        self, sources: Sequence[Source], choose: Choose, allocate: Allocate
+        self, sources: Sequence[Source], views: Sequence[View] | Choose | None, allocate: Allocate
     ) -> tuple[Outputs, dict[int, Exception]]:
         if isinstance(sources, (str, bytes, bytearray, memoryview, os.PathLike)):
             raise TypeError(
                 f"a Decoder takes a list of sources; for a single one pass [{type(sources).__name__}]"
             )
         if not hasattr(sources, "__len__"):
-            raise TypeError(f"a Decoder takes a list of sources; got {type(sources).__name__}: pass list(…) of it")
+            raise TypeError(
+                f"a Decoder takes a list of sources; got {type(sources).__name__}: pass list(…) of it"
+            )
+        choose = self._chooser(views, len(sources))
         if self._process != os.getpid():  # a fork has copied this object, but not its threads
             self._start()
         with self._lock:
