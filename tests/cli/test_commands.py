@@ -114,6 +114,15 @@ def test_predict_prints_classes_with_probabilities(photos, checkpoint, capsys):
     assert all("%" in line for line in lines[1:4])
 
 
+def test_predict_takes_folders(photos, checkpoint, tmp_path, capsys):
+    folder = photos / "validation" / "dots"
+    assert main(["predict", str(folder), "--checkpoint", checkpoint, "--json"]) == 0
+    images = [result["image"] for result in json.loads(capsys.readouterr().out)]
+    assert images == sorted(str(file) for file in folder.iterdir())
+    assert main(["predict", str(tmp_path), "--checkpoint", checkpoint]) == 1
+    assert f"no photos in {tmp_path} or its sub-folders" in capsys.readouterr().err
+
+
 def test_predict_as_json_agrees_with_the_model(photos, checkpoint, capsys):
     import torch
 

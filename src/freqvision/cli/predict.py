@@ -20,7 +20,7 @@ def main(args: list[str]) -> int:
         prog="freqvision predict",
         description="Print what photos show: the classes, or of a detector the objects, which are drawn too.",
     )
-    parser.add_argument("images", nargs="+", help="JPEG files, or others that Pillow reads")
+    parser.add_argument("images", nargs="+", help="JPEG files, others that Pillow reads, or folders of them")
     parser.add_argument("--checkpoint", required=True, help="file of freqvision fit, or folder of fv.save")
     parser.add_argument("--top", type=PositiveInt, default=5, help="how many classes to print")
     parser.add_argument(
@@ -42,6 +42,7 @@ def main(args: list[str]) -> int:
     of_classifier = {"top": options.pop("top")}
     of_detector = {name: options.pop(name) for name in ("output", "min_score")}
     batch_size = options.pop("batch_size")
+    options["images"] = [file for path in options["images"] for file in photos_of(path)]
 
     from freqvision.engine.checkpoint import description, read_checkpoint
 
@@ -67,6 +68,18 @@ def main(args: list[str]) -> int:
         for result in failed:
             print(f"freqvision predict: {result['error']}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def photos_of(path: str) -> list[str]:
+    """The photos in a folder and its sub-folders, or the file itself."""
+    from freqvision.data.folder import find_photos
+
+    if not Path(path).is_dir():
+        return [path]
+    photos = find_photos(path)
+    if not photos:
+        raise ValueError(f"no photos in {path} or its sub-folders")
+    return photos
 
 
 def describe_objects(result: dict[str, Any]) -> str:
