@@ -1,8 +1,10 @@
 """Training: what a run writes, that it goes on exactly where it stopped, and that its checkpoint says all."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -96,6 +98,51 @@ def test_a_saved_config_repeats_the_run(trained_run, tmp_path):
 def test_a_run_does_not_overwrite_another(photos, trained_run):
     with pytest.raises(ValueError, match="--ckpt_path last"):
         fit(fit_arguments(photos, trained_run))
+
+
+def test_a_refused_resume_leaves_the_settings_alone(photos, trained_run):
+    before = (trained_run / "config.yaml").read_text()
+    arguments = [*fit_arguments(photos, trained_run), "--ckpt_path", "last", "--data.crop", "40"]
+    with pytest.raises(ValueError, match=r"differs from this run's in crop \(64, here 40\)"):
+        fit(arguments)
+    assert (trained_run / "config.yaml").read_text() == before
+    assert "ckpt_path: null" in before
+
+
+def test_what_a_failed_run_measured_is_measured_again(photos, tmp_path):
+    arguments = fit_arguments(photos, tmp_path)
+    with pytest.raises(FileNotFoundError, match="no file of weights"):
+        fit([*arguments, "--model.weights", "nowhere.pth"])
+    fit([*arguments, "--data.crop", "40", "--trainer.max_epochs", "1"])
+    assert "crop 40" in fv.ChannelStatistics.load(tmp_path / "statistics.json").about
+
+
+def test_mistakes_are_told_before_anything_is_measured(photos, tmp_path):
+    arguments = fit_arguments(photos, tmp_path / "run")
+    for mistake, message in (
+        (["--data.validation", "nowhere"], "nowhere"),
+        (["--data.batch_size", "0"], "batch_size is 1 or more photos, got 0"),
+        (["--model.name", "resnet500"], "resnet500"),
+        (["--model", "Detector"], "use --data CocoPhotos"),
+    ):
+        with pytest.raises((ValueError, FileNotFoundError), match=message):
+            fit([*mistake, *arguments] if mistake[0] == "--model" else [*arguments, *mistake])
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "word"), [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "terminated")]
+)
+def test_a_stopped_run_says_so_and_how_it_goes_on(photos, tmp_path, number, code, word):
+    arguments = [*fit_arguments(photos, tmp_path, "resnet18"), "--trainer.max_epochs", "1000"]
+    command = [sys.executable, "-m", "freqvision.cli.main", "fit", *arguments]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        while process.poll() is None and not (tmp_path / "checkpoints" / "last.ckpt").exists():
+            time.sleep(0.2)
+        process.send_signal(getattr(signal, number))
+        output = process.communicate(timeout=60)[1]
+    assert process.returncode == code
+    assert f"freqvision fit: {word}: go on with --config {tmp_path}/config.yaml --ckpt_path last" in output
 
 
 def test_a_complete_run_does_not_go_on(photos, trained_run):

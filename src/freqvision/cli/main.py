@@ -57,8 +57,8 @@ def main(args: Sequence[str] | None = None) -> int:
             message += f": pip install 'freqvision[{extra}]'"
         print(f"freqvision {command}: {message}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print(f"freqvision {command}: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(f"freqvision {command}: interrupted{error}", file=sys.stderr)
         return 130
     return code or 0
 

@@ -35,6 +35,10 @@ class RandomView:
     hflip: float = 0.5
 
     def __post_init__(self) -> None:
+        for name in ("scale", "ratio"):
+            pair = getattr(self, name)
+            if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+                raise ValueError(f"{name} is (smallest, largest), not {pair!r}")
         if not 0 < self.scale[0] <= self.scale[1] <= 1:
             raise ValueError(f"scale must be 0 < smallest <= largest <= 1, not {self.scale}")
         if not 0 < self.ratio[0] <= self.ratio[1]:

@@ -76,6 +76,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         FileNotFoundError: There is no such file or folder.
         ValueError: It is not a checkpoint of freqvision, or a damaged folder.
     """
+    if (Path(path) / "checkpoints").is_dir():
+        raise FileNotFoundError(f"{path} is the folder of a run: name its checkpoints/best.ckpt or last.ckpt")
     if Path(path).is_dir():
         return _read_folder(path)
     if not Path(path).is_file():

@@ -17,7 +17,7 @@ from freqvision.engine.augmentation import Augmentation
 from freqvision.engine.gating import Gating
 from freqvision.engine.module import ModelModule
 from freqvision.engine.optimisation import Optimisation
-from freqvision.models import create_model
+from freqvision.models import architecture, create_model
 from freqvision.models.gates import expected_open, hard_open, record_gates
 from freqvision.pipeline.spec import InputSpec, PixelSpec
 from freqvision.spectrum.channels import COMPONENTS, FREQUENCIES
@@ -67,6 +67,7 @@ class Classifier(ModelModule):
         channels_last: bool = True,
     ) -> None:
         super().__init__()
+        architecture(name)  # an unknown name is told before photos are measured
         if isinstance(optimisation, dict):  # from a checkpoint, which holds plain values only
             optimisation = Optimisation(**optimisation)
         if isinstance(augmentation, dict):

@@ -36,7 +36,7 @@ class CocoPhotos(PhotoData):
         resize: Shorter side in pixels to which photos are resized.
         max_size: The longer side in pixels that this may lead to.
         channels: Which DCT channels: 6, 12, 24, 32, 48, 64 or 192 (the paper's), a JSON file of a ChannelSet,
-            or an expression such as "y0-15,cb0,cr0".
+            or an expression such as "Y0-15+Cb0+Cr0".
         interpolation: "bilinear" or "bicubic", antialiased.
         dtype: Type in which a batch travels to the device: float32, float16, bfloat16 or int8 (pixels:
             uint8).

@@ -48,6 +48,8 @@ class PhotoData(LightningDataModule):
         seed: int | None,
     ) -> None:
         super().__init__()
+        if batch_size < 1:
+            raise ValueError(f"batch_size is 1 or more photos, got {batch_size}")
         self.spec = spec
         self.class_names = class_names
         self.statistics_file: Path | None = Path(statistics) if statistics else None

@@ -1,5 +1,6 @@
 """`freqvision fit`: LightningCLI with one folder a run."""
 
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,8 @@ class FitCLI(LightningCLI):
             "--output",
             type=str | None,
             default=None,
-            help="Folder of the run: settings, metrics, logs, checkpoints. Default: runs/NAME-OF-THE-CONFIG",
+            help="Folder of the run: settings, metrics, logs, checkpoints. Default: runs/ and the name "
+            "of the last --config, or of the network where there is none",
         )
         parser.add_argument(
             "--ckpt_path",
@@ -83,6 +85,7 @@ class FitCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Decide the run's folder and precision, and add loggers and callbacks."""
         config = self.config
+        check_pair(config)
         output = run_folder(config)
         if config.ckpt_path is None and (output / "checkpoints").exists():
             raise ValueError(
@@ -155,16 +158,55 @@ def fit(args: list[str] | None = None, **parser_options: Any) -> FitCLI:
             raise error.__cause__ from None
         raise
     if cli.trainer.is_global_zero:
-        output = Path(cli.config.output)
-        output.mkdir(parents=True, exist_ok=True)
-        cli.parser.save(cli.config, output / "config.yaml", skip_none=False, overwrite=True)
+        prepare_folder(cli)
     if torch.cuda.is_available():
         torch.set_float32_matmul_precision("high")  # TF32 for what autocast leaves in float32
-    cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=cli.config.ckpt_path)
+    try:
+        cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=cli.config.ckpt_path)
+    except SystemExit:  # Lightning's at Ctrl-C and SIGTERM, with codes that say neither
+        if cli.trainer.received_sigterm:
+            print(f"freqvision fit: terminated{way_on(cli)}", file=sys.stderr)
+            raise SystemExit(128 + signal.SIGTERM) from None
+        if cli.trainer.interrupted:
+            raise KeyboardInterrupt(way_on(cli)) from None
+        raise
     best = cli.trainer.checkpoint_callback
     if isinstance(best, ModelCheckpoint) and best.best_model_score is not None and cli.trainer.is_global_zero:
         print(f"best {best.monitor} {float(best.best_model_score):.4f}: {Path(best.best_model_path)}")
     return cli
+
+
+def check_pair(config: Any) -> None:
+    """Refuse a model of ours with photos that are another's.
+
+    Raises:
+        ValueError: They do not go together.
+    """
+    model, data = (config[name].class_path.rpartition(".")[2] for name in ("model", "data"))
+    pairs = {"Classifier": "PhotoFolder", "Detector": "CocoPhotos"}
+    if model in pairs and data in pairs.values() and pairs[model] != data:
+        raise ValueError(f"--model {model} does not train on --data {data}: use --data {pairs[model]}")
+
+
+def prepare_folder(cli: FitCLI) -> None:
+    """Keep the settings in the run's folder: those that it was started with, whatever it goes on with."""
+    output = Path(cli.config.output)
+    output.mkdir(parents=True, exist_ok=True)
+    settings = output / "config.yaml"
+    if cli.config.ckpt_path is None and getattr(cli.datamodule, "statistics_file", output) is None:
+        # Of a run that failed before it had a checkpoint, and may have been about other photos.
+        (output / "statistics.json").unlink(missing_ok=True)
+    if cli.config.ckpt_path is None or not settings.exists():
+        kept = cli.config.clone()
+        kept.ckpt_path = None  # or who trains anew with this file would go on with this run
+        cli.parser.save(kept, settings, skip_none=False, overwrite=True)
+
+
+def way_on(cli: FitCLI) -> str:
+    """How an interrupted run goes on, where it can."""
+    if not (Path(cli.config.output) / "checkpoints" / "last.ckpt").is_file():
+        return " before the first epoch was through"
+    return f": go on with --config {Path(cli.config.output) / 'config.yaml'} --ckpt_path last"
 
 
 def run_folder(config: Any) -> Path:

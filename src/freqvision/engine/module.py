@@ -110,8 +110,13 @@ class ModelModule(LightningModule):
             known, here = ", ".join(stored.names()), ", ".join(self.class_names)
             raise ValueError(f"the checkpoint knows the classes {known}; this run's folder holds {here}")
         if self.spec != stored.spec:
+            theirs, ours = stored.spec.to_dict(), self.spec.to_dict()
+            differ = sorted(key for key in {*theirs, *ours} if theirs.get(key) != ours.get(key))
+            short = [key for key in differ if not isinstance(ours.get(key), list)] or differ
             raise ValueError(
-                f"the checkpoint's input is {stored.spec}, this run's {self.spec}: keep the data settings"
+                "the checkpoint's input differs from this run's in "
+                + ", ".join(f"{key} ({theirs.get(key)}, here {ours.get(key)})" for key in short)
+                + ": keep the data settings, by --config of the run's config.yaml"
             )
         if self.trainer.training:
             self._check_resume(checkpoint)

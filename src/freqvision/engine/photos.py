@@ -23,7 +23,7 @@ class PhotoFolder(PhotoData):
             (pixels).
         crop: Side in pixels of the square that the model sees; None for 448 (frequency) or 224 (pixels).
         channels: Which DCT channels: 6, 12, 24, 32, 48, 64 or 192 (the paper's), a JSON file of a ChannelSet,
-            or an expression such as "y0-15,cb0,cr0".
+            or an expression such as "Y0-15+Cb0+Cr0".
         interpolation: "bilinear" or "bicubic", antialiased.
         dtype: Type in which a batch travels to the device: float32, float16, bfloat16 or int8 (pixels:
             uint8).
@@ -72,9 +72,11 @@ class PhotoFolder(PhotoData):
             spec = PixelSpec(resize or 256, crop or 224, input, interpolation=interpolation)
         self.train_root = Path(root) / train
         self.validation_root = Path(root) / validation
+        class_names = list_classes(self.train_root)
+        list_classes(self.validation_root)  # a folder that is not there is told before anything is measured
         super().__init__(
             spec,
-            list_classes(self.train_root),
+            class_names,
             dtype,
             statistics,
             statistics_photos,

@@ -143,8 +143,8 @@ def _check_types(spec: InputSpec | PixelSpec, num_classes: int, photos: Iterable
             f"spec= is an InputSpec, or a PixelSpec for pixels, got {spec!r}; the number of classes is "
             "num_classes="
         )
-    if num_classes < 1:
-        raise ValueError(f"num_classes= counts the logits, at least 1; got {num_classes}")
+    if not hasattr(num_classes, "__index__") or num_classes < 1:
+        raise ValueError(f"num_classes= counts the logits, a whole number of at least 1; got {num_classes!r}")
     if isinstance(photos, (str, Path)):
         raise TypeError(
             f"photos= takes paths of photos, got {str(photos)!r} alone; of a folder: "

@@ -59,6 +59,10 @@ def gate_options(values: GateOptions | Mapping[str, Any] | None) -> GateOptions 
     """
     if values is None or isinstance(values, GateOptions):
         return values
+    if not isinstance(values, Mapping):
+        raise ValueError(
+            f"gates= is a GateOptions, or a dictionary of its options ({{}} for the defaults); got {values!r}"
+        )
     unknown = sorted(set(values) - set(GateOptions.__dataclass_fields__))
     if unknown:
         known = ", ".join(GateOptions.__dataclass_fields__)

@@ -66,6 +66,8 @@ class Transport(nn.Module):
         super().__init__()
         if not isinstance(spec, InputSpec):
             raise TypeError(f"Transport takes DCT channels, so an InputSpec; got {type(spec).__name__}")
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"Transport takes the model itself, a torch.nn.Module; got {model!r}")
         known = _expectations(model)
         self.spec = spec
         self.pixels = _pixels(spec, image_size or known["size"]) if pixels is None else pixels

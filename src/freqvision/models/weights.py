@@ -39,6 +39,11 @@ def read_weights(source: str | Path | StateDict) -> dict[str, torch.Tensor]:
     """
     if isinstance(source, Mapping):
         values: Mapping[str, object] = source
+    elif not isinstance(source, (str, Path)):
+        raise TypeError(
+            f"weights are a file's path or a state dict, got {type(source).__name__}: of a module pass "
+            ".state_dict(), of torchvision's weights .get_state_dict()"
+        )
     else:
         path = Path(source)
         if not path.is_file():
