@@ -88,7 +88,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise ValueError(f"{path} is no checkpoint: it cannot be read ({type(error).__name__})") from error
-    description(checkpoint)
+    if not isinstance(checkpoint, dict) or CHECKPOINT_KEY not in checkpoint:
+        raise ValueError(
+            f"{path} was not written by freqvision fit: it does not say what its model's input is. Weights "
+            "alone go to freqvision fit --model.weights, or to fv.create_model(weights=...)"
+        )
     return checkpoint
 
 

@@ -200,6 +200,10 @@ class ChannelStatistics:
         """Read a file that `save` wrote."""
         try:
             return cls.from_json(Path(path).read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"no statistics at {path}: freqvision stats PHOTOS --output FILE writes them"
+            ) from error
         except ValueError as error:  # which does not know the file
             raise ValueError(f"{path} holds no statistics: {error}") from error
 

@@ -219,6 +219,8 @@ class ChannelSet:
         """Read a file that `save` wrote."""
         try:
             return cls.from_json(Path(path).read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"no file of channels at {path}: ChannelSet.save writes one") from error
         except ValueError as error:  # which does not know the file
             raise ValueError(f"{path} holds no channel set: {error}") from error
 
