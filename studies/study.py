@@ -1,6 +1,7 @@
 """What a study is: inputs, seeds and learning rates in a YAML file, the runs they make, and their results."""
 
 import csv
+import math
 import os
 import shutil
 import subprocess
@@ -99,7 +100,12 @@ class Study:
         tried = [row for row in rows if row is not None]
         if len(tried) < len(rows):
             return None
-        return float(min(tried, key=lambda row: float(row["val_loss"]))["lr"])
+
+        def loss(row: Row) -> float:
+            value = float(row["val_loss"])
+            return math.inf if math.isnan(value) else value  # of a run that diverged
+
+        return float(min(tried, key=loss)["lr"])
 
     def rows(self) -> list[Row]:
         """Lines of ``runs.csv``: all that is complete, in the order of the file."""

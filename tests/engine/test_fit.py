@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ from freqvision.engine import (
     data_module,
     load_checkpoint,
 )
-from freqvision.engine.callbacks import read_table
+from freqvision.engine.callbacks import EpochTable, read_table
 from freqvision.engine.fit import fit
 from freqvision.engine.validate import validate
 
@@ -258,6 +259,48 @@ def test_the_start_fit_passes_over_unreadable_photos_too(photos, tmp_path):
     ]
     fit(arguments)
     assert len(read_table(tmp_path / "run" / "metrics.csv")) == 1
+
+
+def test_models_are_built_on_the_cpu_in_float32_whatever_lightning_has_set(photos, tmp_path):
+    """Lightning builds inside its strategy's device, and under bf16-true with another default type."""
+    torch.save(fv.create_model("resnet18", fv.PixelSpec(), 5).network.state_dict(), tmp_path / "rgb.pth")
+    data = PhotoFolder(str(photos), resize=72, crop=64, on_error="skip", num_threads=1)
+    data.train_set = FrequencyFolder(photos / "train", data.spec)
+    module = Classifier("resnet18", weights=str(tmp_path / "rgb.pth"), start="fit", mixup=0.2)
+    module._trainer = SimpleNamespace(datamodule=data)
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        with torch.device("meta"):
+            module.configure_model()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert {(tensor.device.type, tensor.dtype) for tensor in module.model.parameters()} == {
+        ("cpu", torch.float32)
+    }
+
+
+@pytest.mark.parametrize(
+    "options", [("--trainer.precision", "bf16-true", "--model.mixup", "0.2"), ("--trainer.logger", "false")]
+)
+def test_runs_in_other_ways(photos, tmp_path, options):
+    fit([*fit_arguments(photos, tmp_path), "--trainer.max_epochs", "1", *options])
+    assert len(read_table(tmp_path / "metrics.csv")) == 1
+
+
+def test_metrics_keep_their_columns_when_an_epoch_lacks_some(tmp_path):
+    table = EpochTable(tmp_path / "table.csv")
+    trainer = SimpleNamespace(
+        is_global_zero=True,
+        optimizers=[SimpleNamespace(param_groups=[{"lr": 0.1}])],
+        callback_metrics={"val/top1": 0.5},
+        current_epoch=0,
+    )
+    table.on_train_epoch_end(trainer, None)
+    trainer.callback_metrics, trainer.current_epoch = {"train/loss": 1.0}, 1
+    table.on_train_epoch_end(trainer, None)
+    first, second = read_table(tmp_path / "table.csv")
+    assert (first["val/top1"], first["train/loss"]) == ("0.5", "")
+    assert (second["val/top1"], second["train/loss"]) == ("", "1.0")
 
 
 def test_statistics_of_some_photos_are_of_all_classes(photos, tmp_path, monkeypatch):

@@ -384,6 +384,14 @@ class TestErrors:
             fv.Decoder(full_spec(), max_pixels=100)([jpeg(photo(20, 20))])
         assert raised.value.kind == "too-large"
 
+    def test_default_device(self):
+        """Native code writes into the batch, which therefore is on the CPU always."""
+        data = jpeg(photo(64, 64))
+        decode = fv.Decoder(full_spec(resize=None, crop=None))
+        with torch.device("meta"):
+            batch = decode([data])
+        assert torch.equal(batch, decode([data]))
+
     def test_single_source(self):
         with pytest.raises(TypeError, match="generator: pass list"):
             fv.Decoder(full_spec())(photo for photo in ["cat.jpg"])

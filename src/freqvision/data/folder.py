@@ -146,11 +146,11 @@ class PhotoDataset(Dataset):
         self.num_threads = num_threads
         self._decoder = decoder_for(spec, num_threads)
         self.paths, labels = list_photos(root, self.classes)
-        self.labels = torch.tensor(labels)
+        self.labels = torch.tensor(labels, device="cpu")
         # In shared memory, so that worker processes that outlive an epoch see the new one and can report what
         # they skipped.
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
-        self._unreadable = torch.zeros(len(self.paths), dtype=torch.bool).share_memory_()
+        self._epoch = torch.zeros((), dtype=torch.int64, device="cpu").share_memory_()
+        self._unreadable = torch.zeros(len(self.paths), dtype=torch.bool, device="cpu").share_memory_()
 
     def __len__(self) -> int:
         return len(self.paths)

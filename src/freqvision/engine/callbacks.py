@@ -99,10 +99,13 @@ class EpochTable(Callback):
         }
         earlier = [line for line in read_table(self.path) if int(line["epoch"]) < row["epoch"]]
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(row), restval="", extrasaction="ignore")
+        columns = list(dict.fromkeys(name for line in (row, *earlier) for name in line))
+        draft = self.path.with_suffix(".draft")
+        with draft.open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns, restval="")
             writer.writeheader()
             writer.writerows([*earlier, row])
+        draft.replace(self.path)
         values = "  ".join(f"{name} {row[name]:.4g}" for name in row if "/" in name)
         print(f"epoch {row['epoch']}: {values}  ({row['seconds']:.0f} s)", flush=True)
 

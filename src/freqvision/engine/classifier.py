@@ -115,7 +115,10 @@ class Classifier(ModelModule):
 
     def configure_callbacks(self) -> list[Callback]:
         """The moving average of the weights, if asked for."""
-        return [EMAWeightAveraging(decay=self.ema)] if self.ema > 0 else []
+        if self.ema <= 0:
+            return []
+        # Where the weights will be, which are on the CPU when the callback is set up.
+        return [EMAWeightAveraging(device=self.trainer.strategy.root_device, decay=self.ema)]
 
     @property
     def gates_lr(self) -> float:
@@ -139,7 +142,7 @@ class Classifier(ModelModule):
             else:
                 # Integers are mixed as floats, before the model's input layer: dequantising is affine, so
                 # mixing commutes with it.
-                images, labels = self.mix(images.float(), labels)
+                images, labels = self.mix(images if images.is_floating_point() else images.float(), labels)
                 images = images.contiguous(memory_format=self.memory_format)
                 logits = self.model.network(self.model.input(images))
         loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)

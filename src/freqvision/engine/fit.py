@@ -112,7 +112,7 @@ class FitCLI(LightningCLI):
         callbacks = [
             ModelCheckpoint(folder, filename="best", monitor=monitor, mode="max", **always),
             ModelCheckpoint(folder, filename="last", **always),
-            LearningRateMonitor("step"),
+            *([LearningRateMonitor("step")] if trainer.get("logger") is not False else []),
             Announce(),
             EpochTable(output / "metrics.csv"),
             ReportSkipped(),

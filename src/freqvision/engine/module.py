@@ -1,5 +1,7 @@
 """What the Lightning modules of all tasks share: optimiser, checkpoints that say all, exact resume."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,18 @@ from freqvision.models import FrequencyModel
 from freqvision.pipeline.spec import InputSpec, PixelSpec
 
 FIT_PHOTOS = 256  # on which start="fit" solves for the input layer
+
+
+@contextmanager
+def plain_defaults() -> Iterator[None]:
+    """Tensors are made on the CPU and in float32, whatever Lightning has set: it converts models itself."""
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.device("cpu"):
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
 
 
 class ModelModule(LightningModule):
@@ -59,10 +73,11 @@ class ModelModule(LightningModule):
                 "the model's input comes from the data module: pass datamodule= to Trainer.fit, or call build"
             )
         options = self.weights()
-        if self.hparams["start"] == "fit":
-            paths = evenly(data.train_set.paths, FIT_PHOTOS)
-            options["photos"] = readable(paths, data.num_threads) if data.on_error == "skip" else paths
-        self.build(data.spec, data.class_names, **options)
+        with plain_defaults():
+            if self.hparams["start"] == "fit":
+                paths = evenly(data.train_set.paths, FIT_PHOTOS)
+                options["photos"] = readable(paths, data.num_threads) if data.on_error == "skip" else paths
+            self.build(data.spec, data.class_names, **options)
 
     def configure_optimizers(self) -> Any:
         """Optimiser, and its schedule over all steps of the training."""
@@ -128,5 +143,5 @@ class ModelModule(LightningModule):
                 f"the run was planned for {planned} epochs, which its learning rate follows, and cannot go "
                 f"on to {wanted}: keep trainer.max_epochs, or start anew with the checkpoint as model.weights"
             )
-        if checkpoint["epoch"] + 1 >= wanted:
+        if wanted >= 0 and checkpoint["epoch"] + 1 >= wanted:  # below 0, steps are the limit, or nothing is
             raise ValueError(f"the run is complete, with all of its {planned} epochs")

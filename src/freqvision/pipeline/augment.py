@@ -190,7 +190,8 @@ class FrequencyAugment(nn.Module):
             return inputs
         device = inputs.device if generator is None else generator.device
         # All numbers are drawn whatever is switched on, so that no option changes another's draws.
-        draws = torch.rand(len(inputs), 8 + 2 * _TRIES, generator=generator, device=device).to(inputs.device)
+        shape = (len(inputs), 8 + 2 * _TRIES)
+        draws = torch.rand(shape, generator=generator, device=device, dtype=torch.float32).to(inputs.device)
         jitter, chance, place, tries = draws.split((3, 3, 2, 2 * _TRIES), dim=1)
         if self.brightness or self.contrast or self.saturation or self.gray:
             brightness, contrast, saturation = (
@@ -235,13 +236,14 @@ class _Constants:
     def __init__(self, spec: InputSpec, device: torch.device) -> None:
         mean, std = spec.normalisation()
         if spec.dtype == "int8":
-            self.mean, self.std = torch.zeros_like(mean).to(device), torch.tensor(spec.scale, device=device)
+            scale = torch.tensor(spec.scale, dtype=torch.float32, device=device)
+            self.mean, self.std = torch.zeros_like(mean).to(device), scale
         else:
             self.mean, self.std = mean.to(device), std.to(device)
         channels = torch.tensor(spec.channels.indices, device=device)
         frequency = channels % FREQUENCIES
         self.chroma = channels >= FREQUENCIES
-        self.mirror = 1.0 - 2.0 * (frequency % BLOCK % 2)  # −1 where the horizontal frequency is odd
+        self.mirror = 1.0 - 2.0 * (frequency % BLOCK % 2).float()  # −1 where the horizontal frequency is odd
         flat = torch.where(frequency == 0, mean.to(device), 0.0)  # coefficients of a block in the mean colour
         self.mean_colour = (flat - self.mean) / self.std
         if spec.dtype == "int8":

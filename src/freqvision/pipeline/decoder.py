@@ -220,7 +220,8 @@ class Decoder:
     def _room(self, count: int, height: int, width: int) -> torch.Tensor:
         pinned = self.pin_memory and torch.cuda.is_available()
         shape = (count, len(self.spec.channels), height, width)
-        room = torch.empty(shape, dtype=self.spec.torch_dtype, pin_memory=pinned)
+        # Native code writes there, so never on torch's default device.
+        room = torch.empty(shape, dtype=self.spec.torch_dtype, device="cpu", pin_memory=pinned)
         if not pinned:
             _native.advise_huge_pages(room.data_ptr(), room.nbytes)
         return room
@@ -260,7 +261,8 @@ class Decoder:
                 gain = [1 / scale for scale in spec.scale or ()]
                 bias = [0.0] * len(gain)
             else:
-                mean, std = (values.double() for values in spec.normalisation())
+                with torch.device("cpu"):
+                    mean, std = (values.double() for values in spec.normalisation())
                 gain, bias = (1 / std).tolist(), (-mean / std).tolist()
             self._native = _native.BatchDecoder(
                 list(spec.channels),

@@ -159,7 +159,8 @@ def random_resized_views(
         )
     if not 0 <= hflip <= 1:
         raise ValueError(f"hflip is a probability from 0 to 1, got {hflip}")
-    draws = torch.rand(len(image_sizes), 2 * _TRIES + 3, dtype=torch.float64, generator=generator).tolist()
+    shape = (len(image_sizes), 2 * _TRIES + 3)
+    draws = torch.rand(shape, dtype=torch.float64, device="cpu", generator=generator).tolist()
     views = []
     for image_size, uniforms in zip(image_sizes, draws, strict=True):
         box = _random_box(_pair(image_size, "image_size"), scale, ratio, uniforms)

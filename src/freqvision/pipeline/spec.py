@@ -171,7 +171,8 @@ class InputSpec(_Serialisable):
     def normalisation(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and std of each selected channel, float32 of shape (C,): 0 and 1 where none are set."""
         count = len(self.channels)
-        return torch.tensor(self.mean or (0.0,) * count), torch.tensor(self.std or (1.0,) * count)
+        mean, std = self.mean or (0.0,) * count, self.std or (1.0,) * count
+        return torch.tensor(mean, dtype=torch.float32), torch.tensor(std, dtype=torch.float32)
 
     def with_statistics(self, statistics: ChannelStatistics) -> InputSpec:
         """With mean, std and int8 scale of these statistics for the selected channels."""
@@ -271,7 +272,7 @@ class PixelSpec(_Serialisable):
 
     def normalisation(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and std of each component, float32 of shape (3,), of values in [0, 1]."""
-        return torch.tensor(self.mean), torch.tensor(self.std)
+        return torch.tensor(self.mean, dtype=torch.float32), torch.tensor(self.std, dtype=torch.float32)
 
     def with_dtype(self, dtype: str) -> PixelSpec:
         """With another transfer type."""
