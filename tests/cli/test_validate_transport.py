@@ -84,3 +84,10 @@ def test_help_shows_the_examples_as_they_are_typed(capsys):
         "\n  freqvision validate --transport 24 --checkpoint RUN/checkpoints/best.ckpt --data PHOTOS\n" in out
     )
     assert "<function" not in out
+
+
+def test_a_network_by_its_name_needs_labels(capsys, files, tmp_path):
+    weights = files[1] / "model.safetensors"
+    arguments = ["--model", "resnet18", "--weights", str(weights), "--data", str(files[0])]
+    assert main(["validate", "--transport", "6", *arguments]) == 1
+    assert "add --labels" in capsys.readouterr().err

@@ -39,8 +39,14 @@ def main(args: list[str]) -> None:
     parser.add_argument("--weights", help="of --model: .safetensors or .pth")
     parser.add_argument("--strides", default="standard", help="of --model: standard, v1 or released")
     parser.add_argument("--num_classes", type=PositiveInt, default=1000, help="of --model")
-    parser.add_argument("--data", required=True, help="folder of photos, with a sub-folder for each class")
-    parser.add_argument("--labels", help="CSV file with columns file and class_index, instead of sub-folders")
+    parser.add_argument(
+        "--data",
+        required=True,
+        help="folder of photos, with a sub-folder for each class of the --checkpoint, or --labels",
+    )
+    parser.add_argument(
+        "--labels", help="CSV file with columns file and class_index, for a --model, which knows no names"
+    )
     parser.add_argument("--batch_size", type=PositiveInt, default=32, help="photos in a batch")
     parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help="decoding threads, 0 for all")
     parser.add_argument("--device", help="such as cpu or cuda; default: cuda where there is one")
@@ -112,6 +118,8 @@ def _rgb_model(options: Any) -> "tuple[FrequencyModel, list[str] | None]":
             "--model and --weights go together: a network without its weights answers at random, and a "
             "--checkpoint holds its own"
         )
+    if options.model is not None and options.labels is None:
+        raise ValueError("--model knows no names of classes, so that sub-folders say nothing: add --labels")
     if options.checkpoint is not None:
         from freqvision.engine.checkpoint import load_checkpoint
 
