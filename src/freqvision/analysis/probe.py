@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from freqvision.data.folder import find_photos, list_photos
+from freqvision.data.folder import evenly, find_photos, list_photos
 from freqvision.models.frequency_model import FrequencyModel
 from freqvision.models.transport import Transport
 from freqvision.pipeline.decoder import Decoder
@@ -40,9 +40,8 @@ class LabelledPhotos:
         """At most `count` of them, evenly spread over the list, so over classes; 0 is all."""
         if not 0 < count < len(self.paths):
             return self
-        places = [place * len(self.paths) // count for place in range(count)]
-        labels = None if self.labels is None else [self.labels[place] for place in places]
-        return replace(self, paths=[self.paths[place] for place in places], labels=labels)
+        labels = None if self.labels is None else evenly(self.labels, count)
+        return replace(self, paths=evenly(self.paths, count), labels=labels)
 
 
 def find_labelled_photos(

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from freqvision.pipeline.spec import InputSpec, PixelSpec
 from freqvision.spectrum.channels import BLOCK, ChannelSet
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -252,15 +253,15 @@ class PixelFolder(PhotoDataset):
     spec_class = PixelSpec
 
 
-def evenly(paths: Sequence[str], count: int) -> list[str]:
-    """At most so many of the paths, evenly spread over the list, which is sorted by class.
+def evenly(items: Sequence[Item], count: int) -> list[Item]:
+    """At most so many of the items, evenly spread over the list: of photos that are sorted, over classes.
 
     Example:
         >>> evenly(["a/0", "a/1", "a/2", "b/0", "b/1"], 2)
         ['a/0', 'a/2']
     """
-    count = min(count, len(paths))
-    return [paths[place * len(paths) // count] for place in range(count)]
+    count = min(count, len(items))
+    return [items[place * len(items) // count] for place in range(count)]
 
 
 def readable(paths: Sequence[str], num_threads: int = 0) -> list[str]:

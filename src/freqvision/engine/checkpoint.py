@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from freqvision.models import DetectionModel, FrequencyModel, create_model, load
+from freqvision.models.hub import CONFIG
 from freqvision.pipeline.spec import InputSpec, PixelSpec, spec_from_dict
 
 CHECKPOINT_KEY = "freqvision"
@@ -60,7 +61,8 @@ def description(checkpoint: dict[str, Any]) -> Description:
     stored = checkpoint.get(CHECKPOINT_KEY) if isinstance(checkpoint, dict) else None
     if not isinstance(stored, dict):
         raise ValueError(
-            "this checkpoint was not written by freqvision: it does not say what its model's input is"
+            "it was not written by freqvision fit: it does not say what its model's input is. Weights alone "
+            "go to freqvision fit --model.weights, or to fv.create_model(weights=...)"
         )
     options = {key: value for key, value in stored["settings"].items() if key != "num_classes"}
     spec = spec_from_dict(stored["spec"])
@@ -88,11 +90,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise ValueError(f"{path} is no checkpoint: it cannot be read ({type(error).__name__})") from error
-    if not isinstance(checkpoint, dict) or CHECKPOINT_KEY not in checkpoint:
-        raise ValueError(
-            f"{path} was not written by freqvision fit: it does not say what its model's input is. Weights "
-            "alone go to freqvision fit --model.weights, or to fv.create_model(weights=...)"
-        )
+    try:
+        description(checkpoint)
+    except ValueError as error:
+        raise ValueError(f"{path} is no checkpoint: {error}") from error
     return checkpoint
 
 
@@ -114,6 +115,9 @@ def load_checkpoint(path: str | Path) -> tuple[FrequencyModel, list[str] | None]
         FileNotFoundError: There is no such file or folder.
         ValueError: It is not a checkpoint of freqvision, or a damaged folder.
     """
+    if (Path(path) / CONFIG).is_file():  # which is built only once in this way
+        model = load(path)
+        return model, model.class_names
     checkpoint = read_checkpoint(path)
     return build_model(checkpoint).eval(), description(checkpoint).class_names
 

@@ -41,9 +41,8 @@ def find_objects(
     Returns:
         For each photo its "image", "size" (height, width) and "objects", the surest first: "class", "score",
         "category_id" (COCO's; of a folder, which does not keep it, the label), "bbox" (x, y, width, height in
-        pixels of the photo) and, of a model of masks,
-        "segmentation" as COCO's run lengths; and the "picture" that was drawn. Or, for a photo that cannot be
-        read, its "error".
+        pixels of the photo) and, of a model of masks, "segmentation" as COCO's run lengths; and the "picture"
+        that was drawn. Or, for a photo that cannot be read, its "error".
 
     Raises:
         FileNotFoundError: There is no such checkpoint.

@@ -11,9 +11,8 @@ from torch.nn import functional as F
 from freqvision.pipeline.encoding import encode
 from freqvision.pipeline.geometry import View
 from freqvision.pipeline.spec import InputSpec
-from freqvision.spectrum.autocast import without_autocast
 from freqvision.spectrum.channels import FREQUENCIES, NUM_CHANNELS
-from freqvision.spectrum.colour import GRAY, rgb_to_ycbcr_matrix
+from freqvision.spectrum.colour import GRAY, apply_matrix, rgb_to_ycbcr_matrix
 from freqvision.spectrum.cube import gather
 from freqvision.spectrum.dct import block_dct
 
@@ -151,9 +150,7 @@ def pixels_to_cube(pixels: torch.Tensor, view: View, interpolation: str = "bilin
     # does not notice. Not earlier: a large photo would be in memory twice.
     planes = _window(_show(pixels, view, interpolation) - GRAY, view)
     if planes.shape[-3] == 3:
-        matrix = rgb_to_ycbcr_matrix(planes.dtype).to(planes.device)
-        with without_autocast(planes):
-            planes = (matrix @ planes.flatten(-2)).unflatten(-1, view.crop[2:])  # (..., 3, H, W)
+        planes = apply_matrix(rgb_to_ycbcr_matrix(planes.dtype), planes)  # (..., 3, H, W)
     cube = gather(block_dct(planes))  # (..., 64 or 192, h, w)
     if cube.shape[-3] == FREQUENCIES:
         cube = F.pad(cube, (0, 0, 0, 0, 0, NUM_CHANNELS - FREQUENCIES))

@@ -33,7 +33,7 @@ def rgb_to_ycbcr(rgb: torch.Tensor) -> torch.Tensor:
         tensor([ 76.2450,  84.9724, 255.5000])
     """
     _check(rgb)
-    return _apply(rgb_to_ycbcr_matrix(rgb.dtype), rgb) + _offset(rgb)
+    return apply_matrix(rgb_to_ycbcr_matrix(rgb.dtype), rgb) + _offset(rgb)
 
 
 def ycbcr_to_rgb(ycbcr: torch.Tensor) -> torch.Tensor:
@@ -43,10 +43,11 @@ def ycbcr_to_rgb(ycbcr: torch.Tensor) -> torch.Tensor:
         ValueError: There are not three components, or the type is not floating point.
     """
     _check(ycbcr)
-    return _apply(ycbcr_to_rgb_matrix(ycbcr.dtype), ycbcr - _offset(ycbcr))
+    return apply_matrix(ycbcr_to_rgb_matrix(ycbcr.dtype), ycbcr - _offset(ycbcr))
 
 
-def _apply(matrix: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+def apply_matrix(matrix: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+    """A matrix (3, 3) on the components of an image (..., 3, H, W)."""
     # A product of (3, 3) and (..., 3, H·W) is several times faster than an einsum over (..., 3, H, W).
     with without_autocast(image):
         return (matrix.to(image.device) @ image.flatten(-2)).unflatten(-1, image.shape[-2:])  # (..., 3, H, W)
