@@ -207,6 +207,25 @@ def test_pixels_heed_max_size():
     assert image.shape == decode([file])[0].shape == (3, 30, 60)
 
 
+def test_batches_of_pixels_without_a_photo():
+    """They have the shape and type of other batches, as those of `Decoder` have."""
+    spec = fv.PixelSpec(40, 32, dtype="uint8")
+    decode = PixelDecoder(spec)
+    for sources in ([], ["nowhere.jpg"] * 2):
+        batch, errors = decode.try_decode(sources)
+        assert batch.shape == (len(sources), 3, 32, 32)
+        assert batch.dtype == torch.uint8
+        assert len(errors) == len(sources)
+
+
+def test_batches_of_pixels_have_one_size():
+    files = [io.BytesIO(), io.BytesIO()]
+    for file, size in zip(files, [(64, 48), (48, 64)], strict=True):
+        Image.new("RGB", size).save(file, "JPEG")
+    with pytest.raises(ValueError, match="set the spec's crop"):
+        PixelDecoder(fv.PixelSpec(40, crop=None))(files)
+
+
 def test_pixels_of_many_files_are_open_a_few_at_a_time(photos, tmp_path):
     """A process may have 1,024 files open, or fewer, and batches and workers add up."""
     (tmp_path / "many.py").write_text(

@@ -109,3 +109,21 @@ def test_boxes_of_whole_numbers_are_scaled_all_the_same():
     boxes = torch.tensor([[10, 10, 50, 50]])
     shown = target_in_view({"boxes": boxes, "labels": torch.tensor([1])}, view, pixels=2)
     torch.testing.assert_close(shown["boxes"], torch.tensor([[8.0, 8, 40, 40]]))
+
+
+def test_entries_go_with_their_objects_or_stay_with_the_photo():
+    """Of two objects one is out of sight; of the photo's own entries one happens to have two elements."""
+    target = {
+        "boxes": torch.tensor([[0.0, 0.0, 8.0, 8.0], [40.0, 40.0, 48.0, 48.0]]),
+        "labels": torch.tensor([3, 4]),
+        "orig_size": torch.tensor([64, 64]),
+        "image_id": 7,
+        "camera": "left",
+        "exposure": torch.tensor(0.1),
+        "colour": torch.tensor([0.1, 0.2, 0.3]),
+    }
+    seen = target_in_view(target, View(box=(0, 0, 64, 64), size=(64, 64), crop=(0, 0, 16, 16), flip=False))
+    assert seen["labels"].tolist() == [3]
+    assert len(seen["boxes"]) == 1
+    for key in ("orig_size", "image_id", "camera", "exposure", "colour"):
+        assert seen[key] is target[key]

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset, Sampler
 from freqvision.data.pixels import decoder_for
 from freqvision.pipeline.geometry import BLOCK, View, resize_crop_view, whole_blocks
 from freqvision.pipeline.spec import InputSpec, PixelSpec
-from freqvision.pipeline.targets import target_in_view, view_pixels
+from freqvision.pipeline.targets import objects_of, target_in_view, view_pixels
 
 Target = Mapping[str, Any]
 
@@ -114,8 +114,9 @@ class DetectionPhotos(Dataset):
     Args:
         paths: The photos.
         targets: Of each photo a dictionary as torchvision's detectors take it, in pixels of the photo:
-            "boxes" (N, 4) as x1, y1, x2, y2; "labels" (N,); perhaps "masks" (N, H, W); "image_id" passes as
-            it is; objects with an "iscrowd" (N,) that is not 0 are left out. Or a function from a photo's
+            "boxes" (N, 4) as x1, y1, x2, y2; "labels" (N,); perhaps "masks" (N, H, W); other tensors of N
+            elements go with the objects, and "image_id" and what else there is with the photo; objects with an
+            "iscrowd" (N,) that is not 0 are left out. Or a function from a photo's
             index to it, called when the photo is loaded.
         spec: What the photos become; it has no crop.
         augment: Random views for training; None shows each photo whole.
@@ -247,13 +248,7 @@ def check_target(target: Target, size: tuple[int, int], path: str) -> None:
 def without_crowds(target: Target) -> dict[str, Any]:
     """The target without objects whose "iscrowd" is not 0."""
     crowds = target.get("iscrowd")
-    if crowds is None or not crowds.any():
-        return dict(target)
-    single = crowds == 0
-    return {
-        key: value[single] if isinstance(value, Tensor) and value.ndim and key != "image_id" else value
-        for key, value in target.items()
-    }
+    return dict(target) if crowds is None else objects_of(target, crowds == 0)
 
 
 class GroupedBatches(Sampler[list[int]]):

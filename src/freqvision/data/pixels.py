@@ -41,7 +41,7 @@ class PixelDecoder:
         """Decode a batch `(B, 3, H, W)`; see `try_decode`.
 
         Raises:
-            ValueError: A photo cannot be read; the message names it.
+            ValueError: A photo cannot be read; the message names it. Or their sizes differ, without a crop.
         """
         batch, errors = self.try_decode(sources, views)
         for error in errors.values():
@@ -76,8 +76,18 @@ class PixelDecoder:
         errors: dict[int, Exception] = {
             place: one for place, one in enumerate(found) if isinstance(one, ValueError)
         }
-        gap = next((torch.zeros_like(one) for one in found if isinstance(one, Tensor)), torch.zeros(3, 1, 1))
-        return torch.stack([one if isinstance(one, Tensor) else gap for one in found]), errors
+        shapes = {tuple(one.shape) for one in found if isinstance(one, Tensor)}
+        if len(shapes) > 1:
+            raise ValueError(
+                f"the photos of a batch have one size, got {sorted(shapes)}: set the spec's crop, or decode "
+                "them by PixelDecoder.each"
+            )
+        shape = shapes.pop() if shapes else self.spec.shape or (3, 1, 1)
+        batch = torch.zeros(len(found), *shape, dtype=self.spec.torch_dtype)
+        for place, one in enumerate(found):
+            if isinstance(one, Tensor):
+                batch[place] = one
+        return batch, errors
 
     def each(self, sources: Sequence[Any], views: Views | None = None) -> list[Tensor]:
         """Decode photos whose outputs differ in size, as detectors take them.

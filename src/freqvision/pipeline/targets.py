@@ -6,6 +6,7 @@ A detector's image is smaller than the view: it has one pixel for every `view_pi
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 
@@ -73,13 +74,38 @@ def masks_in_view(masks: torch.Tensor, view: View, pixels: int = 1) -> torch.Ten
     return torch.from_numpy(seen)
 
 
+def objects_of(target: Mapping[str, Any], keep: torch.Tensor) -> dict[str, Any]:
+    """A target with some of its objects.
+
+    Args:
+        target: "boxes" (N, 4) and others. Tensors of N elements hold one for each object, but for "image_id",
+            "size" and "orig_size"; what else there is belongs to the photo and stays.
+        keep: (N,), whether an object stays.
+
+    Example:
+        >>> target = {"boxes": torch.zeros(3, 4), "labels": torch.tensor([5, 6, 7]), "camera": "left"}
+        >>> kept = objects_of(target, torch.tensor([True, False, True]))
+        >>> kept["labels"], kept["camera"]
+        (tensor([5, 7]), 'left')
+    """
+
+    def has_objects(key: str, value: Any) -> bool:
+        return (
+            key not in _OF_PHOTO
+            and isinstance(value, torch.Tensor)
+            and value.ndim > 0
+            and len(value) == len(keep)
+        )
+
+    return {key: value[keep] if has_objects(key, value) else value for key, value in target.items()}
+
+
 def target_in_view(
-    target: Mapping[str, torch.Tensor], view: View, pixels: int = 1, min_side: float = MIN_SIDE
-) -> dict[str, torch.Tensor]:
+    target: Mapping[str, Any], view: View, pixels: int = 1, min_side: float = MIN_SIDE
+) -> dict[str, Any]:
     """A target as torchvision's detectors take it, transformed as the photo is.
 
-    Boxes are clipped to the image, and objects of which too little is left are left out, from every entry
-    that has one element for each object.
+    Boxes are clipped to the image, and objects of which too little is left are left out, see `objects_of`.
 
     Args:
         target: "boxes" (N, 4); perhaps "masks" (N, H, W), "labels" (N,) and others.
@@ -93,8 +119,7 @@ def target_in_view(
     sides = boxes[:, 2:] - boxes[:, :2]  # (N, 2)
     uncut = (boxes - whole).abs().amax(1) < 1e-3  # small objects are none the less objects
     keep = (sides > 0).all(1) & (uncut | (sides >= min_side).all(1))
-    result = {key: value if key in _OF_PHOTO else value[keep] for key, value in target.items()}
-    result["boxes"] = boxes[keep]
+    result = objects_of({**target, "boxes": boxes}, keep)
     if "masks" in result:
         result["masks"] = masks_in_view(result["masks"], view, pixels)
     return result
