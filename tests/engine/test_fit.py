@@ -14,6 +14,8 @@ from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 import freqvision as fv
+from freqvision.analysis.figures import plot_training
+from freqvision.cli.report import read_run
 from freqvision.data import FrequencyFolder
 from freqvision.engine import (
     Augmentation,
@@ -287,6 +289,23 @@ def test_runs_in_other_ways(photos, tmp_path, options):
     assert len(read_table(tmp_path / "metrics.csv")) == 1
 
 
+def test_epochs_that_are_not_validated_have_no_validation(photos, tmp_path):
+    fit(
+        [
+            *fit_arguments(photos, tmp_path),
+            *("--trainer.max_epochs", "3", "--trainer.check_val_every_n_epoch", "2"),
+        ]
+    )
+    table = read_table(tmp_path / "metrics.csv")
+    assert [bool(line["val/top1"]) for line in table] == [False, True, False]
+    assert all(line["train/loss"] for line in table)
+    assert not any(name.startswith("lr-") for name in table[0])
+    plot_training(tmp_path / "metrics.csv", tmp_path / "curve.png")
+    run = read_run(tmp_path)
+    assert run.accuracy == float(table[1]["val/top1"])
+    assert run.epochs == 2
+
+
 def test_metrics_keep_their_columns_when_an_epoch_lacks_some(tmp_path):
     table = EpochTable(tmp_path / "table.csv")
     trainer = SimpleNamespace(
@@ -295,6 +314,7 @@ def test_metrics_keep_their_columns_when_an_epoch_lacks_some(tmp_path):
         callback_metrics={"val/top1": 0.5},
         current_epoch=0,
     )
+    table.on_validation_epoch_end(trainer, None)
     table.on_train_epoch_end(trainer, None)
     trainer.callback_metrics, trainer.current_epoch = {"train/loss": 1.0}, 1
     table.on_train_epoch_end(trainer, None)

@@ -80,19 +80,18 @@ def plot_training(table: str | Path, path: str | Path, chance: float | None = No
     plt = _pyplot()
     with Path(table).open(newline="") as file:
         lines = list(csv.DictReader(file))
-    epochs = [int(line["epoch"]) for line in lines]
 
-    def curve(name: str) -> list[float]:
-        return [float(line[name]) for line in lines]
+    def curve(name: str) -> tuple[list[int], list[float]]:
+        known = [line for line in lines if line[name]]  # not all epochs need be validated
+        return [int(line["epoch"]) for line in known], [float(line[name]) for line in known]
 
     figure, (loss, accuracy) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-    loss.plot(epochs, curve("train/loss"), "o-", color="#1f6fb4", label="training")
-    loss.plot(epochs, curve("val/loss"), "s-", color="#d2691e", label="validation")
+    loss.plot(*curve("train/loss"), "o-", color="#1f6fb4", label="training")
+    loss.plot(*curve("val/loss"), "s-", color="#d2691e", label="validation")
     loss.set(xlabel="epoch", ylabel="cross-entropy", title="Loss")
     loss.set_ylim(bottom=0)
-    accuracy.plot(
-        epochs, [100 * share for share in curve("val/top1")], "s-", color="#d2691e", label="validation"
-    )
+    validated, top1 = curve("val/top1")
+    accuracy.plot(validated, [100 * share for share in top1], "s-", color="#d2691e", label="validation")
     if chance is not None:
         accuracy.axhline(100 * chance, color="#777777", linestyle="--", label="guessing")
     accuracy.set(xlabel="epoch", ylabel="top-1 accuracy, %", title="Accuracy", ylim=(0, 102))

@@ -73,9 +73,9 @@ class Run:
         name: Of its folder; what follows "seed" at its end is taken as the seed.
         channels: Number of DCT channels; 0 for pixels.
         bytes: What a photo costs at one byte a value.
-        accuracy: Validation accuracy of the last epoch.
+        accuracy: Validation accuracy of the last epoch that was validated.
         best: Of the best epoch.
-        epochs: Number of epochs.
+        epochs: Number of epochs up to that.
         open_share: Of its gates, in the last epoch; None without gates.
     """
 

@@ -64,7 +64,9 @@ def main(args: list[str]) -> int:
     if as_json:
         print(json.dumps(results, indent=1))
     else:
-        print("\n".join(describe(result) for result in results if "error" not in result))
+        for result in results:
+            if "error" not in result:
+                print(describe(result))
         for result in failed:
             print(f"freqvision predict: {result['error']}", file=sys.stderr)
     return 1 if failed else 0

@@ -23,6 +23,9 @@ DESCRIPTION = """Write one HTML page that opens offline, and the PNG files in it
 def main(args: list[str]) -> None:
     """Read what was found, and write the page."""
     options = parser().parse_args(args)
+    for photo in options.photos:  # before all else is drawn
+        if not Path(photo).is_file():
+            raise FileNotFoundError(f"no photo at {photo}")
 
     from freqvision.analysis.report import Selection, write_report
 
@@ -68,7 +71,8 @@ def read_run(folder: str | Path) -> Run:
         raise FileNotFoundError(
             f"no epochs in {folder / 'metrics.csv'}: --runs takes folders of freqvision fit"
         )
-    if "val/top1" not in epochs[-1]:
+    epochs = [epoch for epoch in epochs if epoch.get("val/top1")]  # not all need be validated
+    if not epochs:
         raise ValueError(f"{folder} is no run of a classifier: its metrics have no val/top1")
     spec = description(read_checkpoint(folder / "checkpoints" / "last.ckpt")).spec
     accuracies = [float(line["val/top1"]) for line in epochs]

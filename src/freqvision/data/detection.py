@@ -115,9 +115,9 @@ class DetectionPhotos(Dataset):
         paths: The photos.
         targets: Of each photo a dictionary as torchvision's detectors take it, in pixels of the photo:
             "boxes" (N, 4) as x1, y1, x2, y2; "labels" (N,); perhaps "masks" (N, H, W); other tensors of N
-            elements go with the objects, and "image_id" and what else there is with the photo; objects with an
-            "iscrowd" (N,) that is not 0 are left out. Or a function from a photo's
-            index to it, called when the photo is loaded.
+            elements go with the objects, and "image_id" and what else there is with the photo; objects with
+            an "iscrowd" (N,) that is not 0 are left out. Or a function from a photo's index to it, called
+            when the photo is loaded.
         spec: What the photos become; it has no crop.
         augment: Random views for training; None shows each photo whole.
         seed: Of the random views.

@@ -36,7 +36,7 @@ class Announce(Callback):
             "input": f"{sees}, {size}",
             "model": f"{model.settings['name']}, {parameters / 1e6:.1f} million parameters",
             "weights": next(filter(None, sources), "random"),
-            "training": f"{trainer.max_epochs} epochs, from {trainer.current_epoch + 1} on, batches of "
+            "training": f"epochs {trainer.current_epoch + 1} to {trainer.max_epochs}, batches of "
             f"{data.batch_size}; {how.optimizer}, {how.schedule}, learning rate up to {how.lr:g}",
             "machine": f"{trainer.world_size} {trainer.strategy.root_device.type}, {trainer.precision}",
             "results": f"{trainer.default_root_dir}",
@@ -82,20 +82,31 @@ class EpochTable(Callback):
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.started = time.perf_counter()
+        self.validated = False
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
         self.started = time.perf_counter()
+        self.validated = False
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take note: of an epoch that is not validated, Lightning still shows the last one's metrics."""
+        self.validated = True
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Add the line; validation is over by now, since Lightning runs it inside the epoch."""
         if not trainer.is_global_zero:
             return
+        # The learning rate has its column; what the monitor of it logs is not needed twice.
+        left_out = ("lr-",) if self.validated else ("lr-", "val/")
+        metrics = {
+            name: value for name, value in trainer.callback_metrics.items() if not name.startswith(left_out)
+        }
         row = {
             "epoch": trainer.current_epoch + 1,
             "seconds": round(time.perf_counter() - self.started, 2),
             "lr": trainer.optimizers[0].param_groups[0]["lr"],
-            **{name: round(float(value), 6) for name, value in sorted(trainer.callback_metrics.items())},
+            **{name: round(float(value), 6) for name, value in sorted(metrics.items())},
         }
         earlier = [line for line in read_table(self.path) if int(line["epoch"]) < row["epoch"]]
         self.path.parent.mkdir(parents=True, exist_ok=True)

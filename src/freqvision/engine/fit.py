@@ -22,6 +22,7 @@ from freqvision.engine.photos import PhotoFolder
 CLASSES = {"model": "freqvision.engine.Classifier", "data": "freqvision.engine.PhotoFolder"}  # by default
 SHORT_NAMES = (Classifier, CocoPhotos, Detector, PhotoFolder)  # what is imported needs no module's name
 
+USAGE = "freqvision fit [--config FILE] [--data.root PHOTOS] [--model.name NAME] [--SETTING VALUE ...]"
 DESCRIPTION = """Train a model on photos, in the frequency domain or on pixels.
 
   freqvision fit --config configs/clothing/resnet50_dct24.yaml --data.root PHOTOS
@@ -146,7 +147,12 @@ def fit(args: list[str] | None = None, **parser_options: Any) -> FitCLI:
             seed_everything_default=0,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
-            parser_kwargs={"prog": "freqvision fit", "description": DESCRIPTION, **parser_options},
+            parser_kwargs={
+                "prog": "freqvision fit",
+                "usage": USAGE,
+                "description": DESCRIPTION,
+                **parser_options,
+            },
             run=False,
             args=args,
         )
