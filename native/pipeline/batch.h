@@ -51,8 +51,6 @@ class BatchDecoder {
     const std::vector<Source>& sources() const { return sources_; }
     void close();
 
-    int threads() const { return pool_.size(); }
-
   private:
     // What a thread keeps for itself.
     struct Worker {

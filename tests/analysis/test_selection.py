@@ -96,6 +96,11 @@ def test_energy_is_variance_and_rectangles_are_presets():
         assert rectangles().top(size) == fv.ChannelSet.preset(size)
 
 
+def test_photos_of_no_class_are_not_passed_over(photos):
+    with pytest.raises(ValueError, match="not among the 1 given classes: checks, clouds, dots"):
+        find_labelled_photos(photos / "train", ["rings"])
+
+
 def test_labels_from_a_table(photos, tmp_path):
     paths = sorted((photos / "train").glob("rings/*.jpg"))
     lines = "\n".join(f"{path.name},{7 + number}" for number, path in enumerate(paths))
@@ -228,7 +233,11 @@ def test_mistakes_are_told_before_the_measure(gated_run, photos, tmp_path, capsy
         ([*labelled, "--curve", "[6,193]"], "1 to 192 channels can be taken; got 193"),
     ):
         assert main(["select", *arguments, "--output", str(output)]) == 1
-        assert message in capsys.readouterr().err
+        printed = capsys.readouterr()
+        assert message in printed.err
+        assert ("measured without labels" in printed.out) == (
+            arguments == [*unlabelled, "--measure", "accuracy"]
+        )
         assert not output.exists()
 
 

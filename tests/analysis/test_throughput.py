@@ -151,7 +151,9 @@ def luma_grid(name: str, images: torch.Tensor) -> torch.Tensor:
     if pipeline.dtype == "uint8":
         pixels = images.float()
     else:
-        mean, std = (torch.tensor(values).reshape(3, 1, 1) for values in (rivals.MEAN, rivals.STD))
+        mean, std = (
+            torch.tensor(values).reshape(3, 1, 1) for values in (rivals.IMAGENET_MEAN, rivals.IMAGENET_STD)
+        )
         pixels = 255 * (images * std + mean)
     luma = (pixels * torch.tensor([0.299, 0.587, 0.114]).reshape(3, 1, 1)).sum(1, keepdim=True)
     return F.avg_pool2d(luma, pipeline.shape[1] // 56)[:, 0]
@@ -226,7 +228,7 @@ def test_without_a_compiler_libjpeg_is_missing(monkeypatch):
 def test_a_whole_run(photos, monkeypatch, tmp_path):
     monkeypatch.setattr(sweeps, "SIDES", (256, 512))
     monkeypatch.setattr(sweeps, "QUALITIES", (50, 95))
-    monkeypatch.setattr(sweeps, "PRESETS", (6, 24))
+    monkeypatch.setattr(sweeps, "PRESET_SIZES", (6, 24))
     monkeypatch.setattr(sweeps, "_RIVALS", (FREQVISION, PIL))
     monkeypatch.setattr(sweeps, "_PHOTOS", 2)
     before = torch.get_num_threads()

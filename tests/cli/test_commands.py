@@ -60,6 +60,15 @@ def test_a_default_in_words_is_not_told_again(capsys):
     assert "null" not in " ".join(capsys.readouterr().out.split()).replace("| null", "")
 
 
+def test_no_default_is_not_told(capsys):
+    with pytest.raises(SystemExit):
+        main(["select", "--help"])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "(default: gates)" in printed
+    assert "default: null" not in printed
+    assert "None" not in printed
+
+
 def test_a_missing_extra_is_named(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "lightning", None)
     for name in [name for name in sys.modules if name.startswith(("lightning.", "freqvision.engine."))]:
@@ -80,6 +89,23 @@ def test_wrong_usage_exits_with_2(capsys):
         main(["predict", "photo.jpg"])
     assert stop.value.code == 2
     assert "checkpoint" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named", "command"),
+    [
+        (["fit", "--data.rot", "x"], "Option 'rot' is not accepted", "fit"),
+        (["fit", "--model.name", "resnet18"], "required: root", "fit"),
+        (["validate", "--transport", "24", "--data", "x", "--scale", "3"], "scale", "validate --transport"),
+    ],
+)
+def test_mistaken_settings_are_named_on_one_screen(arguments, named, command, capsys):
+    with pytest.raises(SystemExit):
+        main(arguments)
+    printed = capsys.readouterr().err
+    assert named in printed
+    assert f"freqvision {command} --help" in printed
+    assert len(printed.splitlines()) < 20
 
 
 def test_failures_are_one_line_without_a_traceback(tmp_path, capsys, monkeypatch):

@@ -30,6 +30,12 @@ def onnx_file(tmp_path_factory):
     return path, model
 
 
+@pytest.mark.parametrize("write", [export_onnx, export_pt2])
+def test_models_of_others_are_refused(write, tmp_path):
+    with pytest.raises(TypeError, match=r"fv\.create_model.*got Linear"):
+        write(torch.nn.Linear(2, 2), tmp_path / "model")
+
+
 @pytest.mark.parametrize("batch", [1, 5])
 def test_onnxruntime_gives_the_same_for_any_batch(onnx_file, batch):
     onnxruntime = pytest.importorskip("onnxruntime")

@@ -94,7 +94,7 @@ class ChannelScores:
             scores: Other scores of the same channels, such as those of a class; None is the scores.
         """
         values = torch.full((NUM_CHANNELS,), math.nan, dtype=torch.float64)
-        values[list(self.channels)] = torch.tensor(self.scores if scores is None else scores).double()
+        values[list(self.channels)] = values.new_tensor(self.scores if scores is None else scores)
         return values.reshape(len(COMPONENTS), BLOCK, BLOCK)  # (3, 8, 8)
 
     def by_component(self) -> dict[str, float]:

@@ -6,7 +6,7 @@ from jsonargparse import DefaultHelpFormatter
 
 
 class HelpFormatter(DefaultHelpFormatter):
-    """jsonargparse's own, but examples keep their lines, and a default that words tell is not told again."""
+    """jsonargparse's own, but examples keep their lines, and defaults are told once, if there are any."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         parts = text.strip("\n").split("\n\n")
@@ -17,6 +17,7 @@ class HelpFormatter(DefaultHelpFormatter):
 
     def _get_help_string(self, action: Action) -> str:
         text = super()._get_help_string(action)
-        if "default" in (action.help or "").lower():  # said already, in words
+        # Said already, in words, or nothing to say.
+        if "default" in (action.help or "").lower() or action.default is None:
             text = text.replace(" (default: %(default)s)", "").replace(", default: %(default)s)", ")")
         return text

@@ -112,8 +112,7 @@ def parser() -> ArgumentParser:
     )
     parser.add_argument(
         "--measure",
-        default=None,
-        choices=["loss", "accuracy", "divergence", "changed", None],
+        choices=["loss", "accuracy", "divergence", "changed"],
         help="sensitivity: what ranks channels; default: loss with labels, else divergence",
     )
     parser.add_argument("--seed", type=int, default=0, help="sensitivity: of the noise")
@@ -182,8 +181,12 @@ def _photos(options: Namespace, class_names: list[str] | None) -> LabelledPhotos
         return None
     if not Path(options.data).is_dir():
         raise FileNotFoundError(f"no folder of photos at {options.data}")
-    folders = {path.name for path in Path(options.data).iterdir() if path.is_dir()}
-    named = class_names if class_names and folders & set(class_names) else None
+    named = class_names
+    if class_names and options.labels is None:
+        folders = {path.name for path in Path(options.data).iterdir() if path.is_dir()}
+        if not folders & set(class_names):
+            named = None
+            print(f"{options.data} has no sub-folders of the model's classes: measured without labels")
     return find_labelled_photos(options.data, named, options.labels).spread(options.photos or 0)
 
 
@@ -271,7 +274,11 @@ def _print_scores(scores: ChannelScores) -> None:
     """Means by component and by radial frequency, and both ends of the ranking."""
     from freqvision.analysis.scores import channel_name
 
-    show = "{:.1%}".format if scores.unit.endswith("share") else "{:.4g}".format
+    form = "{:.1%}" if scores.unit.endswith("share") else "{:.4g}"
+
+    def show(mean: float) -> str:
+        return "–" if math.isnan(mean) else form.format(mean)
+
     print(f"{scores.method}: {scores.about}")
     means = ", ".join(f"{name} {show(mean)}" for name, mean in scores.by_component().items())
     print(f"mean {scores.unit}: {means}")

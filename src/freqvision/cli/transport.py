@@ -22,7 +22,10 @@ DESCRIPTION = """Compare an RGB model on its own pixels with the same model, unt
 def main(args: list[str]) -> None:
     """Print a line for the RGB pipeline and one for each set of channels."""
     parser = ArgumentParser(
-        formatter_class=HelpFormatter, prog="freqvision validate", description=DESCRIPTION
+        formatter_class=HelpFormatter,
+        prog="freqvision validate --transport",  # which is where errors point to for help
+        usage="freqvision validate --transport CHANNELS --data PHOTOS [OPTIONS]",
+        description=DESCRIPTION,
     )
     parser.add_argument("--transport", required=True, help="presets such as 24 or 6,24,48; or Y0-3+Cb0+Cr0")
     parser.add_argument(

@@ -61,9 +61,7 @@ def list_classes(root: str | Path) -> list[str]:
         raise FileNotFoundError(
             f"no folder of photos at {root}: pass a folder with one sub-folder of photos for each class"
         )
-    classes = sorted(
-        entry.name for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith(".")
-    )
+    classes = _sub_folders(root)
     if not classes:
         raise ValueError(
             f"{root} has no sub-folders: photos must lie in one for each class, such as {root}/cat/1.jpg"
@@ -75,6 +73,12 @@ def list_classes(root: str | Path) -> list[str]:
             f"looked for files that end in {', '.join(EXTENSIONS)}. Remove a folder that holds none"
         )
     return classes
+
+
+def _sub_folders(root: Path) -> list[str]:
+    return sorted(
+        entry.name for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith(".")
+    )
 
 
 def find_photos(folder: str | Path) -> list[str]:
@@ -92,9 +96,16 @@ def list_photos(root: str | Path, classes: Sequence[str]) -> tuple[list[str], li
     """Paths of all photos below `root`/class, sorted, and the index of each one's class.
 
     Raises:
-        ValueError: there is no photo at all.
+        ValueError: there is no photo at all, or there are some in a sub-folder that is none of the classes.
     """
-    found = [find_photos(Path(root) / name) for name in classes]
+    root = Path(root)
+    unknown = [name for name in _sub_folders(root) if name not in classes and any(_photos(root / name))]
+    if unknown:
+        raise ValueError(
+            f"{root} has class folders that are not among the {len(classes)} given classes: "
+            + ", ".join(unknown)
+        )
+    found = [find_photos(root / name) for name in classes]
     paths = [path for of_class in found for path in of_class]
     labels = [label for label, of_class in enumerate(found) for _ in of_class]
     if not paths:
@@ -132,12 +143,6 @@ class PhotoDataset(Dataset):
             raise ValueError("random resized crops need a size: set crop in the spec, or pass augment=None")
         found = list_classes(root)
         self.classes = list(classes) if classes is not None else found
-        unknown = sorted(set(found) - set(self.classes))
-        if unknown:
-            raise ValueError(
-                f"{root} has class folders that are not among the {len(self.classes)} given classes: "
-                + ", ".join(unknown)
-            )
         self.class_to_idx = {name: index for index, name in enumerate(self.classes)}
         self.root = Path(root)
         self.spec = spec

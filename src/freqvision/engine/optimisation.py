@@ -10,6 +10,8 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
+from freqvision.models.weights import GATES
+
 
 @dataclass(frozen=True)
 class Optimisation:
@@ -73,7 +75,7 @@ def parameter_groups(
         if not parameter.requires_grad:
             continue
         decays = how.decay_norm_and_bias or parameter.ndim > 1
-        if name.startswith("input.gates."):
+        if name.startswith(GATES):
             lr = how.lr * gates_lr
         else:
             lr = how.lr * (how.new_layers_lr if name.rpartition(".")[0] in new else 1.0)

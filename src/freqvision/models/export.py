@@ -49,9 +49,11 @@ def export_onnx(
 
     Raises:
         ImportError: onnx and onnxscript are not installed.
+        TypeError: The model is none of these.
         ValueError: The spec's type does not exist in numpy, so that no runtime could be fed; or the size is
             none of those.
     """
+    _check_model(model)
     if model.spec.dtype == "bfloat16":
         raise ValueError(
             "numpy has no bfloat16 to feed an ONNX runtime: create the model with float16 or float32"
@@ -104,8 +106,10 @@ def export_pt2(
         The path.
 
     Raises:
+        TypeError: The model is none of these.
         NotImplementedError: The model is a detector, which torch.export cannot follow.
     """
+    _check_model(model)
     if isinstance(model, DetectionModel):
         name = model.settings.get("name", type(model).__name__)
         raise NotImplementedError(
@@ -121,6 +125,14 @@ def export_pt2(
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     torch.export.save(program, path, extra_files=_metadata(model, classes))
     return Path(path)
+
+
+def _check_model(model: Any) -> None:
+    if not isinstance(model, (FrequencyModel, Transport)):
+        raise TypeError(
+            "exported are models of fv.create_model and fv.Transport, which know their input; got "
+            + type(model).__name__
+        )
 
 
 def _example(model: FrequencyModel | Transport) -> tuple[torch.Tensor, tuple[dict[int, Any]]]:

@@ -11,9 +11,7 @@ from typing import Any
 from torch import nn
 
 from freqvision.models.surgery import Stem
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+from freqvision.pipeline.spec import IMAGENET_MEAN, IMAGENET_STD
 
 
 @dataclass(frozen=True)

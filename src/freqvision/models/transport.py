@@ -10,8 +10,7 @@ from torch import nn
 
 from freqvision.models.frequency_model import FrequencyModel, check_input, input_layer
 from freqvision.models.reconstruction import SmallPixels, unseen_channels
-from freqvision.models.registry import IMAGENET_MEAN, IMAGENET_STD
-from freqvision.pipeline.spec import InputSpec, PixelSpec
+from freqvision.pipeline.spec import IMAGENET_MEAN, IMAGENET_STD, InputSpec, PixelSpec
 from freqvision.spectrum.channels import BLOCK
 
 log = logging.getLogger(__name__)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from freqvision.pipeline.statistics import ChannelStatistics
 
 INTERPOLATIONS = ("bilinear", "bicubic")
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of R, G, B from 0 to 1, as torchvision's weights take them
+IMAGENET_STD = (0.229, 0.224, 0.225)
 MAX_SIDE = 2**24  # far beyond any photo, and sizes stay whole in float32 and int32
 _ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1, "uint8": 1}
 
@@ -234,8 +236,8 @@ class PixelSpec(_Serialisable):
     resize: int | tuple[int, int] | None = 256
     crop: int | tuple[int, int] | None = 224
     colour: str = "rgb"
-    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
-    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
     dtype: str = "float32"
     interpolation: str = "bilinear"
     max_size: int | None = None

@@ -16,12 +16,9 @@ from torchvision.transforms.v2 import functional as transforms
 
 from freqvision.analysis.throughput import libjpeg
 from freqvision.analysis.throughput.photos import Photos
-from freqvision.pipeline.spec import InputSpec
+from freqvision.pipeline.spec import IMAGENET_MEAN, IMAGENET_STD, InputSpec
 
 Load = Callable[[bytes], torch.Tensor]
-
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
 
 
 class Contents(Dataset):
@@ -55,7 +52,7 @@ class TorchvisionTensors:
         warnings.filterwarnings("ignore", message="The given buffer is not writable")
         steps: list[torch.nn.Module] = [v2.Resize(resize, antialias=True), v2.CenterCrop(crop)]
         if dtype == "float32":
-            steps += [v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)]
+            steps += [v2.ToDtype(torch.float32, scale=True), v2.Normalize(IMAGENET_MEAN, IMAGENET_STD)]
         self.transform = v2.Compose(steps)
 
     @staticmethod
@@ -104,7 +101,7 @@ class TorchvisionPil:
                 v2.CenterCrop(crop),
                 v2.PILToTensor(),
                 v2.ToDtype(torch.float32, scale=True),
-                v2.Normalize(MEAN, STD),
+                v2.Normalize(IMAGENET_MEAN, IMAGENET_STD),
             ]
         )
 
@@ -123,8 +120,8 @@ class SimplejpegOpencv:
     def __init__(self, resize: int, crop: int) -> None:
         self.resize = resize
         self.crop = crop
-        self.mean = 255 * torch.tensor(MEAN).reshape(3, 1, 1)
-        self.std = 255 * torch.tensor(STD).reshape(3, 1, 1)
+        self.mean = 255 * torch.tensor(IMAGENET_MEAN).reshape(3, 1, 1)
+        self.std = 255 * torch.tensor(IMAGENET_STD).reshape(3, 1, 1)
 
     @staticmethod
     def require() -> None:
@@ -227,8 +224,8 @@ def open_dali(
             crop=(crop, crop),
             dtype=types.FLOAT,
             output_layout="CHW",
-            mean=[255 * value for value in MEAN],
-            std=[255 * value for value in STD],
+            mean=[255 * value for value in IMAGENET_MEAN],
+            std=[255 * value for value in IMAGENET_STD],
         )
 
     dali = graph()

@@ -14,6 +14,7 @@ from freqvision.analysis.throughput.pipelines import (
     decoder_pipeline,
 )
 from freqvision.analysis.throughput.timing import Spread, Timings
+from freqvision.spectrum.channels import PRESET_SIZES
 
 SIDE, QUALITY, CHANNELS, THREADS = (
     "side of a square photo in pixels",
@@ -24,7 +25,6 @@ SIDE, QUALITY, CHANNELS, THREADS = (
 ALL_PRESETS = "freqvision DCT@448"
 SIDES = (256, 512, 1024, 2048)
 QUALITIES = (30, 50, 70, 80, 90, 95, 98)
-PRESETS = (6, 12, 24, 32, 48, 64, 192)
 BATCH = 16
 _PHOTOS = BATCH  # of each point
 _RIVALS = (
@@ -84,7 +84,7 @@ def points(contents: Sequence[bytes], scratch: Path, max_threads: int) -> Iterat
         photos = Photos.write(at_quality(some, quality), scratch / f"quality-{quality}")
         yield from (Point(QUALITY, quality, rival, photos) for rival in rivals)
     photos = Photos.write(some, scratch / "channels")
-    for channels in PRESETS:
+    for channels in PRESET_SIZES:
         yield Point(CHANNELS, channels, decoder_pipeline(channels), photos)
     powers = {2**power for power in range(max_threads.bit_length())}
     for threads in sorted({*powers, max_threads}):
