@@ -16,7 +16,7 @@ from study import Study  # isort: skip  # beside this file
 
 
 def time_preparation(study: Study, photos: int = 64, rounds: int = 7) -> None:
-    """Time, on one thread, how validation photos become each input on which networks are trained.
+    """Time, on one thread, how validation photos become each input, transported ones too.
 
     Writes ``preparation.csv``: milliseconds a photo, as median and quartiles of interleaved rounds, and how
     many cores all programs kept busy before.
@@ -26,14 +26,19 @@ def time_preparation(study: Study, photos: int = 64, rounds: int = 7) -> None:
     """
     busy = busy_cores()
     tasks = []
-    for name in study.trained:
-        data = study.run(name, study.seeds[0], study.learning_rates[0]).arguments["data"]
+    for name, one in study.inputs.items():
+        sent = one.get("transport")
+        trained = sent["of"] if sent else name
+        data = study.run(trained, study.seeds[0], study.learning_rates[0]).arguments["data"]
         files = find_photos(Path(data["root"]) / data.get("validation", "validation"))
         files = files[:: max(1, len(files) // photos)][:photos]
         spec = PhotoFolder(**{**data, "dtype": "float32"}).spec
-        if isinstance(spec, InputSpec):  # any statistics take the same time
-            spec = spec.with_statistics(ChannelStatistics.default())
-        spec = spec.with_dtype(data.get("dtype", "float32"))
+        if sent:
+            spec = study.sent_spec(name, spec)
+        else:
+            if isinstance(spec, InputSpec):  # any statistics take the same time
+                spec = spec.with_statistics(ChannelStatistics.default())
+            spec = spec.with_dtype(data.get("dtype", "float32"))
         tasks.append(Task(name, partial(decoder_for(spec, 1), files), len(files)))
     timings = measure(tasks, rounds)
     study.results.mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,7 @@ from freqvision.analysis.probe import find_labelled_photos
 from freqvision.analysis.transport import measure, transport_spec
 from freqvision.engine.checkpoint import description, load_checkpoint, read_checkpoint
 from freqvision.models import Transport, model_info
+from freqvision.pipeline.spec import InputSpec, PixelSpec
 from freqvision.spectrum.channels import BLOCK, ChannelSet
 
 Row = dict[str, Any]
@@ -125,6 +126,11 @@ class Study:
                         rows.append({**row, "chosen": 1})
         return rows
 
+    def sent_spec(self, name: str, pixels: PixelSpec) -> InputSpec:
+        """What a transported input sends, for a network of such pixels."""
+        options = self.inputs[name]["transport"]
+        return transport_spec(pixels, ChannelSet.parse(str(options["channels"])), "int8", options["scale"])
+
     def transported(self, name: str, run: "Run") -> Row | None:
         """A line for a trained RGB network that is fed with channels; None while that cannot be measured."""
         options = self.inputs[name]["transport"]
@@ -137,8 +143,7 @@ class Study:
         model, classes = load_checkpoint(run.checkpoint)
         data = run.arguments["data"]
         photos = find_labelled_photos(Path(data["root"]) / data.get("validation", "validation"), classes)
-        channels = ChannelSet.parse(str(options["channels"]))
-        spec = transport_spec(model.spec, channels, "int8", options["scale"])
+        spec = self.sent_spec(name, model.spec)
         pixels = BLOCK // options["scale"]
         found = measure(Transport(model, spec, pixels=pixels), spec, photos, progress=False)
         blocks = spec.grid[0] * spec.grid[1]
@@ -149,8 +154,8 @@ class Study:
             "top1": f"{100 * found.top1:.2f}",
             "top5": f"{100 * found.top5:.2f}",
             **dict.fromkeys(("best_top1", "val_loss", "top1_by_epoch", "seconds", "open"), ""),
-            "macs": int(run.row["macs"]) + blocks * len(channels) * 3 * pixels**2,
-            "values": blocks * len(channels),
+            "macs": int(run.row["macs"]) + blocks * len(spec.channels) * 3 * pixels**2,
+            "values": blocks * len(spec.channels),
             "dtype": "int8",
             "bytes": found.bytes_per_image,
         }

@@ -156,7 +156,8 @@ def test_trains_and_gathers(runner, tmp_path, monkeypatch):
     runner.time_preparation(study, rounds=2)
     runner.gather(study)
     with open(results / "preparation.csv", newline="") as file:
-        timed, _ = csv.DictReader(file)
+        timed, *others = csv.DictReader(file)
+    assert [other["input"] for other in others] == ["rgb", "sent"]
     assert (timed["input"], timed["photos"], timed["rounds"]) == ("dct", "12", "2")
     assert 0 < float(timed["ms_q25"]) <= float(timed["ms"]) <= float(timed["ms_q75"])
     assert f"| {float(timed['ms']):.2f} |\n" in (results / "table.md").read_text()
