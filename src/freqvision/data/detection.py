@@ -248,7 +248,9 @@ def check_target(target: Target, size: tuple[int, int], path: str) -> None:
 def without_crowds(target: Target) -> dict[str, Any]:
     """The target without objects whose "iscrowd" is not 0."""
     crowds = target.get("iscrowd")
-    return dict(target) if crowds is None else objects_of(target, crowds == 0)
+    if crowds is None or not crowds.any():  # as nearly always: masks are large, and not copied for nothing
+        return dict(target)
+    return objects_of(target, crowds == 0)
 
 
 class GroupedBatches(Sampler[list[int]]):

@@ -99,7 +99,8 @@ def list_photos(root: str | Path, classes: Sequence[str]) -> tuple[list[str], li
         ValueError: there is no photo at all, or there are some in a sub-folder that is none of the classes.
     """
     root = Path(root)
-    unknown = [name for name in _sub_folders(root) if name not in classes and any(_photos(root / name))]
+    others = sorted(set(_sub_folders(root)) - set(classes))
+    unknown = [name for name in others if any(_photos(root / name))]
     if unknown:
         raise ValueError(
             f"{root} has class folders that are not among the {len(classes)} given classes: "
