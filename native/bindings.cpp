@@ -33,6 +33,8 @@ void set_isa(const std::string& name) {
 }  // namespace
 
 NB_MODULE(_native, module) {
+    // A daemon thread that decodes when the interpreter ends keeps its decoder, which is no fault of ours.
+    nb::set_leak_warnings(false);
     module.doc() = "The native core. Private: use the functions of freqvision.";
     module.def("isa", &isa, "Instruction set in use.");
     module.def("available_isas", &available_isas, "Instruction sets of this CPU and build, ascending.");

@@ -9,10 +9,17 @@
 #include <unistd.h>
 #endif
 
+#include <chrono>
 #include <memory>
 #include <stdexcept>
+#include <thread>
+#include <utility>
 
 #include "pipeline/batch.h"
+
+#ifdef __GLIBCXX__
+#include <cxxabi.h>
+#endif
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -41,6 +48,46 @@ void advise_huge_pages(uintptr_t address, size_t size) {
     (void)size;
 #endif
 }
+
+// Releases the GIL for its lifetime. A daemon thread that asks for it while the interpreter ends is ended by
+// pthread_exit, whose unwinding no C++ on the way survives: it sleeps instead, as threads do since Python 3.14.
+class WithoutGil {
+  public:
+    WithoutGil() : state_(PyEval_SaveThread()) {}
+    ~WithoutGil() {
+        if (state_) acquire();
+    }
+    WithoutGil(const WithoutGil&) = delete;
+    WithoutGil& operator=(const WithoutGil&) = delete;
+
+    // Runs Python's signal handlers if the last time is long enough ago; throws what they raise.
+    void check_signals() {
+        const auto now = std::chrono::steady_clock::now();
+        if (now - checked_ < std::chrono::milliseconds(50)) return;
+        checked_ = now;
+        acquire();
+        const int raised = PyErr_CheckSignals();
+        if (raised) throw nb::python_error();  // with the GIL held, which its destructor takes anyway
+        state_ = PyEval_SaveThread();
+    }
+
+  private:
+    void acquire() {
+        PyThreadState* state = std::exchange(state_, nullptr);
+#ifdef __GLIBCXX__
+        try {
+            PyEval_RestoreThread(state);
+        } catch (abi::__forced_unwind&) {
+            for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
+        }
+#else
+        PyEval_RestoreThread(state);
+#endif
+    }
+
+    PyThreadState* state_;
+    std::chrono::steady_clock::time_point checked_ = std::chrono::steady_clock::now();
+};
 
 // Keeps a Python buffer from being resized or freed.
 class Buffer {
@@ -89,10 +136,12 @@ class PyBatchDecoder {
 
     // [(height, width, failure or None)] of each source, a path (str) or an object with the buffer interface.
     nb::list open(nb::list sources) {
-        close();
+        const Use use(*this);
+        reset();
         std::vector<Source> native;
         native.reserve(nb::len(sources));
-        for (nb::handle source : sources) {
+        for (size_t i = 0; i < nb::len(sources); ++i) {
+            const nb::object source = sources[i];
             if (nb::isinstance<nb::str>(source)) {
                 native.push_back({nb::cast<std::string>(source), nullptr, 0});
             } else {
@@ -101,8 +150,8 @@ class PyBatchDecoder {
             }
         }
         {
-            nb::gil_scoped_release release;
-            decoder_->open(native);
+            WithoutGil released;
+            decoder_->open(native, [&] { released.check_signals(); });
         }
         nb::list result;
         for (const BatchDecoder::Opened& opened : decoder_->opened())
@@ -114,6 +163,7 @@ class PyBatchDecoder {
     // source.
     nb::list decode(nb::ndarray<const int32_t, nb::shape<-1, 11>, nb::c_contig, nb::device::cpu> views,
                     const std::vector<uintptr_t>& addresses) {
+        const Use use(*this);
         const size_t count = decoder_->sources().size();
         if (views.shape(0) != count || addresses.size() != count)
             throw std::invalid_argument("views and addresses have one entry for each open source");
@@ -126,27 +176,49 @@ class PyBatchDecoder {
         }
         std::vector<std::optional<Failure>> failures;
         {
-            nb::gil_scoped_release release;
-            failures = decoder_->decode(native, outputs);
+            WithoutGil released;
+            failures = decoder_->decode(native, outputs, [&] { released.check_signals(); });
         }
         nb::list result;
         for (const auto& failure : failures) result.append(to_python(failure));
         return result;
     }
 
-    nb::bytes bytes(size_t item) const {
+    nb::bytes bytes(size_t item) {
+        const Use use(*this);
         const Source& source = decoder_->sources().at(item);
         return nb::bytes(source.data, source.size);
     }
 
     void close() {
+        const Use use(*this);
+        reset();
+    }
+
+  private:
+    // Making Python objects, and the buffers of objects that Python code defines, can run other Python code
+    // (a finaliser), and another thread's runs while the GIL is released: neither may come in here meanwhile.
+    class Use {
+      public:
+        explicit Use(PyBatchDecoder& owner) : owner_(owner) {
+            if (std::exchange(owner_.in_use_, true)) throw std::runtime_error("the decoder is in use");
+        }
+        ~Use() { owner_.in_use_ = false; }
+        Use(const Use&) = delete;
+        Use& operator=(const Use&) = delete;
+
+      private:
+        PyBatchDecoder& owner_;
+    };
+
+    void reset() {
         decoder_->close();
         buffers_.clear();
     }
 
-  private:
     std::unique_ptr<BatchDecoder> decoder_;
     std::vector<std::unique_ptr<Buffer>> buffers_;
+    bool in_use_ = false;
 };
 
 }  // namespace

@@ -31,12 +31,12 @@ BatchDecoder::BatchDecoder(const OutputSpec& spec, int threads, const Limits& li
     for (int i = 0; i < pool_.size(); ++i) workers_.push_back(std::make_unique<Worker>(spec_));
 }
 
-void BatchDecoder::open(const std::vector<Source>& sources) {
+void BatchDecoder::open(const std::vector<Source>& sources, const std::function<void()>& between) {
     const int count = static_cast<int>(sources.size());
     sources_ = sources;
     opened_.assign(count, {});
     if (files_.size() < sources.size()) files_.resize(sources.size());
-    pool_.run(count, [&](int worker, int item) {
+    const auto open_one = [&](int worker, int item) {
         Opened& opened = opened_[item];
         try {
             opened.failure = read_file(item);
@@ -56,7 +56,8 @@ void BatchDecoder::open(const std::vector<Source>& sources) {
         } catch (const std::bad_alloc&) {
             opened.failure = {Failure::Kind::io, "out of memory"};
         }
-    });
+    };
+    pool_.run(count, open_one, between);
 }
 
 std::optional<Failure> BatchDecoder::read_file(int item) {
@@ -81,18 +82,21 @@ std::optional<Failure> BatchDecoder::read_file(int item) {
 }
 
 std::vector<std::optional<Failure>> BatchDecoder::decode(const std::vector<View>& views,
-                                                         const std::vector<void*>& outputs) {
+                                                         const std::vector<void*>& outputs,
+                                                         const std::function<void()>& between) {
     std::vector<std::optional<Failure>> failures(sources_.size());
     // The largest files first, so that no thread is left with a large one when the others are done.
     std::vector<int> order(sources_.size());
     std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(),
-                     [&](int a, int b) { return sources_[a].size > sources_[b].size; });
-    pool_.run(static_cast<int>(order.size()), [&](int worker, int position) {
+    std::sort(order.begin(), order.end(), [&](int a, int b) {
+        return sources_[a].size != sources_[b].size ? sources_[a].size > sources_[b].size : a < b;
+    });
+    const auto decode_next = [&](int worker, int position) {
         const int item = order[position];
         if (outputs[item])
             failures[item] = decode_one(*workers_[worker], sources_[item], views[item], outputs[item]);
-    });
+    };
+    pool_.run(static_cast<int>(order.size()), decode_next, between);
     return failures;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -33,7 +34,9 @@ struct Failure {
 };
 
 // Reads in two steps, since which part of a photo is wanted may depend on its size: `open` gives the sizes,
-// `decode` takes the views. Everything is reused from batch to batch. Not for several callers at once.
+// `decode` takes the views. Everything is reused from batch to batch. Not for several callers at once. An
+// exception (out of memory, or of `between`, which the calling thread calls before each of its photos) ends a
+// batch; `close` then makes ready for the next.
 class BatchDecoder {
   public:
     BatchDecoder(const OutputSpec& spec, int threads, const Limits& limits);
@@ -42,11 +45,12 @@ class BatchDecoder {
         int height = 0, width = 0;
         std::optional<Failure> failure;
     };
-    void open(const std::vector<Source>& sources);
+    void open(const std::vector<Source>& sources, const std::function<void()>& between = {});
     const std::vector<Opened>& opened() const { return opened_; }
     // views[i] of source i to outputs[i]; nullptr skips a source. See Resampler::prepare.
     std::vector<std::optional<Failure>> decode(const std::vector<View>& views,
-                                               const std::vector<void*>& outputs);
+                                               const std::vector<void*>& outputs,
+                                               const std::function<void()>& between = {});
     // The bytes of source i of the open batch.
     const std::vector<Source>& sources() const { return sources_; }
     void close();

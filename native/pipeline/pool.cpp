@@ -1,6 +1,7 @@
 #include "pipeline/pool.h"
 
 #include <algorithm>
+#include <utility>
 
 #ifdef _WIN32
 #include <process.h>
@@ -39,24 +40,21 @@ void ThreadPool::join() {
     for (std::thread& thread : crew_->threads) thread.join();
 }
 
-void ThreadPool::run(int items, const std::function<void(int, int)>& task) {
+void ThreadPool::run(int items, const std::function<void(int, int)>& task,
+                     const std::function<void()>& between) {
     std::lock_guard batch(batch_);
     std::unique_lock lock(crew_->mutex);
     task_ = &task;
     items_ = items;
     next_ = 0;
+    failure_ = nullptr;
     ++generation_;
     // A single item is done sooner than a thread wakes.
-    const bool shared = items > 1 && !crew_->threads.empty();
-    if (shared) crew_->start.notify_all();
-    while (next_ < items_) {
-        const int item = next_++;
-        lock.unlock();
-        task(0, item);
-        lock.lock();
-    }
+    if (items > 1 && !crew_->threads.empty()) crew_->start.notify_all();
+    work_off(0, between ? &between : nullptr, lock);
     crew_->finish.wait(lock, [this] { return busy_ == 0; });
     task_ = nullptr;
+    if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
 void ThreadPool::work(int worker) {
@@ -66,15 +64,29 @@ void ThreadPool::work(int worker) {
         crew_->start.wait(lock, [&] { return stop_ || generation_ != seen; });
         if (stop_) return;
         seen = generation_;
-        while (next_ < items_) {
-            const int item = next_++;
-            ++busy_;
-            lock.unlock();
-            (*task_)(worker, item);
-            lock.lock();
-            --busy_;
-        }
+        work_off(worker, nullptr, lock);
         if (busy_ == 0) crew_->finish.notify_one();
+    }
+}
+
+void ThreadPool::work_off(int worker, const std::function<void()>* between,
+                          std::unique_lock<std::mutex>& lock) {
+    while (next_ < items_) {
+        const int item = next_++;
+        ++busy_;
+        lock.unlock();
+        std::exception_ptr failure;
+        try {
+            if (between) (*between)();
+            (*task_)(worker, item);
+        } catch (...) {
+            failure = std::current_exception();
+        }
+        lock.lock();
+        --busy_;
+        if (!failure) continue;
+        if (!failure_) failure_ = failure;
+        next_ = items_;
     }
 }
 

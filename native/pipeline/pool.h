@@ -2,6 +2,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -20,8 +21,11 @@ class ThreadPool {
     ThreadPool& operator=(const ThreadPool&) = delete;
 
     int size() const { return static_cast<int>(crew_->threads.size()) + 1; }
-    // Calls task(worker, item) for each item; worker < size(). The task must not throw.
-    void run(int items, const std::function<void(int worker, int item)>& task);
+    // Calls task(worker, item) for each item; worker < size(). After an exception of the task no further item
+    // is handed out; the first one is thrown here, once no thread works on the batch any more. So is what
+    // `between` throws, which the calling thread calls before each of its items.
+    void run(int items, const std::function<void(int worker, int item)>& task,
+             const std::function<void()>& between = {});
 
   private:
     // A forked copy leaves these where they are: its threads do not exist, destroying a condition variable
@@ -33,6 +37,7 @@ class ThreadPool {
     };
 
     void work(int worker);
+    void work_off(int worker, const std::function<void()>* between, std::unique_lock<std::mutex>& lock);
     void join();
 
     int owner_;         // the process that the crew lives in
@@ -40,6 +45,7 @@ class ThreadPool {
     std::unique_ptr<Crew> crew_ = std::make_unique<Crew>();
     const std::function<void(int, int)>* task_ = nullptr;
     int items_ = 0, next_ = 0, busy_ = 0;
+    std::exception_ptr failure_;
     unsigned generation_ = 0;
     bool stop_ = false;
 };

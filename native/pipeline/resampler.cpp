@@ -74,6 +74,7 @@ void Resampler::prepare(const Plane* planes, int count, const View& view, void* 
         auto build = [&](const Axis& axis, const std::vector<int>& frequencies, Axis& built,
                          Operator State::* which, bool same_frequencies) {
             if (axis == built) return;
+            built = {};  // what an exception leaves half-built belongs to no axis
             if (twin && same_frequencies && twin->axes[which == &State::horizontal] == axis)
                 state.*which = twin->*which;
             else

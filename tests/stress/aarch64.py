@@ -80,8 +80,8 @@ def main() -> int:
     files = options.files or sample()
     if not files:
         parser.error("no files: pass some")
-    builds = {"aarch64": (*QEMU, build(ROOT / "build" / "stress-aarch64", *CROSS))}
-    builds["here"] = (build(ROOT / "build" / "stress-release"),)
+    builds = {"aarch64": (*QEMU, build(ROOT / "build" / "stress-aarch64", "batches", *CROSS))}
+    builds["here"] = (build(ROOT / "build" / "stress-release", "batches"),)
     with tempfile.TemporaryDirectory(dir=ROOT / "build") as folder:
         written = {name: Path(folder) / name for name in builds}
         for name, command in builds.items():

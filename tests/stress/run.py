@@ -2,6 +2,7 @@
 
 python tests/stress/run.py --decodes 100000            release build: results, guards, resident memory
 python tests/stress/run.py --sanitize thread           races (also: address,undefined)
+python tests/stress/run.py --allocations --sanitize address,undefined      every allocation fails once
 """
 
 import argparse
@@ -14,13 +15,13 @@ ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data"
 
 
-def build(folder: Path, *settings: str) -> Path:
-    """Build `batches` with these settings of CMake."""
+def build(folder: Path, name: str, *settings: str) -> Path:
+    """Build `batches` or `allocations` with these settings of CMake."""
     settings = ("-DFREQVISION_PYTHON=OFF", "-DFREQVISION_STRESS=ON", *settings)
     subprocess.run(["cmake", "-S", ROOT, "-B", folder, *settings], check=True, stdout=subprocess.DEVNULL)
-    command = ["cmake", "--build", folder, "--target", "stress_batches", "--parallel", "2"]
+    command = ["cmake", "--build", folder, "--target", f"stress_{name}", "--parallel", "2"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return folder / "stress_batches"
+    return folder / f"stress_{name}"
 
 
 def sample() -> list[Path]:
@@ -40,15 +41,20 @@ def main() -> int:
     parser.add_argument("--decodes", type=int, default=2000, help="how many (default: 2000)")
     parser.add_argument("--seed", type=int, default=0, help="of files, views and cuts (default: 0)")
     parser.add_argument("--sanitize", default="", help="thread, or address,undefined (default: none)")
+    parser.add_argument("--allocations", action="store_true", help="fail allocations instead")
     options = parser.parse_args()
     files = options.files or sample()
     if not files:
         print(f"no files: pass some, or put photos under {DATA}", file=sys.stderr)
         return 2
     folder = ROOT / "build" / f"stress-{options.sanitize or 'release'}".replace(",", "-")
-    target = build(folder, f"-DFREQVISION_SANITIZE={options.sanitize}")
+    name = "allocations" if options.allocations else "batches"
+    target = build(folder, name, f"-DFREQVISION_SANITIZE={options.sanitize}")
     environment = {**os.environ, "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
-    command = [target, str(options.decodes), str(options.seed), *files]
+    if options.allocations:
+        command = [target, *sorted(files, key=lambda path: path.stat().st_size)[:: max(1, len(files) // 8)]]
+    else:
+        command = [target, str(options.decodes), str(options.seed), *files]
     return subprocess.run(command, env=environment).returncode
 
 
