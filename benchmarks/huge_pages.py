@@ -26,7 +26,7 @@ def measure(batch: int, steps: int) -> list[float]:
 
     import freqvision as fv
 
-    spec = fv.InputSpec()
+    spec = fv.FrequencySpec()
     model = fv.create_model("resnet50", spec=spec, num_classes=10, start="slice")
     model = model.to(memory_format=torch.channels_last)
     images = torch.randn(batch, *spec.shape).contiguous(memory_format=torch.channels_last)

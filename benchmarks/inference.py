@@ -18,13 +18,13 @@ import torch
 from torch import nn
 
 import freqvision as fv
+from freqvision.analysis.accuracy import transport_spec
 from freqvision.analysis.throughput.machine import facts
 from freqvision.analysis.throughput.pipelines import batches
 from freqvision.analysis.throughput.rivals import TorchvisionTensors
 from freqvision.analysis.throughput.timing import Task, Timings, measure
-from freqvision.analysis.transport import transport_spec
-from freqvision.pipeline.decoder import available_cores
-from freqvision.pipeline.progress import progress_bar
+from freqvision.inputs.decoder import available_cores
+from freqvision.runtime import progress_bar
 
 PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "data" / "imagenet-sample"
 CROPS = {"resnet50": 448, "mobilenet_v2": 896}  # of which DCT channels fill the grid behind the RGB stem
@@ -66,7 +66,7 @@ def inputs(network: str, pool: ThreadPoolExecutor, threads: int) -> Iterator[Inp
     folded = fv.create_model(network, spec=small, start="fold")
     yield Input(f"{network} DCT-24@448 int8, fold", sent, folded, small.bytes_per_image)
     crop = CROPS[network]
-    spec = fv.InputSpec(resize=crop * 8 // 7, crop=crop, channels=fv.ChannelSet.preset(24))
+    spec = fv.FrequencySpec(resize=crop * 8 // 7, crop=crop, channels=fv.ChannelSet.preset(24))
     spec = spec.with_statistics(fv.ChannelStatistics.default()).with_dtype("int8")
     yield Input(
         f"{network} DCT-24@{crop} int8",

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
-from freqvision import ChannelSet, Decoder, InputSpec
-from freqvision.pipeline.statistics import INT8_STEPS, MIN_SCALE, collect_statistics, greatest_magnitude
+from freqvision import ChannelSet, Decoder, FrequencySpec
+from freqvision.inputs.statistics import INT8_STEPS, MIN_SCALE, collect_statistics, greatest_magnitude
 
 CLIPS = (4, 6, 8, 10, 12, 16, 20, 24, 32)
 AC = torch.arange(192) % 64 != 0
@@ -19,7 +19,7 @@ PRESET = ChannelSet.preset(24).grid().flatten() & AC
 
 
 def measure(paths: list[str], every: int) -> None:
-    spec = InputSpec(resize=512, crop=448, channels=ChannelSet.preset(192))
+    spec = FrequencySpec(resize=512, crop=448, channels=ChannelSet.preset(192))
     statistics = collect_statistics(paths, spec)
     decode = Decoder(spec)
     std = torch.tensor(statistics.std_of(statistics.channels))

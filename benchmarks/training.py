@@ -23,8 +23,8 @@ from freqvision.analysis.throughput.machine import busy_cores, facts
 from freqvision.analysis.throughput.pipelines import batches
 from freqvision.analysis.throughput.rivals import TorchvisionTensors
 from freqvision.analysis.throughput.timing import Task, Timings, measure
-from freqvision.pipeline.decoder import available_cores
-from freqvision.pipeline.progress import progress_bar
+from freqvision.inputs.decoder import available_cores
+from freqvision.runtime import progress_bar
 
 PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "data" / "imagenet-sample"
 PARTS = ("read", "copy", "step", "whole")
@@ -42,7 +42,7 @@ class Input:
     """
 
     name: str
-    spec: fv.InputSpec | fv.PixelSpec
+    spec: fv.FrequencySpec | fv.PixelSpec
     read: Read
 
 
@@ -50,7 +50,9 @@ def inputs(pool: ThreadPoolExecutor, threads: int) -> Iterator[Input]:
     """RGB-224 by torchvision's decoder and transforms on tensors, DCT-24 at 448 by `Decoder`."""
     for dtype in ("float32", "bfloat16", "uint8"):
         yield Input(f"RGB-224 {dtype}", fv.PixelSpec(dtype=dtype), pixel_reader(dtype, pool))
-    channels = fv.InputSpec(channels=fv.ChannelSet.preset(24)).with_statistics(fv.ChannelStatistics.default())
+    channels = fv.FrequencySpec(channels=fv.ChannelSet.preset(24)).with_statistics(
+        fv.ChannelStatistics.default()
+    )
     for dtype in ("float32", "bfloat16", "int8"):
         spec = channels.with_dtype(dtype)
         decode = fv.Decoder(spec, num_threads=threads)
@@ -71,7 +73,9 @@ def pixel_reader(dtype: str, pool: ThreadPoolExecutor) -> Read:
 class Trainer:
     """Takes training steps of a network on a device."""
 
-    def __init__(self, network: str, spec: fv.InputSpec | fv.PixelSpec, device: str, precision: str) -> None:
+    def __init__(
+        self, network: str, spec: fv.FrequencySpec | fv.PixelSpec, device: str, precision: str
+    ) -> None:
         model = fv.create_model(network, spec=spec).train()
         self.model = model.to(device, memory_format=torch.channels_last)
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=1e-3, momentum=0.9)

@@ -29,7 +29,7 @@ class Classifier:
     def __init__(self, path: str) -> None:
         self.session = onnxruntime.InferenceSession(path, providers=onnxruntime.get_available_providers())
         metadata = self.session.get_modelmeta().custom_metadata_map
-        self.decode = fv.Decoder(fv.InputSpec.from_json(metadata["freqvision.spec"]))
+        self.decode = fv.Decoder(fv.FrequencySpec.from_json(metadata["freqvision.spec"]))
         self.names = json.loads(metadata["freqvision.classes"])
 
     def __call__(self, photos: list[bytes], top: int = 5) -> list[dict[str, float]]:

@@ -32,7 +32,7 @@ def write_shards(folder: Path, photos_per_shard: int = 100) -> list[str]:
     return [str(path) for path in sorted(folder.glob("*.tar"))]
 
 
-def open_shards(paths: str | list[str], spec: fv.InputSpec, batch_size: int, workers: int) -> DataLoader:
+def open_shards(paths: str | list[str], spec: fv.FrequencySpec, batch_size: int, workers: int) -> DataLoader:
     """Batches of ((B, C, h, w) of the spec's type, (B,) int64), in another order each time."""
     decoder = fv.Decoder(spec, num_threads=1)  # workers are the parallelism
 
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
-    spec = fv.InputSpec(resize=144, crop=128, channels=fv.ChannelSet.preset(24))
+    spec = fv.FrequencySpec(resize=144, crop=128, channels=fv.ChannelSet.preset(24))
     spec = spec.with_statistics(fv.ChannelStatistics.default()).with_dtype("int8")
     with tempfile.TemporaryDirectory() as temporary:
         loader = open_shards(

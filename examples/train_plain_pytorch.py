@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 
 import freqvision as fv
 from freqvision.data import FrequencyFolder, RandomView, write_synthetic_photos
-from freqvision.pipeline import collect_statistics
+from freqvision.inputs import collect_statistics
 
 
 def read_arguments() -> argparse.Namespace:
@@ -42,7 +42,7 @@ def read_arguments() -> argparse.Namespace:
 def open_photos(root: Path, arguments: argparse.Namespace) -> tuple[FrequencyFolder, FrequencyFolder]:
     """Training photos at random crops, validation photos at their centre."""
     channels = fv.ChannelSet.parse(arguments.channels)
-    spec = fv.InputSpec(resize=arguments.resize, crop=arguments.crop, channels=channels)
+    spec = fv.FrequencySpec(resize=arguments.resize, crop=arguments.crop, channels=channels)
     # Each channel is normalised by its own mean and deviation over the training photos.
     paths = FrequencyFolder(root / "train", spec).paths
     spec = spec.with_statistics(collect_statistics(paths, spec))
@@ -133,7 +133,7 @@ def main() -> None:
 
     # Using it again:
     saved = torch.load(arguments.output, weights_only=True)
-    spec = fv.InputSpec.from_dict(saved["spec"])
+    spec = fv.FrequencySpec.from_dict(saved["spec"])
     again = fv.create_model(
         arguments.model, spec=spec, num_classes=len(saved["classes"]), weights=saved["state_dict"]
     )

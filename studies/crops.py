@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--crop", type=int, default=448)
     parser.add_argument("--output", type=Path, default=Path("docs/results/fold"), help="folder for the CSV")
     options = parser.parse_args()
-    spec = fv.InputSpec(resize=options.resize, crop=options.crop, channels=fv.ChannelSet.parse("Y0-63"))
+    spec = fv.FrequencySpec(resize=options.resize, crop=options.crop, channels=fv.ChannelSet.parse("Y0-63"))
     decoder = fv.Decoder(spec)
     validation = find_photos(options.photos / "validation")
     train = find_photos(options.photos / "train")

@@ -16,8 +16,8 @@ from torch import nn
 import freqvision as fv
 from freqvision.analysis.throughput.pipelines import batches
 from freqvision.data.folder import find_photos
-from freqvision.engine import load_checkpoint
 from freqvision.models.block_convolution import FoldedConvolution
+from freqvision.models.checkpoint import load_checkpoint
 
 from study import write_rows  # isort: skip  # beside this file
 

@@ -21,15 +21,15 @@ CROPS = {"resnet50": 448, "mobilenet_v2": 896}
 EPOCHS = {"resnet50": 90, "mobilenet_v2": 150}
 
 
-def spec_of(name: str, channels: int | None) -> fv.InputSpec | fv.PixelSpec:
+def spec_of(name: str, channels: int | None) -> fv.FrequencySpec | fv.PixelSpec:
     """The recipes' input; RGB without channels."""
     if channels is None:
         return fv.PixelSpec()
     crop = CROPS[name]
-    return fv.InputSpec(resize=crop * 8 // 7, crop=crop, channels=fv.ChannelSet.preset(channels))
+    return fv.FrequencySpec(resize=crop * 8 // 7, crop=crop, channels=fv.ChannelSet.preset(channels))
 
 
-def kept_bytes(name: str, spec: fv.InputSpec | fv.PixelSpec) -> int:
+def kept_bytes(name: str, spec: fv.FrequencySpec | fv.PixelSpec) -> int:
     """Bytes that a forward pass of one photo keeps for the backward pass, in bfloat16, without weights."""
     with torch.device("meta"):
         model = fv.create_model(name, spec=spec).train().bfloat16()

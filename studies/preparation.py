@@ -7,10 +7,10 @@ from pathlib import Path
 from freqvision.analysis.throughput import Task, measure
 from freqvision.analysis.throughput.machine import busy_cores
 from freqvision.data.folder import find_photos
-from freqvision.data.pixels import decoder_for
-from freqvision.engine.photos import PhotoFolder
-from freqvision.pipeline.spec import InputSpec
-from freqvision.pipeline.statistics import ChannelStatistics
+from freqvision.inputs.fallback import decoder_for
+from freqvision.inputs.spec import FrequencySpec
+from freqvision.inputs.statistics import ChannelStatistics
+from freqvision.training.photos import PhotoFolder
 
 from study import Study  # isort: skip  # beside this file
 
@@ -36,7 +36,7 @@ def time_preparation(study: Study, photos: int = 64, rounds: int = 7) -> None:
         if sent:
             spec = study.sent_spec(name, spec)
         else:
-            if isinstance(spec, InputSpec):  # any statistics take the same time
+            if isinstance(spec, FrequencySpec):  # any statistics take the same time
                 spec = spec.with_statistics(ChannelStatistics.default())
             spec = spec.with_dtype(data.get("dtype", "float32"))
         tasks.append(Task(name, partial(decoder_for(spec, 1), files), len(files)))

@@ -25,7 +25,7 @@ from preparation import prepared_in, time_preparation
 from study import Run, Study, write_rows
 from summary import draw, markdown, summarise
 
-from freqvision.pipeline.progress import progress_bar
+from freqvision.runtime import progress_bar
 
 
 def execute(study: Study, names: Iterable[str], jobs: int) -> None:

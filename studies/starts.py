@@ -14,9 +14,9 @@ from typing import Any
 import torch
 
 import freqvision as fv
+from freqvision.analysis.accuracy import measure, transport_spec
 from freqvision.analysis.probe import LabelledPhotos, find_labelled_photos
 from freqvision.analysis.throughput.pipelines import batches
-from freqvision.analysis.transport import measure, transport_spec
 from freqvision.models import recalibrate_batchnorm
 
 from study import write_rows  # isort: skip  # beside this file

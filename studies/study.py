@@ -14,11 +14,11 @@ from typing import Any
 import torch
 import yaml
 
+from freqvision.analysis.accuracy import measure, transport_spec
 from freqvision.analysis.probe import find_labelled_photos
-from freqvision.analysis.transport import measure, transport_spec
-from freqvision.engine.checkpoint import description, load_checkpoint, read_checkpoint
+from freqvision.inputs.spec import FrequencySpec, PixelSpec
 from freqvision.models import Transport, model_info
-from freqvision.pipeline.spec import InputSpec, PixelSpec
+from freqvision.models.checkpoint import description, load_checkpoint, read_checkpoint
 from freqvision.spectrum.channels import BLOCK, ChannelSet
 
 Row = dict[str, Any]
@@ -126,7 +126,7 @@ class Study:
                         rows.append({**row, "chosen": 1})
         return rows
 
-    def sent_spec(self, name: str, pixels: PixelSpec) -> InputSpec:
+    def sent_spec(self, name: str, pixels: PixelSpec) -> FrequencySpec:
         """What a transported input sends, for a network of such pixels."""
         options = self.inputs[name]["transport"]
         return transport_spec(pixels, ChannelSet.parse(str(options["channels"])), "int8", options["scale"])

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 
 import freqvision as fv
+from freqvision.analysis.accuracy import Measurement, measure, transport_spec
 from freqvision.analysis.probe import LabelledPhotos, find_labelled_photos
-from freqvision.analysis.transport import Measurement, measure, transport_spec
 
 NETWORKS = {
     "mobilenet_v2": ("mobilenet_v2_tfsame_imagenet1k.safetensors", {"name": "mobilenet_v2_tfsame"}),

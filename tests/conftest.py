@@ -69,7 +69,7 @@ def tiny() -> str:
 @pytest.fixture(scope="session")
 def trained_run(photos, tiny, tmp_path_factory) -> Path:
     """The folder of a run of two epochs over the tiny data set, by the command line's own arguments."""
-    from freqvision.engine.fit import fit
+    from freqvision.training.fit import fit
 
     output = tmp_path_factory.mktemp("runs") / "first"
     fit(fit_arguments(photos, output))

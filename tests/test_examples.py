@@ -23,7 +23,7 @@ def test_plain_pytorch_trains(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "72 photos to train on, 24 to validate, 6 classes" in done.stdout
     saved = torch.load(tmp_path / "model.pth", weights_only=True)
-    assert fv.InputSpec.from_dict(saved["spec"]).crop == 64
+    assert fv.FrequencySpec.from_dict(saved["spec"]).crop == 64
 
 
 def test_shards_are_read_whole_and_once():

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from freqvision.data.scenes import synthetic_scene, write_synthetic_scenes
-from freqvision.engine.find_objects import find_objects
-from freqvision.engine.fit import fit
+from freqvision.detection.find_objects import find_objects
+from freqvision.detection.scenes import synthetic_scene, write_synthetic_scenes
+from freqvision.training.fit import fit
 
 FOLDER = Path("runs/scenes")
 SETTINGS = """

@@ -4,9 +4,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from freqvision.inputs import ChannelStatistics, Decoder, FrequencySpec, PixelSpec, PixelTransform, View
     from freqvision.jpeg import Coefficients, Header, JpegError, read_coefficients, read_header
     from freqvision.models import Transport, create_model, list_models, load, save
-    from freqvision.pipeline import ChannelStatistics, Decoder, InputSpec, PixelSpec, PixelTransform, View
     from freqvision.spectrum import ChannelSet
 
 __version__ = "0.1.0"
@@ -16,6 +16,7 @@ __all__ = [
     "ChannelStatistics",
     "Coefficients",
     "Decoder",
+    "FrequencySpec",
     "Header",
     "InputSpec",
     "JpegError",
@@ -34,16 +35,17 @@ __all__ = [
 # Where each name lives; loaded on first use, so that the import and the command line's help stay lean.
 _HOMES = {
     "ChannelSet": "spectrum",
-    "ChannelStatistics": "pipeline",
+    "ChannelStatistics": "inputs",
     "Coefficients": "jpeg",
-    "Decoder": "pipeline",
+    "Decoder": "inputs",
+    "FrequencySpec": "inputs",
     "Header": "jpeg",
-    "InputSpec": "pipeline",
+    "InputSpec": "inputs",
     "JpegError": "jpeg",
-    "PixelSpec": "pipeline",
-    "PixelTransform": "pipeline",
+    "PixelSpec": "inputs",
+    "PixelTransform": "inputs",
     "Transport": "models",
-    "View": "pipeline",
+    "View": "inputs",
     "create_model": "models",
     "list_models": "models",
     "load": "models",

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from freqvision import ChannelSet, InputSpec
+from freqvision import ChannelSet, FrequencySpec
 from freqvision.analysis.probe import Probe
 
 
@@ -27,4 +27,4 @@ def linear_probe(seed=0, photos=12, labelled=True, channels="Y0-7+Cb0-1"):
     weights = torch.randn(3, len(chosen), generator=generator) / 4
     inputs = torch.randn(photos, len(chosen), 2, 2, generator=generator)
     labels = torch.randint(3, (photos,), generator=generator) if labelled else None
-    return Probe(LinearNetwork(weights).eval(), InputSpec(16, 16, chosen), inputs, labels)
+    return Probe(LinearNetwork(weights).eval(), FrequencySpec(16, 16, chosen), inputs, labels)

@@ -12,7 +12,7 @@ from freqvision.data.synthetic import synthetic_photo
 
 def test_all_channels_rebuild_the_photo():
     photo = synthetic_photo("rays", 64)
-    spec = fv.InputSpec(resize=None, crop=64, channels=fv.ChannelSet.preset(192)).with_statistics(
+    spec = fv.FrequencySpec(resize=None, crop=64, channels=fv.ChannelSet.preset(192)).with_statistics(
         fv.ChannelStatistics.default()
     )
     rebuilt = reconstruct(fv.PixelTransform(spec)(photo), spec)
@@ -27,7 +27,7 @@ def test_fewer_channels_rebuild_it_worse():
     errors = []
     exact = None
     for count in (192, 64, 24, 6):
-        spec = fv.InputSpec(resize=None, crop=64, channels=fv.ChannelSet.preset(count))
+        spec = fv.FrequencySpec(resize=None, crop=64, channels=fv.ChannelSet.preset(count))
         rebuilt = reconstruct(fv.PixelTransform(spec)(photo), spec)
         exact = rebuilt if exact is None else exact
         errors.append((rebuilt - exact).square().mean().item())
@@ -37,9 +37,9 @@ def test_fewer_channels_rebuild_it_worse():
 
 def test_figure_of_any_channel_set(tmp_path):
     write_synthetic_photos(tmp_path, photos_per_class=1, size=64)
-    spec = fv.InputSpec(64, 64, fv.ChannelSet.parse("Y0-2,63+Cr9"))
+    spec = fv.FrequencySpec(64, 64, fv.ChannelSet.parse("Y0-2,63+Cr9"))
     plot_channels([tmp_path / "dots" / "000.jpg"], spec, tmp_path / "figure.png")
     with Image.open(tmp_path / "figure.png") as image:
         assert image.width > 1000
     with pytest.raises(ValueError, match="crop"):
-        plot_channels([tmp_path / "dots" / "000.jpg"], fv.InputSpec(crop=None), tmp_path / "figure.png")
+        plot_channels([tmp_path / "dots" / "000.jpg"], fv.FrequencySpec(crop=None), tmp_path / "figure.png")

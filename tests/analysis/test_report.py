@@ -13,8 +13,8 @@ from PIL import Image
 
 from freqvision import ChannelSet
 from freqvision.analysis.curves import CurvePoint, save_curve
-from freqvision.analysis.plots import DARK, LIGHT, class_maps, heat_maps, radius_curves
-from freqvision.analysis.report import Run, Selection, write_report
+from freqvision.analysis.report.plots import DARK, LIGHT, class_maps, heat_maps, radius_curves
+from freqvision.analysis.report.write import Run, Selection, write_report
 from freqvision.analysis.scores import ChannelScores, radial_frequency
 from freqvision.cli.main import main
 from freqvision.cli.report import read_run

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from freqvision import ChannelSet
-from freqvision.analysis.findings import findings, rank_correlation
-from freqvision.analysis.plots import compact
+from freqvision.analysis.report.findings import findings, rank_correlation
+from freqvision.analysis.report.plots import compact
 from freqvision.analysis.scores import ChannelScores, radial_frequency
 from freqvision.spectrum.channels import COMPONENTS
 

@@ -9,18 +9,18 @@ from conftest import fit_arguments
 from PIL import Image
 
 import freqvision as fv
+from freqvision.analysis.measures import energy, gate_frequencies, rectangles
 from freqvision.analysis.probe import find_labelled_photos, make_probe
 from freqvision.analysis.scores import ChannelScores
-from freqvision.analysis.selection import energy, gate_frequencies, rectangles
 from freqvision.cli.main import main
-from freqvision.data import decoder_for
+from freqvision.inputs import decoder_for
 from freqvision.models.gates import hard_gates, record_gates
 
 
 @pytest.fixture(scope="module")
 def gated_run(photos, tiny, tmp_path_factory):
     """A run of one epoch with gates on all 192 channels."""
-    from freqvision.engine.fit import fit
+    from freqvision.training.fit import fit
 
     output = tmp_path_factory.mktemp("gated") / "run"
     more = ("--data.channels", "192", "--trainer.max_epochs", "1", "--model.gates.penalty", "0.5")
@@ -32,7 +32,7 @@ def gated_run(photos, tiny, tmp_path_factory):
 def gated_model(tiny):
     """Gates that differ from photo to photo."""
     torch.manual_seed(0)
-    spec = fv.InputSpec(72, 64, fv.ChannelSet.preset(24)).with_statistics(fv.ChannelStatistics.default())
+    spec = fv.FrequencySpec(72, 64, fv.ChannelSet.preset(24)).with_statistics(fv.ChannelStatistics.default())
     model = fv.create_model(tiny, spec, 6, gates={"open_probability": 0.5})
     torch.nn.init.normal_(model.gates.scorer.weight, std=3)
     torch.nn.init.normal_(model.gates.scorer.bias)
@@ -55,7 +55,7 @@ def test_gate_frequencies_are_counts_of_open_gates(gated_model, photos):
 
 def test_gates_are_needed_for_their_frequencies(tiny, photos):
     with pytest.raises(ValueError, match="has no gates"):
-        gate_frequencies(fv.create_model(tiny, fv.InputSpec(72, 64), 6), find_labelled_photos(photos))
+        gate_frequencies(fv.create_model(tiny, fv.FrequencySpec(72, 64), 6), find_labelled_photos(photos))
 
 
 def test_rgb_models_see_their_pixels_through_all_channels(tiny, tmp_path, photos):
@@ -118,7 +118,7 @@ def test_labels_from_a_table(photos, tmp_path):
 
 
 def test_select_by_gates_then_train_what_is_left(gated_run, photos, tiny, tmp_path, capsys):
-    from freqvision.engine.fit import fit
+    from freqvision.training.fit import fit
 
     checkpoint, output = gated_run / "checkpoints" / "last.ckpt", tmp_path / "gates"
     arguments = ["--checkpoint", str(checkpoint), "--data", str(photos / "train"), "--output", str(output)]
@@ -169,7 +169,7 @@ def test_exports_carry_gates(to, gated_run, tmp_path, capsys):
 
 def test_select_by_sensitivity_of_an_rgb_checkpoint(photos, tiny, tmp_path, capsys):
     """A model of pixels, from fit, unlabelled photos, and a threshold."""
-    from freqvision.engine.fit import fit
+    from freqvision.training.fit import fit
 
     fit([*fit_arguments(photos, tmp_path / "run", tiny), "--data.input", "rgb", "--trainer.max_epochs", "1"])
     output = tmp_path / "sensitivity"

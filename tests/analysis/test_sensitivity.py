@@ -9,8 +9,8 @@ from probes import linear_probe
 from torch.nn import functional as F
 
 from freqvision.analysis.curves import accuracy_by_count, load_curve, save_curve
+from freqvision.analysis.measures import gradient_importance
 from freqvision.analysis.scores import ChannelScores
-from freqvision.analysis.selection import gradient_importance
 from freqvision.analysis.sensitivity import Base, Sensitivity, leave_one_out
 
 

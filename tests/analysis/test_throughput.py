@@ -31,8 +31,8 @@ from freqvision.analysis.throughput.memory import peak_memory
 from freqvision.analysis.throughput.photos import Photos, find_photos, mosaics
 from freqvision.analysis.throughput.pipelines import FREQVISION, LOADER, choose, frequency_spec, pipelines
 from freqvision.analysis.throughput.run import LARGEST_BATCH, even_batch
+from freqvision.inputs.encoding import decode
 from freqvision.jpeg import read_coefficients
-from freqvision.pipeline.encoding import decode
 
 PIL = "torchvision PIL RGB-224"
 SIMPLEJPEG = "simplejpeg + OpenCV RGB-224"

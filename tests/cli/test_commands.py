@@ -71,7 +71,7 @@ def test_no_default_is_not_told(capsys):
 
 def test_a_missing_extra_is_named(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "lightning", None)
-    for name in [name for name in sys.modules if name.startswith(("lightning.", "freqvision.engine."))]:
+    for name in [name for name in sys.modules if name.startswith(("lightning.", "freqvision.training."))]:
         monkeypatch.delitem(sys.modules, name)
     assert main(["validate", "--checkpoint", "x.ckpt"]) == 1
     assert "pip install 'freqvision[train]'" in capsys.readouterr().err
@@ -152,7 +152,7 @@ def test_predict_takes_folders(photos, checkpoint, tmp_path, capsys):
 def test_predict_as_json_agrees_with_the_model(photos, checkpoint, capsys):
     import torch
 
-    from freqvision.engine import load_checkpoint
+    from freqvision.models.checkpoint import load_checkpoint
 
     files = [str(file) for file in sorted((photos / "validation").rglob("*.jpg"))]
     assert main(["predict", *files, "--checkpoint", checkpoint, "--json", "--batch_size", "5"]) == 0
@@ -169,7 +169,7 @@ def test_predict_as_json_agrees_with_the_model(photos, checkpoint, capsys):
 
 
 def test_a_folder_of_save_is_used_like_the_checkpoint(photos, checkpoint, tmp_path, capsys):
-    from freqvision.engine import load_checkpoint
+    from freqvision.models.checkpoint import load_checkpoint
 
     model, names = load_checkpoint(checkpoint)
     named = str(fv.save(model, tmp_path / "named", names))
@@ -226,7 +226,7 @@ def test_stats_writes_what_fit_reads(photos, tmp_path, capsys):
     assert main([*arguments, "--output", str(output)]) == 0
     assert "24 photos, 1,536 blocks" in capsys.readouterr().out
     files = [str(file) for file in sorted((photos / "train").rglob("*.jpg"))]
-    cubes = fv.Decoder(fv.InputSpec(72, 64, fv.ChannelSet.preset(192)))(files)
+    cubes = fv.Decoder(fv.FrequencySpec(72, 64, fv.ChannelSet.preset(192)))(files)
     expected = fv.ChannelStatistics.of(cubes)
     measured = fv.ChannelStatistics.load(output)
     assert measured.mean == pytest.approx(expected.mean, abs=1e-3)

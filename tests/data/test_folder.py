@@ -12,9 +12,10 @@ from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
 import freqvision as fv
-from freqvision.data import FrequencyFolder, PixelDecoder, PixelFolder, RandomView
+from freqvision.data import FrequencyFolder, PixelFolder, RandomView
+from freqvision.inputs import PixelDecoder
 
-SPEC = fv.InputSpec(resize=72, crop=64)
+SPEC = fv.FrequencySpec(resize=72, crop=64)
 
 
 @pytest.fixture
@@ -85,11 +86,11 @@ def test_distributed_sampler_shares_the_photos_out(folder):
 @pytest.mark.parametrize("augment", [None, RandomView()])
 def test_pixel_folder_sees_the_same_views(photos, augment):
     """What the pixels show, turned into coefficients, is what the frequency folder gives."""
-    whole = fv.InputSpec(resize=72, crop=64, channels=fv.ChannelSet.preset(64))
+    whole = fv.FrequencySpec(resize=72, crop=64, channels=fv.ChannelSet.preset(64))
     pixel_spec = fv.PixelSpec(resize=72, crop=64, mean=(0, 0, 0), std=(1, 1, 1))
     frequencies = FrequencyFolder(photos / "train", whole, augment, seed=5).__getitems__(range(0, 24, 5))[0]
     pixels = PixelFolder(photos / "train", pixel_spec, augment, seed=5).__getitems__(range(0, 24, 5))[0]
-    encode = fv.PixelTransform(fv.InputSpec(resize=None, crop=None, channels=whole.channels))
+    encode = fv.PixelTransform(fv.FrequencySpec(resize=None, crop=None, channels=whole.channels))
     # Rounding to 8 bits, and Pillow's way with chroma, leave about a unit; another view, tens.
     assert (encode(pixels) - frequencies).abs().mean() < 2
     assert (encode(pixels.flip(-1)) - frequencies).abs().mean() > 4
@@ -179,10 +180,10 @@ def test_errors_say_what_is_wrong_with_the_folder(photos, tmp_path):
         FrequencyFolder(photos / "train", SPEC, classes=["checks", "dots"])
     with pytest.raises(ValueError, match="on_error"):
         FrequencyFolder(photos / "train", SPEC, on_error="ignore")
-    with pytest.raises(TypeError, match="InputSpec"):
+    with pytest.raises(TypeError, match="FrequencySpec"):
         FrequencyFolder(photos / "train", fv.PixelSpec())
     with pytest.raises(ValueError, match="crop"):
-        FrequencyFolder(photos / "train", fv.InputSpec(crop=None), RandomView())
+        FrequencyFolder(photos / "train", fv.FrequencySpec(crop=None), RandomView())
 
 
 def test_given_classes_decide_the_labels(photos):
@@ -231,7 +232,7 @@ def test_pixels_of_many_files_are_open_a_few_at_a_time(photos, tmp_path):
     (tmp_path / "many.py").write_text(
         "import resource, sys\n"
         "from freqvision import PixelSpec\n"
-        "from freqvision.data import PixelDecoder\n"
+        "from freqvision.inputs import PixelDecoder\n"
         "decode = PixelDecoder(PixelSpec(40, 32), num_threads=2)\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
         "batch, errors = decode.try_decode([sys.argv[1]] * 80)\n"

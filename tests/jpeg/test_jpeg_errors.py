@@ -29,7 +29,7 @@ COUNT = frame() + 9
 DQT = offset_of(BASELINE, 0xDB)
 DHT = offset_of(BASELINE, 0xC4)
 
-SPEC = fv.InputSpec(resize=64, crop=64)
+SPEC = fv.FrequencySpec(resize=64, crop=64)
 
 CASES = {
     "nothing": (b"", "not-jpeg", 0),

@@ -17,8 +17,8 @@ from torchvision.models.mobilenetv3 import InvertedResidualConfig
 from torchvision.models.regnet import BlockParams
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
+from freqvision.inputs.spec import FrequencySpec
 from freqvision.models import Architecture, architecture, create_model, register
-from freqvision.pipeline.spec import InputSpec
 from freqvision.spectrum.channels import ChannelSet
 
 CLASSES = 5
@@ -89,7 +89,7 @@ def small_spec(name, channels=24, **options):
         "std": tuple(20.0 + i for i in range(len(chosen))),
         **options,
     }
-    return InputSpec(resize=crop, crop=crop, channels=chosen, **numbers)
+    return FrequencySpec(resize=crop, crop=crop, channels=chosen, **numbers)
 
 
 def small_model(name, spec=None, **options):

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from freqvision.inputs.spec import FrequencySpec
 from freqvision.models.block_convolution import BlockConvolution, FoldedConvolution
 from freqvision.models.same_padding import Conv2dSame
 from freqvision.models.transport import Transport
-from freqvision.pipeline.spec import InputSpec
 from freqvision.spectrum.channels import ChannelSet
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
@@ -22,7 +22,7 @@ def _spec(seed, count):
     chosen = {*DC, *torch.randperm(192, generator=generator)[:count].tolist()}
     mean = (torch.randn(len(chosen), generator=generator) * 10).tolist()
     std = (torch.rand(len(chosen), generator=generator) * 50 + 1).tolist()
-    return InputSpec(channels=ChannelSet(tuple(chosen)), mean=tuple(mean), std=tuple(std))
+    return FrequencySpec(channels=ChannelSet(tuple(chosen)), mean=tuple(mean), std=tuple(std))
 
 
 def _by_pixels(convolution, spec, pixels, inputs):
@@ -56,14 +56,14 @@ def test_fold_equals_the_convolution_on_pixels(convolution, pixels):
 
 def test_a_fold_lives_where_its_convolution_does():
     stem = nn.Conv2d(3, 8, 7, stride=2, padding=3, device="meta", dtype=torch.float64)
-    folded = FoldedConvolution(stem, InputSpec(channels=ChannelSet.preset(192)), 4, MEAN, STD)
+    folded = FoldedConvolution(stem, FrequencySpec(channels=ChannelSet.preset(192)), 4, MEAN, STD)
     assert {parameter.device.type for parameter in folded.parameters()} == {"meta"}
     assert {parameter.dtype for parameter in folded.parameters()} == {torch.float64}
 
 
 def test_channels_beyond_the_pixels_enter_with_zero_weights_and_learn():
     stem = nn.Conv2d(3, 8, 7, stride=2, padding=3)
-    every = FoldedConvolution(stem, InputSpec(channels=ChannelSet.preset(192)), 4, MEAN, STD)
+    every = FoldedConvolution(stem, FrequencySpec(channels=ChannelSet.preset(192)), 4, MEAN, STD)
     seen = torch.tensor([i % 64 // 8 < 4 and i % 8 < 4 for i in range(192)])
     weight = every.detail.convolution.weight
     assert weight.shape == (4 * 8, 192, 1, 1)
@@ -75,7 +75,8 @@ def test_channels_beyond_the_pixels_enter_with_zero_weights_and_learn():
 
 def test_there_is_no_detail_where_the_pixels_show_all():
     assert (
-        FoldedConvolution(nn.Conv2d(3, 8, 7, stride=2, padding=3), InputSpec(), 4, MEAN, STD).detail is None
+        FoldedConvolution(nn.Conv2d(3, 8, 7, stride=2, padding=3), FrequencySpec(), 4, MEAN, STD).detail
+        is None
     )
 
 
@@ -116,13 +117,13 @@ def test_mean_colour_is_zero_to_the_convolution():
 )
 def test_what_cannot_be_folded_is_refused(convolution, message):
     with pytest.raises(ValueError, match=message):
-        FoldedConvolution(convolution, InputSpec(channels=ChannelSet.preset(192)), 4, MEAN, STD)
+        FoldedConvolution(convolution, FrequencySpec(channels=ChannelSet.preset(192)), 4, MEAN, STD)
 
 
 def test_stride_and_pixels_must_divide_where_there_is_detail():
     convolution = nn.Conv2d(3, 8, 3, stride=2, padding=1)
     with pytest.raises(ValueError, match="one must divide the other"):
-        FoldedConvolution(convolution, InputSpec(channels=ChannelSet.preset(192)), 3, MEAN, STD)
+        FoldedConvolution(convolution, FrequencySpec(channels=ChannelSet.preset(192)), 3, MEAN, STD)
 
 
 @pytest.mark.parametrize(("stride", "pixels", "scale"), [(4, 4, 1), (2, 4, 2), (16, 8, 0.5), (2, 1, 0.5)])

@@ -11,8 +11,8 @@ from model_families import small_model, small_spec
 from PIL import Image
 
 from freqvision.cli.export import main as export
+from freqvision.inputs.spec import FrequencySpec, spec_from_dict
 from freqvision.models import Transport, create_model, export_onnx, export_pt2, save
-from freqvision.pipeline.spec import InputSpec, spec_from_dict
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "serve_onnx.py"
 
@@ -79,7 +79,7 @@ def test_example_serves_jpeg_bytes(onnx_file, tmp_path, capsys):
 
 
 def test_photos_of_any_size_export(tmp_path):
-    model = create_model("tiny_resnet18", InputSpec(resize=None, crop=None), 5).eval()
+    model = create_model("tiny_resnet18", FrequencySpec(resize=None, crop=None), 5).eval()
     exported = torch.export.load(export_pt2(model, tmp_path / "model.pt2")).module()
     inputs = torch.randn(1, 24, 20, 33)
     with torch.no_grad():
@@ -92,13 +92,13 @@ def test_pt2_carries_the_spec_and_the_mode_stays(tmp_path):
     assert model.training
     extra = {"freqvision.spec": "", "freqvision.classes": ""}
     torch.export.load(path, extra_files=extra)
-    assert InputSpec.from_json(extra["freqvision.spec"]) == model.spec
+    assert FrequencySpec.from_json(extra["freqvision.spec"]) == model.spec
     assert json.loads(extra["freqvision.classes"]) == list("abcde")
 
 
 def test_transport_exports_too(tmp_path):
     rgb = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, stride=2), torch.nn.ReLU(), torch.nn.Flatten()).eval()
-    spec = InputSpec(resize=64, crop=64, dtype="int8", scale=(4.0,) * 24)
+    spec = FrequencySpec(resize=64, crop=64, dtype="int8", scale=(4.0,) * 24)
     transport = Transport(rgb, spec, pixels=4)
     exported = torch.export.load(export_pt2(transport, tmp_path / "model.pt2")).module()
     inputs = torch.randint(-128, 128, (3, *spec.shape)).to(torch.int8)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from freqvision import ChannelSet, InputSpec, PixelSpec, create_model
+from freqvision import ChannelSet, FrequencySpec, PixelSpec, create_model
 from freqvision.models.gates import (
     SQUEEZES,
     GateOptions,
@@ -23,7 +23,7 @@ from freqvision.models.gates import (
 )
 from freqvision.models.weights import load_weights
 
-SPEC = InputSpec(resize=40, crop=32, channels=ChannelSet.preset(24))
+SPEC = FrequencySpec(resize=40, crop=32, channels=ChannelSet.preset(24))
 
 
 def small_model(**gates):
@@ -243,7 +243,7 @@ def test_incomplete_gates_do_not_load():
 
 
 def test_int8_input_is_normalised_before_the_gates():
-    spec = InputSpec(resize=40, crop=32, channels=ChannelSet((0, 1)), dtype="int8", scale=(8.0, 1.0))
+    spec = FrequencySpec(resize=40, crop=32, channels=ChannelSet((0, 1)), dtype="int8", scale=(8.0, 1.0))
     model = create_model("resnet18", spec=spec, num_classes=3, gates={}).eval()
     quantised = torch.randint(-9, 9, (2, *spec.shape), dtype=torch.int8)
     with record_gates(model) as log_odds:

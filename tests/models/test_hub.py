@@ -58,7 +58,7 @@ def test_card_says_what_the_model_is(tmp_path):
     ("name", "spec", "task"),
     [
         ("resnet18", fv.PixelSpec(40, 32), "image-classification"),
-        ("fasterrcnn_resnet18_fpn", fv.InputSpec(64, None, max_size=96), "object-detection"),
+        ("fasterrcnn_resnet18_fpn", fv.FrequencySpec(64, None, max_size=96), "object-detection"),
         ("fasterrcnn_resnet18_fpn", fv.PixelSpec(32, None, max_size=48), "object-detection"),
     ],
 )

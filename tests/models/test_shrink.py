@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from freqvision import ChannelSet, InputSpec, PixelSpec, create_model
+from freqvision import ChannelSet, FrequencySpec, PixelSpec, create_model
 from freqvision.models import save
 from freqvision.models.shrink import shrink
 
-EVERY = InputSpec(resize=40, crop=32, channels=ChannelSet.preset(192))
+EVERY = FrequencySpec(resize=40, crop=32, channels=ChannelSet.preset(192))
 SOME = ChannelSet.parse("Y0,9,63+Cb8+Cr0-2")
 
 
@@ -36,7 +36,7 @@ def test_equals_the_network_with_gates_fixed():
 
 def test_keeps_the_statistics_of_the_channels_that_stay():
     mean, std = torch.arange(192.0).tolist(), torch.arange(1.0, 193.0).tolist()
-    spec = InputSpec(resize=40, crop=32, channels=EVERY.channels, mean=tuple(mean), std=tuple(std))
+    spec = FrequencySpec(resize=40, crop=32, channels=EVERY.channels, mean=tuple(mean), std=tuple(std))
     small = shrink(create_model("resnet18", spec=spec, num_classes=5), SOME)
     assert small.spec.channels == SOME
     assert small.spec.mean == tuple(float(index) for index in SOME)
@@ -48,7 +48,7 @@ def test_keeps_the_statistics_of_the_channels_that_stay():
     ("name", "spec", "start"),
     [
         ("resnet18", EVERY, "slice"),
-        ("resnet18", InputSpec(resize=64, crop=64, channels=EVERY.channels), "fold"),
+        ("resnet18", FrequencySpec(resize=64, crop=64, channels=EVERY.channels), "fold"),
         ("mobilenet_v2", EVERY, "new"),
         ("mobilenet_v3_small", EVERY, "new"),
     ],
@@ -77,21 +77,21 @@ def test_all_channels_change_nothing():
 def test_weights_of_other_channels_are_refused(tmp_path):
     """Not by their shape, which is the same."""
     other = ChannelSet.parse("Y0-6")
-    model = create_model("resnet18", spec=InputSpec(40, 32, SOME), num_classes=3)
+    model = create_model("resnet18", spec=FrequencySpec(40, 32, SOME), num_classes=3)
     save(model, tmp_path)
     torch.save(
         {"state_dict": model.state_dict(), "freqvision": {"spec": model.spec.to_dict()}}, tmp_path / "a.ckpt"
     )
     torch.save(model.state_dict(), tmp_path / "says-nothing.pth")
     for name in ("model.safetensors", "a.ckpt"):
-        create_model("resnet18", InputSpec(40, 32, SOME), 3, weights=tmp_path / name)
+        create_model("resnet18", FrequencySpec(40, 32, SOME), 3, weights=tmp_path / name)
         with pytest.raises(ValueError, match="are of a model of the channels Y0,9,63"):
-            create_model("resnet18", InputSpec(40, 32, other), 3, weights=tmp_path / name)
-    create_model("resnet18", InputSpec(40, 32, other), 3, weights=tmp_path / "says-nothing.pth")
+            create_model("resnet18", FrequencySpec(40, 32, other), 3, weights=tmp_path / name)
+    create_model("resnet18", FrequencySpec(40, 32, other), 3, weights=tmp_path / "says-nothing.pth")
 
 
 def test_refusals():
-    model = create_model("resnet18", spec=InputSpec(resize=40, crop=32), num_classes=5)
+    model = create_model("resnet18", spec=FrequencySpec(resize=40, crop=32), num_classes=5)
     with pytest.raises(ValueError, match="not in the set"):
         shrink(model, SOME)
     with pytest.raises(ValueError, match="no DCT channels"):

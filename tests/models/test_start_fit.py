@@ -7,10 +7,10 @@ from model_families import small_spec
 from PIL import Image
 from torch.nn import functional as F
 
+from freqvision.inputs.transform import PixelTransform
 from freqvision.models import architecture, create_model
 from freqvision.models.fit import LeastSquares, fit_stem, fitted_stem, stem_output
 from freqvision.models.transport import Transport
-from freqvision.pipeline.pixels import PixelTransform
 
 
 @pytest.fixture(scope="module")

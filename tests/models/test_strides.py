@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from freqvision.inputs.spec import FrequencySpec
 from freqvision.models import create_model, default_spec, model_info, rgb_spec
-from freqvision.pipeline.spec import InputSpec
 
 
 def test_dct24_resnet50_costs_at_most_97_percent_of_rgb():
@@ -29,7 +29,7 @@ def test_released_strides_cost_what_the_released_code_costs():
 
 
 def test_strides_decide_where_stages_stride():
-    spec = InputSpec(resize=64, crop=64)
+    spec = FrequencySpec(resize=64, crop=64)
     inputs = torch.zeros(1, 24, 8, 8)
     grids = {}
     for strides in ("standard", "v1", "released"):
@@ -46,7 +46,7 @@ def test_strides_decide_where_stages_stride():
 
 def test_info_needs_a_size():
     with pytest.raises(ValueError, match="give it a crop"):
-        model_info("resnet18", InputSpec(resize=None, crop=None))
+        model_info("resnet18", FrequencySpec(resize=None, crop=None))
 
 
 def test_default_specs_have_the_grid_that_the_rest_of_the_network_expects():

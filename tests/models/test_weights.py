@@ -7,9 +7,9 @@ import torch
 from model_families import small_model, small_spec
 from torch import nn
 
+from freqvision.inputs.spec import FrequencySpec, PixelSpec
 from freqvision.models import create_model, default_spec, list_models
 from freqvision.models.weights import classifier_name, load_weights, read_weights
-from freqvision.pipeline.spec import InputSpec, PixelSpec
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +183,7 @@ def test_report_of_loading_accounts_for_every_layer(rgb):
         ({"photos": ["a.jpg"]}, "photos are for start='fit'"),
         ({"spec": PixelSpec(), "start": "fold"}, "leave them out"),
         (
-            {"start": "fold", "spec": InputSpec(resize=320, crop=320)},
+            {"start": "fold", "spec": FrequencySpec(resize=320, crop=320)},
             "use crop 224, 448, 896, 1792, or .*rgb_size=160",
         ),
         ({"name": "convnext_tiny", "start": "slice"}, "use 'fold' or 'new'"),

@@ -12,7 +12,7 @@ import torch
 
 from freqvision.analysis.probe import Probe
 from freqvision.analysis.scores import ChannelScores
-from freqvision.pipeline.progress import progress_bar
+from freqvision.runtime import progress_bar
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from freqvision.data.pixels import to_pixels
+from freqvision.inputs import FrequencySpec, PixelSpec, PixelTransform
+from freqvision.inputs.fallback import to_pixels
 from freqvision.models.reconstruction import pixel_operator
-from freqvision.pipeline import InputSpec, PixelSpec, PixelTransform
 from freqvision.spectrum.channels import COMPONENTS
 
 
-def reconstruct(inputs: torch.Tensor, spec: InputSpec) -> torch.Tensor:
+def reconstruct(inputs: torch.Tensor, spec: FrequencySpec) -> torch.Tensor:
     """RGB pixels from a model's input: the inverse DCT with zero for every channel that is not there.
 
     Args:
@@ -26,7 +26,7 @@ def reconstruct(inputs: torch.Tensor, spec: InputSpec) -> torch.Tensor:
         (3, 8·h, 8·w) from 0 to 1.
 
     Example:
-        >>> reconstruct(torch.zeros(24, 2, 3), InputSpec())[:, 0, 0]
+        >>> reconstruct(torch.zeros(24, 2, 3), FrequencySpec())[:, 0, 0]
         tensor([0.5020, 0.5020, 0.5020])
     """
     weight, offset = (values.float() for values in pixel_operator(spec, 8))
@@ -34,7 +34,7 @@ def reconstruct(inputs: torch.Tensor, spec: InputSpec) -> torch.Tensor:
     return pixels.flatten(3, 4).flatten(1, 2).clamp(0, 1)  # (3, h, 8, w, 8) → (3, 8·h, 8·w)
 
 
-def plot_channels(photos: Sequence[str | Path], spec: InputSpec, path: str | Path) -> None:
+def plot_channels(photos: Sequence[str | Path], spec: FrequencySpec, path: str | Path) -> None:
     """Draw for each photo: what the model sees of it, its channels by frequency, and what they can rebuild.
 
     Args:
@@ -111,7 +111,7 @@ def _show(figure: Any, pixels: torch.Tensor, title: str) -> None:
     axes.axis("off")
 
 
-def _show_channels(figure: Any, inputs: torch.Tensor, spec: InputSpec) -> None:
+def _show_channels(figure: Any, inputs: torch.Tensor, spec: FrequencySpec) -> None:
     """Each channel as a small map, at the place of its frequency, luma beside chroma."""
     figure.suptitle(
         f"{len(spec.channels)} channels of {inputs.shape[1]}×{inputs.shape[2]}: {inputs.numel():,} values",

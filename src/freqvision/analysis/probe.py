@@ -13,12 +13,12 @@ import torch
 from torch import nn
 
 from freqvision.data.folder import evenly, find_photos, list_photos
+from freqvision.inputs.decoder import Decoder
+from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
+from freqvision.inputs.statistics import ChannelStatistics
 from freqvision.models.frequency_model import FrequencyModel
 from freqvision.models.transport import Transport
-from freqvision.pipeline.decoder import Decoder
-from freqvision.pipeline.progress import progress_bar
-from freqvision.pipeline.spec import InputSpec, PixelSpec
-from freqvision.pipeline.statistics import ChannelStatistics
+from freqvision.runtime import progress_bar
 from freqvision.spectrum.channels import BLOCK, NUM_CHANNELS, ChannelSet
 
 
@@ -107,7 +107,7 @@ class Probe:
     """
 
     network: nn.Module
-    spec: InputSpec
+    spec: FrequencySpec
     inputs: torch.Tensor
     labels: torch.Tensor | None = None
 
@@ -149,7 +149,7 @@ def make_probe(
     starts = progress_bar(range(0, len(photos.paths), size), desc="decode", unit="batch", shown=progress)
     inputs = torch.cat([decode(photos.paths[start : start + size]) for start in starts])
     network: nn.Module
-    if isinstance(model.spec, InputSpec):
+    if isinstance(model.spec, FrequencySpec):
         spec = model.spec.with_dtype("float32")
         gates = model.gates
         network = model.network if gates is None else nn.Sequential(gates, model.network)
@@ -163,15 +163,15 @@ def make_probe(
     return Probe(network.eval(), spec, inputs, labels)
 
 
-def _raw_spec(spec: InputSpec | PixelSpec) -> InputSpec:
+def _raw_spec(spec: InputSpec) -> FrequencySpec:
     """What decodes a model's channels, or all that make its pixels, in units of coefficients."""
-    if isinstance(spec, InputSpec):
-        raw = InputSpec(spec.resize, spec.crop, spec.channels, interpolation=spec.interpolation)
-    elif spec.colour != "rgb":
-        raise ValueError(f"this model reads {spec.colour}; channels can be changed on their way to RGB")
+    if isinstance(spec, FrequencySpec):
+        raw = FrequencySpec(spec.resize, spec.crop, spec.channels, interpolation=spec.interpolation)
+    elif not isinstance(spec, PixelSpec) or spec.colour != "rgb":
+        raise ValueError(f"this model reads {spec.describe()}; channels can be changed on their way to RGB")
     else:
         every = ChannelSet.preset(NUM_CHANNELS)
-        raw = InputSpec(spec.resize, spec.crop, every, interpolation=spec.interpolation)
+        raw = FrequencySpec(spec.resize, spec.crop, every, interpolation=spec.interpolation)
     if raw.shape is None:
         raise ValueError("the model's input has no fixed size: its spec needs a crop")
     return raw

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from freqvision.analysis.probe import Probe
 from freqvision.analysis.scores import ChannelScores, channel_name
-from freqvision.pipeline.progress import progress_bar
+from freqvision.runtime import progress_bar
 from freqvision.spectrum.channels import ChannelSet
 
 Replacement = Literal["mean", "noise"]

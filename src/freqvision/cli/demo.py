@@ -22,6 +22,6 @@ def main(args: list[str]) -> None:
     parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help="decoding threads, 0 for all")
     options = parser.parse_args(args).as_dict()
 
-    from freqvision.engine.demo import demo
+    from freqvision.training.demo import demo
 
     demo(**options)

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from freqvision.models import DetectionModel, FrequencyModel
-    from freqvision.pipeline.spec import InputSpec, PixelSpec
+    from freqvision.detection import DetectionModel
+    from freqvision.inputs.spec import InputSpec
+    from freqvision.models import FrequencyModel
 
 SUFFIXES = {"onnx": ".onnx", "pt2": ".pt2", "hub": ""}
 
@@ -45,11 +46,11 @@ def main(args: list[str]) -> None:
     parser.add_argument("--output", help="file or folder to write; default: beside the checkpoint")
     options = parser.parse_args(args)
 
-    from freqvision.engine.checkpoint import load_checkpoint
-    from freqvision.models import DetectionModel
-    from freqvision.models.detection.export import export_size
+    from freqvision.detection import DetectionModel
+    from freqvision.detection.export import export_size
+    from freqvision.models.checkpoint import load_checkpoint
     from freqvision.models.export import export_onnx, export_pt2
-    from freqvision.models.hub import save
+    from freqvision.models.saved import save
 
     source = Path(options.checkpoint)
     model, classes = load_checkpoint(source)
@@ -100,7 +101,7 @@ def detector_difference(model: "DetectionModel", path: Path, size: tuple[int, in
     """
     import torch
 
-    from freqvision.models.detection.model import cell_pixels
+    from freqvision.detection.model import cell_pixels
 
     cells = cell_pixels(model.spec)
     count, far = 0, 0.0
@@ -119,7 +120,7 @@ def detector_difference(model: "DetectionModel", path: Path, size: tuple[int, in
     return count, far
 
 
-def noise(spec: "InputSpec | PixelSpec", shape: tuple[int, ...], seed: int = 0) -> "torch.Tensor":
+def noise(spec: "InputSpec", shape: tuple[int, ...], seed: int = 0) -> "torch.Tensor":
     """A random input of the spec's type."""
     import torch
 

@@ -44,14 +44,14 @@ def main(args: list[str]) -> int:
     batch_size = options.pop("batch_size")
     options["images"] = [file for path in options["images"] for file in photos_of(path)]
 
-    from freqvision.engine.checkpoint import description, read_checkpoint
+    from freqvision.models.checkpoint import description, read_checkpoint
 
     if description(read_checkpoint(options["checkpoint"])).detection is None:
-        from freqvision.engine.predict import predict
+        from freqvision.models.predict import predict
 
         results, describe = predict(**options, **of_classifier, batch_size=batch_size or 32), describe_classes
     else:
-        from freqvision.engine.find_objects import find_objects
+        from freqvision.detection.find_objects import find_objects
 
         results, describe = (
             find_objects(**options, **of_detector, batch_size=batch_size or 1),

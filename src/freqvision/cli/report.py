@@ -12,7 +12,7 @@ from jsonargparse.typing import PositiveInt
 from freqvision.cli.help import HelpFormatter
 
 if TYPE_CHECKING:
-    from freqvision.analysis.report import Run
+    from freqvision.analysis.report.write import Run
 
 DESCRIPTION = """Write one HTML page that opens offline, and the PNG files in it.
 
@@ -27,7 +27,7 @@ def main(args: list[str]) -> None:
         if not Path(photo).is_file():
             raise FileNotFoundError(f"no photo at {photo}")
 
-    from freqvision.analysis.report import Selection, write_report
+    from freqvision.analysis.report.write import Selection, write_report
 
     path = write_report(
         [Selection.load(folder) for folder in options.selections],
@@ -60,10 +60,10 @@ def read_run(folder: str | Path) -> Run:
         FileNotFoundError: There is no finished epoch in it.
         ValueError: It is not the training of a classifier.
     """
-    from freqvision.analysis.report import Run
-    from freqvision.engine.callbacks import read_table
-    from freqvision.engine.checkpoint import description, read_checkpoint
-    from freqvision.pipeline import InputSpec
+    from freqvision.analysis.report.write import Run
+    from freqvision.inputs import FrequencySpec
+    from freqvision.models.checkpoint import description, read_checkpoint
+    from freqvision.training.callbacks import read_table
 
     folder = Path(folder)
     epochs = read_table(folder / "metrics.csv")
@@ -79,7 +79,7 @@ def read_run(folder: str | Path) -> Run:
     opened = epochs[-1].get("val/open")
     return Run(
         folder.resolve().name,
-        len(spec.channels) if isinstance(spec, InputSpec) else 0,
+        len(spec.channels) if isinstance(spec, FrequencySpec) else 0,
         math.prod(spec.shape or (0,)),
         accuracies[-1],
         max(accuracies),

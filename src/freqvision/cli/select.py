@@ -14,8 +14,8 @@ from freqvision.cli.help import HelpFormatter
 if TYPE_CHECKING:
     from freqvision.analysis.probe import LabelledPhotos, Probe
     from freqvision.analysis.scores import ChannelScores
+    from freqvision.inputs import ChannelStatistics
     from freqvision.models import FrequencyModel
-    from freqvision.pipeline import ChannelStatistics
 
 NETWORK_PHOTOS = 200  # that a network runs on, unless told otherwise: they stay in memory, and take a while
 METHODS = ("gates", "sensitivity", "gradient", "energy", "rectangles")
@@ -141,13 +141,13 @@ def _check_options(options: Namespace) -> None:
 
 
 def _check_counts(options: Namespace, model: FrequencyModel | None) -> None:
-    from freqvision.pipeline import InputSpec
+    from freqvision.inputs import FrequencySpec
     from freqvision.spectrum.channels import NUM_CHANNELS
 
     spec = None if model is None else model.spec
-    if options.shrink and not isinstance(spec, InputSpec):
+    if options.shrink and not isinstance(spec, FrequencySpec):
         raise ValueError(f"{options.checkpoint} is a model of pixels: it has no DCT channels to --shrink to")
-    most = len(spec.channels) if isinstance(spec, InputSpec) else NUM_CHANNELS
+    most = len(spec.channels) if isinstance(spec, FrequencySpec) else NUM_CHANNELS
     for count in (options.top or 1, *options.curve):
         if count > most:
             raise ValueError(f"1 to {most} channels can be taken; got {count}")
@@ -169,7 +169,7 @@ def _model(options: Namespace) -> tuple[FrequencyModel | None, list[str] | None]
         if options.by not in ("energy", "rectangles") or options.curve:
             raise ValueError(f"--by {options.by} needs a --checkpoint, or the name of an RGB --model")
         return None, None
-    from freqvision.engine.checkpoint import load_checkpoint
+    from freqvision.models.checkpoint import load_checkpoint
 
     return load_checkpoint(options.checkpoint)
 
@@ -192,7 +192,7 @@ def _photos(options: Namespace, class_names: list[str] | None) -> LabelledPhotos
 
 def _probe(options: Namespace, model: FrequencyModel | None, photos: LabelledPhotos | None) -> Probe:
     from freqvision.analysis.probe import make_probe
-    from freqvision.engine.machine import choose_device
+    from freqvision.runtime import choose_device
 
     if model is None or photos is None:
         raise ValueError(f"--by {options.by} and --curve need a model and --data, photos to try it on")
@@ -213,18 +213,18 @@ def _scores(
     probe: Probe | None,
     output: Path,
 ) -> ChannelScores:
-    from freqvision.analysis import selection
-    from freqvision.engine.machine import choose_device
+    from freqvision.analysis import measures
+    from freqvision.runtime import choose_device
 
     if options.by == "rectangles":
-        return selection.rectangles()
+        return measures.rectangles()
     if options.by == "energy":
-        return selection.energy(_statistics(options, model, photos))
+        return measures.energy(_statistics(options, model, photos))
     if photos is None:
         raise ValueError(f"--by {options.by} needs --data, a folder of photos")
     if options.by == "gates":
         assert model is not None
-        return selection.gate_frequencies(
+        return measures.gate_frequencies(
             model.to(choose_device(options.device)),
             photos,
             batch_size=options.batch_size,
@@ -232,7 +232,7 @@ def _scores(
         )
     assert probe is not None
     if options.by == "gradient":
-        return selection.gradient_importance(probe, batch_size=options.batch_size)
+        return measures.gradient_importance(probe, batch_size=options.batch_size)
     from freqvision.analysis.sensitivity import leave_one_out
 
     output.mkdir(parents=True, exist_ok=True)
@@ -249,13 +249,13 @@ def _scores(
 def _statistics(
     options: Namespace, model: FrequencyModel | None, photos: LabelledPhotos | None
 ) -> ChannelStatistics:
-    from freqvision.pipeline import ChannelStatistics, InputSpec, collect_statistics
+    from freqvision.inputs import ChannelStatistics, FrequencySpec, collect_statistics
 
     if options.statistics:
         return ChannelStatistics.load(options.statistics)
     if photos is None:
         raise ValueError("--by energy needs --data, a folder of photos, or --statistics")
-    spec = model.spec if model is not None and isinstance(model.spec, InputSpec) else InputSpec()
+    spec = model.spec if model is not None and isinstance(model.spec, FrequencySpec) else FrequencySpec()
     return collect_statistics(photos.paths, spec, num_threads=options.num_threads)
 
 

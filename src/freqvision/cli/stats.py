@@ -28,11 +28,11 @@ def main(args: list[str]) -> None:
     options = parser.parse_args(args)
 
     from freqvision.data.folder import find_photos, readable
-    from freqvision.pipeline import InputSpec, collect_statistics
+    from freqvision.inputs import FrequencySpec, collect_statistics
     from freqvision.spectrum import ChannelSet
     from freqvision.spectrum.channels import COMPONENTS
 
-    spec = InputSpec(options.resize, options.crop, interpolation=options.interpolation)
+    spec = FrequencySpec(options.resize, options.crop, interpolation=options.interpolation)
     chosen = ChannelSet.parse(options.channels) if options.channels else None
     if not Path(options.folder).is_dir():
         raise FileNotFoundError(f"no folder at {options.folder}")

@@ -9,7 +9,7 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 from freqvision.cli.help import HelpFormatter
 
 if TYPE_CHECKING:
-    from freqvision.analysis.transport import Measurement
+    from freqvision.analysis.accuracy import Measurement
     from freqvision.models import FrequencyModel
 
 DESCRIPTION = """Compare an RGB model on its own pixels with the same model, untouched, on DCT channels.
@@ -58,10 +58,10 @@ def main(args: list[str]) -> None:
         args = ["--help"]
     options = parser.parse_args(args)
 
+    from freqvision.analysis.accuracy import compare_transport
     from freqvision.analysis.probe import find_labelled_photos
-    from freqvision.analysis.transport import compare_transport
     from freqvision.cli.info import aligned
-    from freqvision.engine.machine import choose_device
+    from freqvision.runtime import choose_device
     from freqvision.spectrum import ChannelSet
 
     model, names = _rgb_model(options)
@@ -91,9 +91,9 @@ def main(args: list[str]) -> None:
 
 def summary(one: "Measurement", rgb: "Measurement") -> dict[str, Any]:
     """The numbers of a line."""
-    from freqvision.pipeline import InputSpec
+    from freqvision.inputs import FrequencySpec
 
-    name = f"DCT-{len(one.spec.channels)}" if isinstance(one.spec, InputSpec) else "RGB"
+    name = f"DCT-{len(one.spec.channels)}" if isinstance(one.spec, FrequencySpec) else "RGB"
     return {
         "input": name,
         "dtype": one.spec.dtype,
@@ -124,7 +124,7 @@ def _rgb_model(options: Any) -> "tuple[FrequencyModel, list[str] | None]":
     if options.model is not None and options.labels is None:
         raise ValueError("--model knows no names of classes, so that sub-folders say nothing: add --labels")
     if options.checkpoint is not None:
-        from freqvision.engine.checkpoint import load_checkpoint
+        from freqvision.models.checkpoint import load_checkpoint
 
         return load_checkpoint(options.checkpoint)
     from freqvision.models import create_model, rgb_spec

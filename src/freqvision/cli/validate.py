@@ -38,7 +38,7 @@ def main(args: list[str]) -> None:
     options = parser.parse_args(args).as_dict()
     as_json = options.pop("json")
 
-    from freqvision.engine.validate import validate
+    from freqvision.training.validate import validate
 
     metrics = validate(**options, progress=not as_json)
     if as_json:

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from freqvision.data.pixels import decoder_for
-from freqvision.pipeline.decoder import Decoder
-from freqvision.pipeline.geometry import View, random_resized_view
-from freqvision.pipeline.spec import InputSpec, PixelSpec
+from freqvision.inputs.decoder import Decoder
+from freqvision.inputs.fallback import decoder_for
+from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
+from freqvision.inputs.view import View, random_resized_view
 from freqvision.spectrum.channels import BLOCK, ChannelSet
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
@@ -123,7 +123,7 @@ class PhotoDataset(Dataset):
     processes never changes what is trained on.
     """
 
-    spec_class: type[InputSpec] | type[PixelSpec]
+    spec_class: type[FrequencySpec] | type[PixelSpec]
 
     def __init__(
         self,
@@ -210,7 +210,7 @@ class PhotoDataset(Dataset):
         entropy = np.random.SeedSequence([self.seed, int(self._epoch), index])
         generator = torch.Generator().manual_seed(int(entropy.generate_state(1)[0]))
         # Crops of pixels need not be whole blocks, as a View's; of theirs only box and flip are used.
-        crop: Any = self.spec.crop if isinstance(self.spec, InputSpec) else BLOCK
+        crop: Any = self.spec.crop if isinstance(self.spec, FrequencySpec) else BLOCK
         return random_resized_view(size, crop, how.scale, how.ratio, how.hflip, generator)
 
 
@@ -240,13 +240,13 @@ class FrequencyFolder(PhotoDataset):
         >>> from freqvision.data import FrequencyFolder, write_synthetic_photos
         >>> with tempfile.TemporaryDirectory() as root:
         ...     write_synthetic_photos(root, photos_per_class=2, size=64)
-        ...     folder = FrequencyFolder(root, fv.InputSpec(resize=64, crop=64))
+        ...     folder = FrequencyFolder(root, fv.FrequencySpec(resize=64, crop=64))
         ...     images, labels = folder.__getitems__([0, 1, 2])
         >>> images.shape, labels.tolist()
         (torch.Size([3, 24, 8, 8]), [0, 0, 1])
     """
 
-    spec_class = InputSpec
+    spec_class = FrequencySpec
 
 
 class PixelFolder(PhotoDataset):
@@ -272,7 +272,7 @@ def evenly(items: Sequence[Item], count: int) -> list[Item]:
 
 def readable(paths: Sequence[str], num_threads: int = 0) -> list[str]:
     """Those of the photos that can be decoded."""
-    decoder = Decoder(InputSpec(resize=(8, 8), crop=8, channels=ChannelSet((0,))), num_threads)
+    decoder = Decoder(FrequencySpec(resize=(8, 8), crop=8, channels=ChannelSet((0,))), num_threads)
     good: list[str] = []
     for start in range(0, len(paths), 256):
         batch = paths[start : start + 256]
@@ -281,10 +281,8 @@ def readable(paths: Sequence[str], num_threads: int = 0) -> list[str]:
     return good
 
 
-def open_folder(
-    root: str | Path, spec: InputSpec | PixelSpec, *arguments: Any, **options: Any
-) -> PhotoDataset:
+def open_folder(root: str | Path, spec: InputSpec, *arguments: Any, **options: Any) -> PhotoDataset:
     """`FrequencyFolder` or `PixelFolder`, whichever the spec asks for."""
-    return (FrequencyFolder if isinstance(spec, InputSpec) else PixelFolder)(
+    return (FrequencyFolder if isinstance(spec, FrequencySpec) else PixelFolder)(
         root, spec, *arguments, **options
     )

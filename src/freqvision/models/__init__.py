@@ -11,20 +11,17 @@ from freqvision.models import (  # noqa: F401  (each family registers its names)
 )
 from freqvision.models.batchnorm import recalibrate_batchnorm
 from freqvision.models.create import create_model, default_spec
-from freqvision.models.detection import DetectionModel, DetectorOptions
 from freqvision.models.export import export_onnx, export_pt2
 from freqvision.models.frequency_model import FrequencyModel
-from freqvision.models.hub import load, save
 from freqvision.models.info import ModelInfo, model_info, rgb_spec
 from freqvision.models.registry import Architecture, architecture, list_models, register
 from freqvision.models.released import load_released
+from freqvision.models.saved import load, save
 from freqvision.models.surgery import Stem
 from freqvision.models.transport import Transport
 
 __all__ = [
     "Architecture",
-    "DetectionModel",
-    "DetectorOptions",
     "FrequencyModel",
     "ModelInfo",
     "Stem",

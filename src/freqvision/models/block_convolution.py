@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from freqvision.inputs.spec import FrequencySpec
 from freqvision.models.reconstruction import SmallPixels, unseen_channels
-from freqvision.pipeline.spec import InputSpec
 
 _INSTEAD = "use start='new', or fv.Transport, which feeds the untouched RGB model"
 
@@ -79,7 +79,7 @@ class FoldedConvolution(nn.Module):
     Example:
         >>> stem = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
         >>> imagenet = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-        >>> FoldedConvolution(stem, InputSpec(), 4, *imagenet)(torch.zeros(1, 24, 56, 56)).shape
+        >>> FoldedConvolution(stem, FrequencySpec(), 4, *imagenet)(torch.zeros(1, 24, 56, 56)).shape
         torch.Size([1, 64, 112, 112])
     """
 
@@ -89,7 +89,7 @@ class FoldedConvolution(nn.Module):
     def __init__(
         self,
         convolution: nn.Conv2d,
-        spec: InputSpec,
+        spec: FrequencySpec,
         pixels: int,
         mean: tuple[float, ...],
         std: tuple[float, ...],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
 from freqvision.models.block_convolution import BlockConvolution, FoldedConvolution
 from freqvision.models.fit import fit_stem, fitted_stem
 from freqvision.models.frequency_model import FrequencyModel
@@ -16,11 +17,10 @@ from freqvision.models.gates import GateOptions, Gates, gate_options
 from freqvision.models.registry import Architecture, architecture
 from freqvision.models.surgery import remove_stem, replace_first_convolution, replace_stem, skip_pooling
 from freqvision.models.weights import StateDict, WeightReport, load_weights, read_weights, stored_channels
-from freqvision.pipeline.spec import InputSpec, PixelSpec
 from freqvision.spectrum.channels import BLOCK, ChannelSet
 
 if TYPE_CHECKING:
-    from freqvision.models.detection.options import DetectorOptions
+    from freqvision.detection.options import DetectorOptions
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ STARTS = ("new", "slice", "fit", "fold")
 
 def create_model(
     name: str,
-    spec: InputSpec | PixelSpec | None = None,
+    spec: InputSpec | None = None,
     num_classes: int = 1000,
     weights: str | Path | StateDict | None = None,
     start: str | None = None,
@@ -71,11 +71,11 @@ def create_model(
             none. Gates that the weights do not have start anew.
         weights_backbone: Of a detector, whose `num_classes` counts the background as torchvision does: what
             `weights` is to the classifier that its backbone is, such as ``resnet50``.
-        detector: Settings of a detector: `freqvision.models.detection.DetectorOptions`, or a mapping of its
+        detector: Settings of a detector: `freqvision.detection.DetectorOptions`, or a mapping of its
             fields.
 
     Returns:
-        For the name of a detector a `freqvision.models.detection.DetectionModel`.
+        For the name of a detector a `freqvision.detection.DetectionModel`.
 
     Raises:
         ValueError: An argument is illegal or contradicts another, or the weights do not fit; the message says
@@ -84,7 +84,7 @@ def create_model(
 
     Example:
         >>> import torch
-        >>> spec = InputSpec(resize=72, crop=64, channels=ChannelSet.preset(24))
+        >>> spec = FrequencySpec(resize=72, crop=64, channels=ChannelSet.preset(24))
         >>> model = create_model("resnet18", spec=spec, num_classes=10)
         >>> model(torch.zeros(2, *spec.shape)).shape
         torch.Size([2, 10])
@@ -93,7 +93,7 @@ def create_model(
     spec = default_spec(name) if spec is None else spec
     _check_types(spec, num_classes, photos)
     if found.detector is not None:
-        from freqvision.models.detection.create import create_detector
+        from freqvision.detection.create import create_detector
 
         if gates is not None or rgb_size is not None:
             raise ValueError(f"{name} is a detector, which takes neither gates nor rgb_size: leave them out")
@@ -116,7 +116,7 @@ def create_model(
         report = load_weights(network, state)
     changed: tuple[str, ...] = ()
     anew: tuple[str, ...] = ()
-    if isinstance(spec, InputSpec):
+    if isinstance(spec, FrequencySpec):
         assert start is not None
         changed, anew = _change_stem(network, found, spec, start, rgb_size, photos)
     settings = {
@@ -136,11 +136,11 @@ def create_model(
     return model
 
 
-def _check_types(spec: InputSpec | PixelSpec, num_classes: int, photos: Iterable[str | Path] | None) -> None:
+def _check_types(spec: InputSpec, num_classes: int, photos: Iterable[str | Path] | None) -> None:
     """Refuse what looks right: the number of classes in the spec's place, a folder in that of its photos."""
-    if not isinstance(spec, (InputSpec, PixelSpec)):
+    if not isinstance(spec, InputSpec):
         raise TypeError(
-            f"spec= is an InputSpec, or a PixelSpec for pixels, got {spec!r}; the number of classes is "
+            f"spec= is an FrequencySpec, or a PixelSpec for pixels, got {spec!r}; the number of classes is "
             "num_classes="
         )
     if not hasattr(num_classes, "__index__") or num_classes < 1:
@@ -152,29 +152,29 @@ def _check_types(spec: InputSpec | PixelSpec, num_classes: int, photos: Iterable
         )
 
 
-def check_channels(weights: str | Path | StateDict, spec: InputSpec | PixelSpec) -> None:
+def check_channels(weights: str | Path | StateDict, spec: InputSpec) -> None:
     """Refuse weights for other channels: where there are as many, nothing else would tell."""
     stored = stored_channels(weights)
-    if stored is not None and isinstance(spec, InputSpec) and ChannelSet.parse(stored) != spec.channels:
+    if stored is not None and isinstance(spec, FrequencySpec) and ChannelSet.parse(stored) != spec.channels:
         raise ValueError(
             f"the weights are of a model of the channels {stored}, and the spec has {spec.channels}: use the "
             "same, or freqvision.models.shrink.shrink for some of them"
         )
 
 
-def _gates(options: GateOptions | Mapping[str, Any] | None, spec: InputSpec | PixelSpec) -> Gates | None:
+def _gates(options: GateOptions | Mapping[str, Any] | None, spec: InputSpec) -> Gates | None:
     options = gate_options(options)
     if options is None:
         return None
     if isinstance(spec, PixelSpec):
         raise ValueError("gates choose among DCT channels; a model of pixels has none: leave gates out")
-    return Gates(len(spec.channels), options)
+    return Gates(spec.num_channels, options)
 
 
 def _change_stem(
     network: nn.Module,
     found: Architecture,
-    spec: InputSpec,
+    spec: FrequencySpec,
     start: str,
     rgb_size: int | None,
     photos: Iterable[str | Path] | None,
@@ -210,7 +210,7 @@ def _change_stem(
     return (reading,), (reading,)
 
 
-def _pixels_per_block(found: Architecture, spec: InputSpec, rgb_size: int | None) -> int:
+def _pixels_per_block(found: Architecture, spec: FrequencySpec, rgb_size: int | None) -> int:
     """Side in pixels of the RGB network's image for which a block stands."""
     if spec.grid is None:
         return found.stem.pixels
@@ -228,7 +228,7 @@ def _pixels_per_block(found: Architecture, spec: InputSpec, rgb_size: int | None
     return pixels
 
 
-def default_spec(name: str, channels: ChannelSet | int = 24) -> InputSpec:
+def default_spec(name: str, channels: ChannelSet | int = 24) -> FrequencySpec:
     """The specification that gives a network the grid it is made for, without statistics.
 
     The shorter side is resized to 8/7 of the crop, as for RGB networks (256 to 224). Detectors see whole
@@ -247,16 +247,16 @@ def default_spec(name: str, channels: ChannelSet | int = 24) -> InputSpec:
     if found.detector is not None:
         scale = BLOCK // found.stem.pixels
         short, long = (scale * side for side in found.detector.rgb_size)
-        return InputSpec(resize=short, crop=None, channels=chosen, max_size=long)
+        return FrequencySpec(resize=short, crop=None, channels=chosen, max_size=long)
     blocks = found.rgb_size // found.stem.pixels  # whole ones, also for sizes such as 299
     crop = blocks * BLOCK
-    return InputSpec(resize=crop * 8 // 7, crop=crop, channels=chosen)
+    return FrequencySpec(resize=crop * 8 // 7, crop=crop, channels=chosen)
 
 
 def _resolve_start(
     start: str | None,
     found: Architecture,
-    spec: InputSpec | PixelSpec,
+    spec: InputSpec,
     has_rgb_weights: bool,
     has_photos: bool,
 ) -> str | None:
@@ -284,7 +284,7 @@ def _resolve_start(
     return start
 
 
-def _image_side(found: Architecture, spec: InputSpec | PixelSpec, rgb_size: int | None) -> int:
+def _image_side(found: Architecture, spec: InputSpec, rgb_size: int | None) -> int:
     """Side of the image for which the RGB network is built; only position embeddings depend on it."""
     if rgb_size is not None:
         return rgb_size

@@ -10,13 +10,11 @@ from typing import Any
 import torch
 from torch.export import Dim
 
-from freqvision.models.detection.export import PADDING_KEY, export_detector, export_size, padding
-from freqvision.models.detection.model import DetectionModel
+from freqvision.inputs.spec import FrequencySpec
 from freqvision.models.frequency_model import FrequencyModel
 from freqvision.models.transport import Transport
-from freqvision.pipeline.spec import InputSpec
 
-SPEC_KEY = "freqvision.spec"  # JSON of the InputSpec or PixelSpec
+SPEC_KEY = "freqvision.spec"  # JSON of the FrequencySpec or PixelSpec
 CLASSES_KEY = "freqvision.classes"  # JSON list of names
 INPUT_NAME, OUTPUT_NAME = "input", "logits"
 
@@ -53,6 +51,9 @@ def export_onnx(
         ValueError: The spec's type does not exist in numpy, so that no runtime could be fed; or the size is
             none of those.
     """
+    from freqvision.detection.export import PADDING_KEY, export_detector, export_size, padding
+    from freqvision.detection.model import DetectionModel
+
     _check_model(model)
     if model.spec.dtype == "bfloat16":
         raise ValueError(
@@ -109,6 +110,8 @@ def export_pt2(
         TypeError: The model is none of these.
         NotImplementedError: The model is a detector, which torch.export cannot follow.
     """
+    from freqvision.detection.model import DetectionModel
+
     _check_model(model)
     if isinstance(model, DetectionModel):
         name = model.settings.get("name", type(model).__name__)
@@ -142,7 +145,7 @@ def _example(model: FrequencyModel | Transport) -> tuple[torch.Tensor, tuple[dic
     device = next((parameter.device for parameter in model.parameters()), None)
     if spec.shape is not None:
         return torch.zeros(2, *spec.shape, dtype=spec.torch_dtype, device=device), ({0: batch},)
-    channels = len(spec.channels) if isinstance(spec, InputSpec) else 3
+    channels = len(spec.channels) if isinstance(spec, FrequencySpec) else 3
     shape = (2, channels, 48, 64)  # the spec leaves the size of photos open
     return torch.zeros(shape, dtype=spec.torch_dtype, device=device), (
         {0: batch, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC},

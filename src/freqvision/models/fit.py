@@ -12,11 +12,11 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
+from freqvision.inputs.spec import FrequencySpec
+from freqvision.inputs.transform import PixelTransform
 from freqvision.models.reconstruction import SmallPixels
 from freqvision.models.surgery import Stem
-from freqvision.pipeline.pixels import PixelTransform
-from freqvision.pipeline.progress import progress_bar
-from freqvision.pipeline.spec import InputSpec
+from freqvision.runtime import progress_bar
 from freqvision.spectrum.channels import ChannelSet
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class LeastSquares:
         return solution[:-1].T.float(), solution[-1].float(), float(1 - residual / variance)
 
 
-def fitted_stem(network: nn.Module, stem: Stem, spec: InputSpec) -> nn.Sequential:
+def fitted_stem(network: nn.Module, stem: Stem, spec: FrequencySpec) -> nn.Sequential:
     """What takes the stem's place, with random weights: a 1×1 convolution, and a ReLU if the stem has one.
 
     Raises:
@@ -99,7 +99,7 @@ def fit_stem(
     layers: nn.Sequential,
     network: nn.Module,
     stem: Stem,
-    spec: InputSpec,
+    spec: FrequencySpec,
     mean: tuple[float, ...],
     std: tuple[float, ...],
     photos: Iterable[str | Path],

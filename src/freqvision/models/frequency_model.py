@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from freqvision.inputs.spec import FrequencySpec, InputSpec
 from freqvision.models.gates import Gates
-from freqvision.pipeline.spec import InputSpec, PixelSpec
 
 
 class FrequencyModel(nn.Module):
@@ -35,7 +35,7 @@ class FrequencyModel(nn.Module):
     def __init__(
         self,
         network: nn.Module,
-        spec: InputSpec | PixelSpec,
+        spec: InputSpec,
         settings: dict[str, Any],
         new_layers: tuple[str, ...] = (),
         gates: Gates | None = None,
@@ -53,7 +53,7 @@ class FrequencyModel(nn.Module):
     @property
     def channels(self) -> int:
         """Number of channels of the input."""
-        return len(self.spec.channels) if isinstance(self.spec, InputSpec) else 3
+        return len(self.spec.channels) if isinstance(self.spec, FrequencySpec) else 3
 
     @property
     def gates(self) -> Gates | None:
@@ -77,27 +77,25 @@ class FrequencyModel(nn.Module):
         return logits
 
 
-def check_input(inputs: torch.Tensor, spec: InputSpec | PixelSpec, name: str) -> None:
+def check_input(inputs: torch.Tensor, spec: InputSpec, name: str) -> None:
     """Refuse a tensor that was not made by this spec.
 
     Raises:
         ValueError: The number of axes or channels, or the type, is another; the message says what `name`
             takes.
     """
-    channels = len(spec.channels) if isinstance(spec, InputSpec) else 3
+    channels = spec.num_channels
     if inputs.ndim == 4 and inputs.shape[1] == channels and _kind(inputs.dtype) == _kind(spec.torch_dtype):
         return
     got = f"got {str(inputs.dtype).removeprefix('torch.')} of shape {tuple(inputs.shape)}"
-    if isinstance(spec, PixelSpec):
-        raise ValueError(f"{name} takes {spec.dtype} pixels of shape (B, 3, H, W), {got}")
     raise ValueError(
-        f"{name} takes {spec.dtype} tensors of shape (B, {channels}, h, w), the channels {spec.channels}; "
+        f"{name} takes {spec.dtype} tensors of shape (B, {channels}, h, w), {spec.describe()}; "
         f"{got}. Make them with fv.Decoder(model.spec) or fv.PixelTransform(model.spec), or create the model "
-        "with the InputSpec that made them"
+        "with the spec that made them"
     )
 
 
-def input_layer(spec: InputSpec | PixelSpec) -> nn.Module:
+def input_layer(spec: InputSpec) -> nn.Module:
     """What turns a tensor of the spec's dtype into the network's normalised input; nothing for float32.
 
     Example:
@@ -107,8 +105,8 @@ def input_layer(spec: InputSpec | PixelSpec) -> nn.Module:
     """
     mean, std = spec.normalisation()
     if spec.dtype == "int8":
-        assert isinstance(spec, InputSpec)
-        assert spec.scale is not None  # InputSpec sees to it
+        assert isinstance(spec, FrequencySpec)
+        assert spec.scale is not None  # FrequencySpec sees to it
         return MultiplyAdd(torch.tensor(spec.scale) / std, -mean / std)
     if spec.dtype == "uint8":
         return MultiplyAdd(1 / (255 * std), -mean / std)

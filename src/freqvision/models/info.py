@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
 from freqvision.models.create import create_model, default_spec
 from freqvision.models.frequency_model import FrequencyModel
 from freqvision.models.registry import architecture
-from freqvision.pipeline.spec import InputSpec, PixelSpec
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class ModelInfo:
 
 def model_info(
     name: str,
-    spec: InputSpec | PixelSpec | None = None,
+    spec: InputSpec | None = None,
     num_classes: int = 1000,
     start: str | None = None,
     strides: str = "standard",
@@ -87,7 +87,7 @@ def model_info(
     inputs = torch.empty(1, *shape, dtype=spec.torch_dtype, device="meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model.eval()(inputs)
-    block = 8 if isinstance(spec, InputSpec) else 1
+    block = 8 if isinstance(spec, FrequencySpec) else 1
     return ModelInfo(
         name=name,
         image_size=(shape[1] * block, shape[2] * block),

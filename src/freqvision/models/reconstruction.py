@@ -12,13 +12,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from freqvision.pipeline.spec import InputSpec
+from freqvision.inputs.spec import FrequencySpec
 from freqvision.spectrum.channels import BLOCK, FREQUENCIES
 from freqvision.spectrum.colour import GRAY, ycbcr_to_rgb_matrix
 from freqvision.spectrum.dct import scaled_idct_basis
 
 
-def pixel_operator(spec: InputSpec, pixels: int) -> tuple[torch.Tensor, torch.Tensor]:
+def pixel_operator(spec: FrequencySpec, pixels: int) -> tuple[torch.Tensor, torch.Tensor]:
     """RGB pixels of a block as a linear function of its normalised channels: ``rgb = weight · x + offset``.
 
     Args:
@@ -33,7 +33,7 @@ def pixel_operator(spec: InputSpec, pixels: int) -> tuple[torch.Tensor, torch.Te
         ValueError: `pixels` is not in 1 to 8.
 
     Example:
-        >>> weight, offset = pixel_operator(InputSpec(), 4)
+        >>> weight, offset = pixel_operator(FrequencySpec(), 4)
         >>> weight.shape, offset.shape
         (torch.Size([3, 4, 4, 24]), torch.Size([3, 4, 4]))
     """
@@ -45,11 +45,11 @@ def pixel_operator(spec: InputSpec, pixels: int) -> tuple[torch.Tensor, torch.Te
     return weight * std, weight @ mean + GRAY / 255
 
 
-def unseen_channels(spec: InputSpec, pixels: int) -> torch.Tensor:
+def unseen_channels(spec: FrequencySpec, pixels: int) -> torch.Tensor:
     """Which channels lie beyond the low n×n frequencies, so that small pixels do not show them: bool (C,).
 
     Example:
-        >>> unseen_channels(InputSpec(), 4).any(), int(unseen_channels(InputSpec(), 2).sum())
+        >>> unseen_channels(FrequencySpec(), 4).any(), int(unseen_channels(FrequencySpec(), 2).sum())
         (tensor(False), 12)
     """
     return torch.tensor([i % FREQUENCIES // BLOCK >= pixels or i % BLOCK >= pixels for i in spec.channels])
@@ -65,7 +65,7 @@ class SmallPixels(nn.Module):
         std: By which that is divided.
 
     Example:
-        >>> SmallPixels(InputSpec(), 4)(torch.zeros(1, 24, 56, 56)).shape
+        >>> SmallPixels(FrequencySpec(), 4)(torch.zeros(1, 24, 56, 56)).shape
         torch.Size([1, 3, 224, 224])
     """
 
@@ -74,7 +74,7 @@ class SmallPixels(nn.Module):
 
     def __init__(
         self,
-        spec: InputSpec,
+        spec: FrequencySpec,
         pixels: int,
         mean: tuple[float, ...] = (0.0,) * 3,
         std: tuple[float, ...] = (1.0,) * 3,

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
 
+from freqvision.inputs.spec import IMAGENET_MEAN, IMAGENET_STD
 from freqvision.models.surgery import Stem
-from freqvision.pipeline.spec import IMAGENET_MEAN, IMAGENET_STD
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ def architecture(name: str) -> Architecture:
     prefix, slash, rest = name.partition("/")
     if slash and prefix in _FAMILIES:
         return _FAMILIES[prefix](rest)
+    _import_detectors()
     if name not in _ARCHITECTURES:
         similar = difflib.get_close_matches(name, _ARCHITECTURES, n=3)
         hint = f"did you mean {' or '.join(similar)}?" if similar else f"known: {', '.join(list_models())}"
@@ -122,4 +124,9 @@ def list_models(pattern: str = "*") -> list[str]:
         from freqvision.models.timm_models import list_timm_models
 
         return list_timm_models(pattern)
+    _import_detectors()
     return sorted(fnmatch.filter(_ARCHITECTURES, pattern))
+
+
+def _import_detectors() -> None:
+    importlib.import_module("freqvision.detection.architectures")

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import torch
 
+from freqvision.inputs.spec import FrequencySpec
 from freqvision.models.create import create_model
 from freqvision.models.frequency_model import FrequencyModel
 from freqvision.models.weights import StateDict, read_weights
-from freqvision.pipeline.spec import InputSpec
 from freqvision.spectrum.channels import ChannelSet
 
 
@@ -66,7 +66,7 @@ def load_released(weights: str | Path | StateDict) -> FrequencyModel:
     return create_model(name, spec, classes, weights=renamed, start="slice", strides=strides).eval()
 
 
-def released_spec(channels: int, crop: int) -> InputSpec:
+def released_spec(channels: int, crop: int) -> FrequencySpec:
     """The input of the released networks: a preset of the paper, with the released normalisation.
 
     Args:
@@ -82,7 +82,7 @@ def released_spec(channels: int, crop: int) -> InputSpec:
         files("freqvision.models").joinpath("released_statistics.json").read_text("utf-8")
     )
     mean, std = ([statistics[key][i] for i in chosen] for key in ("mean", "std"))
-    return InputSpec(resize=crop * 8 // 7, crop=crop, channels=chosen, mean=tuple(mean), std=tuple(std))
+    return FrequencySpec(resize=crop * 8 // 7, crop=crop, channels=chosen, mean=tuple(mean), std=tuple(std))
 
 
 _CLASSIFIERS = ("network.fc.weight", "network.classifier.1.weight")

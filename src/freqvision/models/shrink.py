@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from freqvision.inputs.spec import FrequencySpec
 from freqvision.models.create import create_model
 from freqvision.models.frequency_model import FrequencyModel
 from freqvision.models.gates import Gates  # noqa: F401  named in the docstring
-from freqvision.pipeline.spec import InputSpec
 from freqvision.spectrum.channels import ChannelSet
 
 
@@ -28,13 +28,13 @@ def shrink(model: FrequencyModel, channels: ChannelSet) -> FrequencyModel:
         ValueError: The model is one of pixels, or lacks a channel.
 
     Example:
-        >>> spec = InputSpec(resize=72, crop=64, channels=ChannelSet.preset(192))
+        >>> spec = FrequencySpec(resize=72, crop=64, channels=ChannelSet.preset(192))
         >>> model = create_model("resnet18", spec=spec, num_classes=10, gates={})
         >>> small = shrink(model, ChannelSet.preset(24))
         >>> small.spec.shape, small.gates
         ((24, 8, 8), None)
     """
-    if not isinstance(model.spec, InputSpec):
+    if not isinstance(model.spec, FrequencySpec):
         raise ValueError("a model of pixels has no DCT channels to select from")
     places = torch.tensor(model.spec.channels.positions(channels))
     spec = model.spec.with_channels(channels)

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from freqvision.inputs.spec import IMAGENET_MEAN, IMAGENET_STD, FrequencySpec, PixelSpec
 from freqvision.models.frequency_model import FrequencyModel, check_input, input_layer
 from freqvision.models.reconstruction import SmallPixels, unseen_channels
-from freqvision.pipeline.spec import IMAGENET_MEAN, IMAGENET_STD, InputSpec, PixelSpec
 from freqvision.spectrum.channels import BLOCK
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class Transport(nn.Module):
 
     Example:
         >>> rgb_model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        >>> spec = InputSpec(resize=512, crop=448)
+        >>> spec = FrequencySpec(resize=512, crop=448)
         >>> transport = Transport(rgb_model, spec)
         >>> channels = torch.zeros(2, *spec.shape)
         >>> transport(channels).shape, transport.to_pixels(channels).shape
@@ -54,7 +54,7 @@ class Transport(nn.Module):
     def __init__(
         self,
         model: nn.Module,
-        spec: InputSpec,
+        spec: FrequencySpec,
         *,
         pixels: int | None = None,
         mean: tuple[float, ...] | None = None,
@@ -63,8 +63,8 @@ class Transport(nn.Module):
         clamp: bool = True,
     ) -> None:
         super().__init__()
-        if not isinstance(spec, InputSpec):
-            raise TypeError(f"Transport takes DCT channels, so an InputSpec; got {type(spec).__name__}")
+        if not isinstance(spec, FrequencySpec):
+            raise TypeError(f"Transport takes DCT channels, so an FrequencySpec; got {type(spec).__name__}")
         if not isinstance(model, nn.Module):
             raise TypeError(f"Transport takes the model itself, a torch.nn.Module; got {model!r}")
         known = _expectations(model)
@@ -133,7 +133,7 @@ def _expectations(model: nn.Module) -> dict[str, Any]:
     return {"size": size, "mean": mean, "std": std}
 
 
-def _pixels(spec: InputSpec, size: int) -> int:
+def _pixels(spec: FrequencySpec, size: int) -> int:
     if spec.grid is None:
         raise ValueError(
             "the spec leaves the image's size open (crop=None): pass pixels=, 4 for half its size"

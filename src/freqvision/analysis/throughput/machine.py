@@ -13,7 +13,7 @@ import torch
 
 from freqvision import __version__, _native
 from freqvision.analysis.throughput import libjpeg
-from freqvision.pipeline.decoder import available_cores
+from freqvision.inputs.decoder import available_cores
 
 _PACKAGES = (
     "torch",

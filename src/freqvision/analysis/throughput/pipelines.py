@@ -16,9 +16,9 @@ from torch.utils.data import DataLoader
 from freqvision.analysis.throughput import libjpeg, rivals
 from freqvision.analysis.throughput.photos import Photos
 from freqvision.data import FrequencyFolder
-from freqvision.pipeline.decoder import Decoder
-from freqvision.pipeline.spec import InputSpec
-from freqvision.pipeline.statistics import ChannelStatistics
+from freqvision.inputs.decoder import Decoder
+from freqvision.inputs.spec import FrequencySpec
+from freqvision.inputs.statistics import ChannelStatistics
 from freqvision.spectrum.channels import ChannelSet
 
 # One pass over the photos; yields the batches, or None where a rival stops short of tensors.
@@ -102,9 +102,9 @@ def choose(patterns: Sequence[str] = ()) -> list[Pipeline]:
     ]
 
 
-def frequency_spec(channels: int, dtype: str = "float32") -> InputSpec:
+def frequency_spec(channels: int, dtype: str = "float32") -> FrequencySpec:
     """What freqvision's pipelines produce: a preset of channels at 448, normalised."""
-    spec = InputSpec(resize=512, crop=448, channels=ChannelSet.preset(channels))
+    spec = FrequencySpec(resize=512, crop=448, channels=ChannelSet.preset(channels))
     return spec.with_statistics(ChannelStatistics.default()).with_dtype(dtype)
 
 

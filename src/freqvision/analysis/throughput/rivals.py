@@ -16,7 +16,7 @@ from torchvision.transforms.v2 import functional as transforms
 
 from freqvision.analysis.throughput import libjpeg
 from freqvision.analysis.throughput.photos import Photos
-from freqvision.pipeline.spec import IMAGENET_MEAN, IMAGENET_STD, InputSpec
+from freqvision.inputs.spec import IMAGENET_MEAN, IMAGENET_STD, FrequencySpec
 
 Load = Callable[[bytes], torch.Tensor]
 
@@ -150,7 +150,7 @@ class Released:
     around libjpeg, here by libjpeg-turbo itself), made one tensor, selected and normalised.
     """
 
-    def __init__(self, spec: InputSpec) -> None:
+    def __init__(self, spec: FrequencySpec) -> None:
         assert isinstance(spec.resize, int)
         assert isinstance(spec.crop, int)
         self.resize = spec.resize

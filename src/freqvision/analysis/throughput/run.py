@@ -17,8 +17,8 @@ from freqvision.analysis.throughput.memory import peak_memory
 from freqvision.analysis.throughput.photos import Photos, find_photos
 from freqvision.analysis.throughput.pipelines import FREQVISION, Epoch, Pipeline, choose
 from freqvision.analysis.throughput.timing import Spread, Task, Timings, measure
-from freqvision.pipeline.decoder import available_cores
-from freqvision.pipeline.progress import progress_bar
+from freqvision.inputs.decoder import available_cores
+from freqvision.runtime import progress_bar
 
 LARGEST_BATCH = 32
 MOST_THREADS = 32  # by default: with worker processes for every rival, more would exhaust file handles

@@ -1,0 +1,194 @@
+"""An untouched RGB model fed by Transport, beside its own pipeline, on the same photos."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from freqvision.analysis.probe import LabelledPhotos
+from freqvision.inputs import ChannelStatistics, FrequencySpec, InputSpec, PixelSpec
+from freqvision.inputs.fallback import decoder_for
+from freqvision.models import FrequencyModel, Transport
+from freqvision.runtime import progress_bar
+from freqvision.spectrum.channels import BLOCK, ChannelSet
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """How a model did on photos of which the truth is known.
+
+    Args:
+        spec: What it was fed with.
+        bytes_per_image: What was sent to the device for a photo.
+        ranks: How many classes it found likelier than the true one, for each photo: int (N,).
+        reading: Seconds from files to tensors.
+        computing: Seconds from tensors to classes.
+    """
+
+    spec: InputSpec
+    bytes_per_image: int
+    ranks: torch.Tensor
+    reading: float
+    computing: float
+
+    @property
+    def correct(self) -> torch.Tensor:
+        """Which photos it classified correctly: bool (N,)."""
+        return self.ranks == 0
+
+    @property
+    def top1(self) -> float:
+        """Share of photos classified correctly, 0 to 1."""
+        return self.correct.float().mean().item()
+
+    @property
+    def top5(self) -> float:
+        """Share of photos whose class is among the five likeliest, 0 to 1."""
+        return (self.ranks < 5).float().mean().item()
+
+    def gained(self, other: Measurement) -> int:
+        """Number of photos that this one gets right and the other does not."""
+        return int((self.correct & ~other.correct).sum())
+
+
+def transport_spec(
+    pixels: PixelSpec, channels: ChannelSet, dtype: str = "int8", scale: int = 2
+) -> FrequencySpec:
+    """The input for `Transport` that shows a model of pixels the same part of a photo.
+
+    Args:
+        pixels: The model's own input.
+        channels: Which channels are sent; their statistics are the library's own.
+        dtype: In which type.
+        scale: How many times the model's image the photo is, along each axis: 1, 2, 4 or 8.
+
+    Example:
+        >>> spec = transport_spec(PixelSpec(), ChannelSet.preset(24))
+        >>> spec.resize, spec.crop, spec.bytes_per_image
+        (512, 448, 75264)
+    """
+    if pixels.colour != "rgb":
+        raise ValueError(f"Transport makes RGB pixels; this model's are {pixels.colour}")
+
+    def enlarge(size: Any) -> Any:
+        return size * scale if isinstance(size, int) else size and tuple(scale * side for side in size)
+
+    spec = FrequencySpec(
+        resize=enlarge(pixels.resize),
+        crop=enlarge(pixels.crop),
+        channels=channels,
+        interpolation=pixels.interpolation,
+    )
+    return spec.with_statistics(ChannelStatistics.default()).with_dtype(dtype)
+
+
+def compare_transport(
+    model: FrequencyModel,
+    photos: LabelledPhotos,
+    channels: Sequence[ChannelSet],
+    dtypes: Sequence[str] = ("int8",),
+    scale: int = 2,
+    **options: Any,
+) -> Iterator[Measurement]:
+    """Measure an RGB model on its own pixels, sent as uint8, then by Transport with each set in each type.
+
+    Args:
+        model: With a `PixelSpec` in RGB.
+        photos: With labels.
+        channels: Sets to send.
+        dtypes: Types to send them in.
+        scale: How many times the model's image the photo is read at.
+        options: Of `measure`.
+
+    Yields:
+        The RGB pipeline's measurement first.
+
+    Raises:
+        ValueError: The model reads other than RGB pixels, or the photos have no labels.
+    """
+    if not isinstance(model.spec, PixelSpec):
+        raise ValueError("Transport is for models of RGB pixels; this one reads DCT channels already")
+    pixels = model.spec.with_dtype("uint8")
+    rgb = FrequencyModel(model.network, pixels, model.settings)
+    yield measure(rgb, pixels, photos, **options)
+    for chosen in channels:
+        for dtype in dtypes:
+            spec = transport_spec(pixels, chosen, dtype, scale)
+            yield measure(Transport(rgb, spec, pixels=BLOCK // scale), spec, photos, **options)
+
+
+@torch.inference_mode()
+def measure(
+    model: nn.Module,
+    spec: InputSpec,
+    photos: LabelledPhotos,
+    *,
+    batch_size: int = 32,
+    num_threads: int = 0,
+    device: str | torch.device = "cpu",
+    progress: bool = True,
+) -> Measurement:
+    """Classify photos, files in and classes out.
+
+    Args:
+        model: Logits (B, classes) from what the spec describes.
+        spec: For an `FrequencySpec` `Decoder` reads the files, for a `PixelSpec` Pillow and torchvision do.
+        photos: With labels.
+        batch_size: Photos in a batch.
+        num_threads: That read a batch; 0 for all cores.
+        device: Where the model runs.
+        progress: Whether to show a progress bar, where there is a terminal.
+
+    Raises:
+        ValueError: The photos have no labels, or one that is no class of the model's.
+    """
+    if photos.labels is None:
+        raise ValueError("to measure accuracy the photos need labels: one sub-folder a class, or a CSV file")
+    read: Callable[[list[Any]], torch.Tensor] = decoder_for(spec, num_threads)
+    model = model.to(device).eval()
+    batches = [photos.paths[i : i + batch_size] for i in range(0, len(photos.paths), batch_size)]
+    title = (
+        f"DCT-{len(spec.channels)} {spec.dtype}"
+        if isinstance(spec, FrequencySpec)
+        else f"pixels {spec.dtype}"
+    )
+    ranks: list[torch.Tensor] = []
+    reading = computing = 0.0
+    size = 0
+    for batch in progress_bar(batches, desc=title, leave=False, shown=progress):
+        started = time.perf_counter()
+        inputs = read([Path(path) for path in batch])
+        finished = time.perf_counter()
+        logits = model(inputs.to(device)).float().cpu()  # .cpu() waits for the device
+        reading, computing = reading + finished - started, computing + time.perf_counter() - finished
+        size += inputs.nbytes
+        truth = torch.tensor(photos.labels[len(ranks) * batch_size :][: len(batch)])
+        for path, label in zip(batch, truth.tolist(), strict=True):
+            if not 0 <= label < logits.shape[1]:
+                raise ValueError(
+                    f"{path} has the label {label}; the model's classes are 0 to {logits.shape[1] - 1}: "
+                    "count the labels from 0, and give the network all of its classes"
+                )
+        ranks.append(rank_of_truth(logits, truth))
+    return Measurement(spec, size // len(photos.paths), torch.cat(ranks), reading, computing)
+
+
+def rank_of_truth(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """How many classes have a larger logit than the true one; of equal logits the first class wins.
+
+    Args:
+        logits: (B, classes).
+        truth: Index of the true class, (B,).
+
+    Example:
+        >>> rank_of_truth(torch.tensor([[0.0, 2, 1], [5, 5, 0]]), torch.tensor([2, 1]))
+        tensor([1, 1])
+    """
+    order = logits.argsort(dim=1, descending=True, stable=True)  # (B, classes)
+    return (order == truth[:, None]).int().argmax(dim=1)

@@ -1,0 +1,20 @@
+"""Detection and instance segmentation: torchvision's detectors around backbones that read DCT channels."""
+
+from freqvision.detection.architectures import finds_masks
+from freqvision.detection.coco import CocoAnnotations, read_coco
+from freqvision.detection.model import DetectionModel, paste_in_photo
+from freqvision.detection.options import DetectorOptions
+from freqvision.detection.photos import DetectionPhotos, RandomDetectionView
+from freqvision.detection.scenes import write_synthetic_scenes
+
+__all__ = [
+    "CocoAnnotations",
+    "DetectionModel",
+    "DetectionPhotos",
+    "DetectorOptions",
+    "RandomDetectionView",
+    "finds_masks",
+    "paste_in_photo",
+    "read_coco",
+    "write_synthetic_scenes",
+]

@@ -1,0 +1,100 @@
+"""Faster R-CNN, Mask R-CNN, RetinaNet and FCOS on ResNets with a feature pyramid, as torchvision builds them.
+
+The backbone is one of this library's classifiers; its stem is gone or reads blocks before the detector is
+built around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from torch import nn
+
+from freqvision.detection.options import DetectorOptions
+from freqvision.models.registry import Detector, architecture, list_models, register
+
+BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101")
+RGB_SIZE = (800, 1333)  # shorter side of the RGB networks' images, and the most that the longer one may have
+
+
+def _pyramid(network: nn.Module, stages: Sequence[int], top: nn.Module) -> nn.Module:
+    """The classifier's stages with a feature pyramid on top."""
+    from torchvision.models.detection.backbone_utils import BackboneWithFPN
+
+    width: int = network.inplanes // 8  # type: ignore[operator,assignment]  # of stage 1
+    return BackboneWithFPN(
+        network,
+        return_layers={f"layer{stage}": str(level) for level, stage in enumerate(stages)},
+        in_channels_list=[width * 2 ** (stage - 1) for stage in stages],
+        out_channels=256,
+        extra_blocks=top,
+    )
+
+
+def _faster_rcnn(network: nn.Module, num_classes: int, options: DetectorOptions) -> nn.Module:
+    from torchvision.models.detection import FasterRCNN
+    from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+
+    pyramid = _pyramid(network, (1, 2, 3, 4), LastLevelMaxPool())
+    return FasterRCNN(pyramid, num_classes, **options.arguments("box_"))
+
+
+def _mask_rcnn(network: nn.Module, num_classes: int, options: DetectorOptions) -> nn.Module:
+    from torchvision.models.detection import MaskRCNN
+    from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+
+    pyramid = _pyramid(network, (1, 2, 3, 4), LastLevelMaxPool())
+    return MaskRCNN(pyramid, num_classes, **options.arguments("box_"))
+
+
+def _retinanet(network: nn.Module, num_classes: int, options: DetectorOptions) -> nn.Module:
+    from torchvision.models.detection import RetinaNet
+    from torchvision.models.detection.retinanet import _default_anchorgen
+    from torchvision.ops.feature_pyramid_network import LastLevelP6P7
+
+    pyramid = _pyramid(network, (2, 3, 4), LastLevelP6P7(256, 256))
+    return RetinaNet(pyramid, num_classes, anchor_generator=_default_anchorgen(), **options.arguments())
+
+
+def _fcos(network: nn.Module, num_classes: int, options: DetectorOptions) -> nn.Module:
+    from torchvision.models.detection import FCOS
+    from torchvision.ops.feature_pyramid_network import LastLevelP6P7
+
+    pyramid = _pyramid(network, (2, 3, 4), LastLevelP6P7(256, 256))
+    return FCOS(pyramid, num_classes, **options.arguments())
+
+
+_BOX = ("roi_heads.box_predictor.cls_score", "roi_heads.box_predictor.bbox_pred")
+_MASK = "roi_heads.mask_predictor.mask_fcn_logits"
+_LOGITS = ("head.classification_head.cls_logits",)
+
+# Name → what is built around a classifier, and the layers whose shape follows the number of classes.
+DETECTORS = {
+    "fasterrcnn": (_faster_rcnn, _BOX),
+    "maskrcnn": (_mask_rcnn, (*_BOX, _MASK)),
+    "retinanet": (_retinanet, _LOGITS),
+    "fcos": (_fcos, _LOGITS),
+}
+
+for _name, (_assemble, _heads) in DETECTORS.items():
+    for _backbone in BACKBONES:
+        register(
+            f"{_name}_{_backbone}_fpn",
+            replace(
+                architecture(_backbone),
+                detector=Detector(_backbone, _assemble, _heads, RGB_SIZE),
+            ),
+        )
+
+
+def finds_masks(name: str) -> bool:
+    """Whether the detector of that name finds masks, and so is trained with them.
+
+    Raises:
+        ValueError: There is no detector of that name.
+    """
+    detector = architecture(name).detector
+    if detector is None:
+        raise ValueError(f"{name} is no detector; detectors: {', '.join(list_models('*_fpn'))}")
+    return _MASK in detector.heads

@@ -1,0 +1,142 @@
+"""COCO's average precision of boxes and masks, from results in COCO's format."""
+
+import contextlib
+import importlib
+import io
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from freqvision.detection.coco import read_json
+
+KINDS = {"bbox": "box", "segm": "mask"}  # COCO's name → ours
+# What COCOeval puts into its first six statistics.
+NAMES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
+
+Results = list[dict[str, Any]]
+
+
+def coco_results(found: Mapping[str, torch.Tensor], image_id: int, category_ids: Sequence[int]) -> Results:
+    """Detections in a photo as COCO's results.
+
+    Args:
+        found: "boxes" (N, 4) as x1, y1, x2, y2 in pixels of the photo, "labels" (N,), "scores" (N,), and
+            perhaps "masks" (N, H, W) of bool.
+        image_id: COCO's number of the photo.
+        category_ids: COCO's category id by label.
+
+    Returns:
+        A dictionary for each detection, with run-length encoded masks.
+
+    Example:
+        >>> box = {"boxes": torch.tensor([[1.0, 2, 4, 8]]), "labels": torch.tensor([1])}
+        >>> coco_results({**box, "scores": torch.tensor([0.5])}, image_id=7, category_ids=[0, 18])
+        [{'image_id': 7, 'category_id': 18, 'bbox': [1.0, 2.0, 3.0, 6.0], 'score': 0.5}]
+    """
+    results: Results = []
+    for place, (box, label, score) in enumerate(
+        zip(found["boxes"].tolist(), found["labels"].tolist(), found["scores"].tolist(), strict=True)
+    ):
+        x1, y1, x2, y2 = box
+        result = {
+            "image_id": image_id,
+            "category_id": category_ids[label],
+            "bbox": [round(value, 3) for value in (x1, y1, x2 - x1, y2 - y1)],
+            "score": round(score, 6),
+        }
+        if "masks" in found:
+            result["segmentation"] = encode_mask(found["masks"][place])
+        results.append(result)
+    return results
+
+
+def encode_mask(mask: torch.Tensor) -> dict[str, Any]:
+    """A mask (H, W) of bool as COCO's compressed run lengths, which JSON can hold."""
+    encoded = _package("core.mask").encode(np.asfortranarray(mask.numpy().astype(np.uint8)))
+    counts = encoded["counts"]
+    return {
+        "size": [int(side) for side in encoded["size"]],
+        "counts": counts.decode() if isinstance(counts, bytes) else counts,
+    }
+
+
+def average_precision(
+    annotations: str | Path, results: Results, image_ids: Sequence[int], masks: bool = True
+) -> dict[str, float]:
+    """COCO's metrics, in one pass over boxes and one over masks.
+
+    Args:
+        annotations: JSON file of the truth.
+        results: Of `coco_results`, of all photos.
+        image_ids: The photos that count.
+        masks: Whether the results have masks.
+
+    Returns:
+        "box_ap" (mean over IoU 0.50 to 0.95), "box_ap50", "box_ap75", "box_ap_small", "box_ap_medium" and
+        "box_ap_large", and the same of "mask"; from 0 to 1, or nan where the truth holds no such object.
+
+    Raises:
+        ValueError: Masks are measured, and an object has no outline.
+        ImportError: The package faster-coco-eval is missing.
+    """
+    package = _package()
+    truth = package.COCO(read_truth(annotations, image_ids, masks))
+    metrics: dict[str, float] = {}
+    for kind, ours in KINDS.items():
+        if kind == "segm" and not masks:
+            continue
+        # Without any detection loadRes fails; sizes of which the truth holds no object are nan all the same.
+        found = _of_kind(results, kind)
+        none = {key: truth.dataset[key] for key in ("images", "categories")} | {"annotations": []}
+        detected = truth.loadRes(found) if found else package.COCO(none)
+        evaluation = package.COCOeval_faster(truth, detected, kind)
+        evaluation.params.imgIds = sorted(image_ids)
+        with contextlib.redirect_stdout(io.StringIO()):
+            evaluation.evaluate()
+            evaluation.accumulate()
+            evaluation.summarize()
+        values = [float(value) for value in evaluation.stats[: len(NAMES)]]
+        for name, value in zip(NAMES, values, strict=True):
+            metrics[f"{ours}_{name}"] = math.nan if value < 0 else value
+    return metrics
+
+
+def read_truth(annotations: str | Path, image_ids: Sequence[int], masks: bool = True) -> dict[str, Any]:
+    """A file of annotations with all that COCO's evaluation relies on and other tools leave out.
+
+    Annotations are numbered anew, from 1 on: to the evaluation a match with number 0 is none.
+
+    Raises:
+        ValueError: Masks are wanted, and an object in one of the images has no outline.
+    """
+    values: dict[str, Any] = read_json(annotations)
+    shown, complete = set(image_ids), []
+    for number, entry in enumerate(values["annotations"], 1):
+        area = entry["bbox"][2] * entry["bbox"][3]
+        if masks and entry["image_id"] in shown and not entry.get("segmentation"):
+            if not area:  # there is nothing to be found
+                continue
+            raise ValueError(
+                f"{annotations}: annotation {entry.get('id')} of image {entry['image_id']} has no "
+                "segmentation, by which masks are measured: on these validate a model of boxes (fasterrcnn, "
+                "retinanet, fcos)"
+            )
+        complete.append({"iscrowd": 0, "area": area, **entry, "id": number})
+    return {**values, "annotations": complete}
+
+
+def _of_kind(results: Results, kind: str) -> Results:
+    """Results without what the other kind needs: areas of objects follow from what is left."""
+    left_out = "bbox" if kind == "segm" else "segmentation"
+    return [{key: value for key, value in result.items() if key != left_out} for result in results]
+
+
+def _package(module: str = "") -> Any:
+    try:
+        return importlib.import_module(f"faster_coco_eval.{module}".rstrip("."))
+    except ImportError as error:
+        raise ImportError("average precision needs: pip install 'freqvision[detection]'") from error

@@ -1,0 +1,147 @@
+"""Detectors for ONNX runtimes: one image of a fixed size in, its detections out."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from freqvision.detection.model import STRIDE, DetectionModel, cell_pixels, gray_value, with_area
+from freqvision.detection.targets import view_pixels
+from freqvision.inputs.spec import FrequencySpec, InputSpec
+
+PADDING_KEY = "freqvision.padding"  # JSON list, of `padding`
+OUTPUT_NAMES = ("boxes", "labels", "scores", "masks")
+
+
+def export_detector(
+    model: DetectionModel, path: str | Path, size: tuple[int, int], metadata: Mapping[str, str]
+) -> Path:
+    """Write a detector as ONNX, for images of one size; see `freqvision.models.export_onnx`.
+
+    Args:
+        model: In any mode, its evaluation mode is exported.
+        path: Where to.
+        size: Of `export_size`.
+        metadata: For the file.
+
+    Returns:
+        The path.
+    """
+    import onnx
+
+    height, width = size
+    cells = cell_pixels(model.spec)
+    device = next(model.parameters()).device
+    shape = (model.channels, height // cells, width // cells)
+    names = OUTPUT_NAMES[: 4 if model.has_masks else 3]
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with _of_fixed_size(model, size), warnings.catch_warnings():
+        # They say that sizes become constants, which is meant, and that this exporter is the old one: the new
+        # one cannot follow torchvision's detectors (github.com/pytorch/vision/issues/9462).
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            Detections(model).eval(),
+            (torch.zeros(shape, dtype=model.spec.torch_dtype, device=device),),
+            str(path),
+            input_names=["input"],
+            output_names=list(names),
+            dynamic_axes={name: {0: "detections"} for name in names},
+            opset_version=17,
+            dynamo=False,
+        )
+    exported = onnx.load(str(path))
+    onnx.helper.set_model_props(exported, dict(metadata))
+    onnx.save(exported, str(path))
+    return Path(path)
+
+
+def export_size(spec: InputSpec, size: tuple[int, int] | None = None) -> tuple[int, int]:
+    """The (height, width) in pixels of the images for which a detector is exported.
+
+    Args:
+        spec: The model's.
+        size: Multiples of 32; None is the shorter and the longer side of the spec, rounded up, which has room
+            for all photos that do not stand upright.
+
+    Raises:
+        ValueError: It is none of those, or the spec says nothing.
+
+    Example:
+        >>> export_size(FrequencySpec(resize=1600, crop=None, max_size=2666))  # 200×336 blocks
+        (800, 1344)
+    """
+    if size is None:
+        if not isinstance(spec.resize, int) or spec.max_size is None:
+            raise ValueError(f"photos may have any size, and an export has one: name it; the spec is {spec}")
+        pixels = view_pixels(spec)
+        height, width = (-(-side // (pixels * STRIDE)) * STRIDE for side in (spec.resize, spec.max_size))
+        return height, width
+    if len(size) != 2 or any(side < STRIDE or side % STRIDE for side in size):
+        raise ValueError(
+            f"size is (height, width) in pixels, multiples of {STRIDE} such as (800, 1344); got {size}"
+        )
+    return size[0], size[1]
+
+
+def padding(spec: InputSpec) -> list[float]:
+    """What each channel of an input holds where there is no photo, in the input's own type.
+
+    Example:
+        >>> padding(PixelSpec(dtype="uint8", mean=(0.5, 0.4, 0.3)))
+        [128.0, 102.0, 76.0]
+    """
+    if spec.torch_dtype.is_floating_point:
+        return gray_value(spec).tolist()
+    if isinstance(spec, FrequencySpec):
+        return [0.0] * len(spec.channels)
+    mean, _ = spec.normalisation()
+    return (255 * mean).round().tolist()
+
+
+class Detections(nn.Module):
+    """A detector as a function of one tensor (C, h, w), with its detections as a tuple."""
+
+    def __init__(self, model: DetectionModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Boxes, labels, scores, and masks if there are any."""
+        (found,) = self.model.network([self.model.input(image[None])[0]])
+        return tuple(found[name] for name in OUTPUT_NAMES if name in found)
+
+
+class _OneImage(nn.Module):
+    """In place of `PadBatch`: one image that needs no padding. Its size is a constant of the export."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, images: list[torch.Tensor], targets: None = None) -> Any:
+        """(C, h, w) → torchvision's ImageList."""
+        from torchvision.models.detection.image_list import ImageList
+
+        return ImageList(torch.stack(images), [self.size]), targets
+
+    def postprocess(self, detections: Any, image_sizes: Any, original_sizes: Any) -> Any:
+        """As `PadBatch` does."""
+        return with_area(detections)
+
+
+@contextmanager
+def _of_fixed_size(model: DetectionModel, size: tuple[int, int]) -> Iterator[None]:
+    """Let the network take one image of that size, and be as it was afterwards."""
+    transform, training = model.network.transform, model.training
+    model.network.transform = _OneImage(size)
+    try:
+        yield
+    finally:
+        model.network.transform = transform
+        model.train(training)

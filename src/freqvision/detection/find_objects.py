@@ -1,0 +1,122 @@
+"""`freqvision predict` for detectors: the objects in photos. Needs no Lightning."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from freqvision.detection import DetectionModel, paste_in_photo
+from freqvision.detection.average_precision import coco_results
+from freqvision.detection.drawing import draw_objects
+from freqvision.detection.photos import whole_view
+from freqvision.inputs.fallback import decoder_for
+from freqvision.inputs.view import View
+from freqvision.models.checkpoint import build_model, description, read_checkpoint
+from freqvision.runtime import choose_device
+
+
+@torch.inference_mode()
+def find_objects(
+    images: Sequence[str | Path],
+    checkpoint: str | Path,
+    output: str | Path | None = None,
+    min_score: float = 0.5,
+    batch_size: int = 1,
+    num_threads: int = 0,
+    device: str | None = None,
+) -> list[dict[str, Any]]:
+    """The objects in photos, according to a trained detector.
+
+    Args:
+        images: Paths of JPEG files, or of others that Pillow reads.
+        checkpoint: File that `fit` wrote, or folder that `fv.save` wrote.
+        output: Folder for a copy of each photo with the objects drawn on it; None draws nothing.
+        min_score: Objects of lower scores are left out.
+        batch_size: Photos in a batch.
+        num_threads: Threads that decode; 0 for all cores.
+        device: As torch names it; None is a GPU where there is one.
+
+    Returns:
+        For each photo its "image", "size" (height, width) and "objects", the surest first: "class", "score",
+        "category_id" (COCO's; of a folder, which does not keep it, the label), "bbox" (x, y, width, height in
+        pixels of the photo) and, of a model of masks, "segmentation" as COCO's run lengths; and the "picture"
+        that was drawn. Or, for a photo that cannot be read, its "error".
+
+    Raises:
+        FileNotFoundError: There is no such checkpoint.
+        ValueError: It is none of freqvision's, or no detector's.
+    """
+    values = read_checkpoint(checkpoint)
+    stored = description(values)
+    model = build_model(values)
+    if not isinstance(model, DetectionModel) or stored.detection is None:
+        raise ValueError(f"{checkpoint} holds no detector but the classifier {model.settings['name']}")
+    device = choose_device(device)
+    model.eval().to(device)
+    decoder = decoder_for(model.spec, num_threads)
+    class_names = stored.class_names or [str(label) for label in range(model.settings["num_classes"])]
+    category_ids = stored.detection.get("category_ids", range(len(class_names)))
+    names = picture_names(images)
+    results: list[dict[str, Any]] = []
+    for start in range(0, len(images), batch_size):
+        batch: list[torch.Tensor] = []
+        shown: list[tuple[dict[str, Any], View, str]] = []
+        for path, name in zip(images[start : start + batch_size], names[start:], strict=False):
+            result: dict[str, Any] = {"image": str(path)}
+            results.append(result)
+            views: list[View] = []
+
+            def choose(sizes: list[tuple[int, int]], views: list[View] = views) -> list[View]:
+                views.append(whole_view(sizes[0], model.spec))
+                return views
+
+            try:
+                batch += decoder.each([str(path)], choose)
+            except (ValueError, OSError) as error:
+                result["error"] = str(error)
+                continue
+            shown.append((result, views[0], name))
+        found = model.detect([image.to(device) for image in batch]) if batch else []
+        for detections, (result, view, name) in zip(found, shown, strict=True):
+            size = view.box[2:]
+            keep = detections["scores"] >= min_score
+            certain = {key: value[keep] for key, value in detections.items()}
+            in_photo = paste_in_photo(certain, view, size, model.spec)
+            result["size"] = list(size)
+            result["objects"] = [
+                {"class": class_names[label], **entry}
+                for label, entry in zip(
+                    in_photo["labels"].tolist(),
+                    coco_results(in_photo, 0, category_ids),
+                    strict=True,
+                )
+            ]
+            for entry in result["objects"]:
+                del entry["image_id"]
+            if output is not None:
+                target = Path(output) / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with Image.open(result["image"]) as photo:
+                    draw_objects(photo, in_photo, class_names).save(target, quality=92)
+                result["picture"] = str(target)
+    return results
+
+
+def picture_names(paths: Sequence[str | Path]) -> list[str]:
+    """A file name for the picture of each photo; photos of the same name are told apart by a number.
+
+    Example:
+        >>> picture_names(["a/dog.png", "b/dog.jpg", "cat.jpg"])
+        ['dog.jpg', 'dog-2.jpg', 'cat.jpg']
+    """
+    taken: dict[str, None] = {}
+    for path in paths:
+        stem, number = Path(path).stem, 1
+        name = f"{stem}.jpg"
+        while name in taken:
+            number += 1
+            name = f"{stem}-{number}.jpg"
+        taken[name] = None
+    return list(taken)

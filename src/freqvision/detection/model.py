@@ -1,0 +1,343 @@
+"""Detectors that read DCT channels: cubes of any size in, torchvision's losses or detections out."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from freqvision.detection.targets import boxes_in_photo, view_pixels
+from freqvision.inputs.spec import FrequencySpec, InputSpec
+from freqvision.inputs.view import View
+from freqvision.models.frequency_model import FrequencyModel, check_input
+from freqvision.spectrum.channels import BLOCK
+
+STRIDE = 32  # of the backbone's last stage, in pixels: batches are padded to a multiple of it
+
+Target = Mapping[str, torch.Tensor]
+
+
+class DetectionModel(FrequencyModel):
+    """A detector of torchvision whose images are DCT cubes of any size.
+
+    A cube of h×w blocks stands for an image of 4h×4w pixels, which is half of what the blocks cover: the grid
+    behind an RGB network's stem is a quarter of its image's, and blocks take the place of that grid. Boxes
+    and masks are those of this image, in targets and in detections. A model of pixels (`PixelSpec`) has the
+    image itself.
+
+    Images whose sides, rounded up to multiples of 32 pixels, are the same go through the network together,
+    others one after another: no detection depends on the size of the other images. Neither do losses, which
+    are averaged over the images, unless the backbone learns the statistics of batches.
+
+    Args:
+        network: A detector of torchvision; its input transform and its anchors are changed in place.
+        spec: What turns a photo into the input.
+        settings: The arguments by which `create_model` builds this network again.
+        new_layers: Names of the layers that did not come from weights of the same layer.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        spec: InputSpec,
+        settings: dict[str, Any],
+        new_layers: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(network, spec, settings, new_layers)
+        _set_pooling_scales(network)
+        pixels = cell_pixels(spec)
+        network.transform = PadBatch(gray_value(spec), pixels)
+        anchors: Any = network.rpn if hasattr(network, "rpn") else network
+        anchors.anchor_generator = AnchorsInPixels(anchors.anchor_generator, pixels)
+        _keep_boxes_exact(network)
+
+    def forward(  # type: ignore[override]
+        self, images: Sequence[torch.Tensor], targets: Sequence[Target] | None = None
+    ) -> dict[str, torch.Tensor] | list[dict[str, torch.Tensor]]:
+        """Losses in training mode, detections in evaluation mode.
+
+        Args:
+            images: (C, h, w) each, as `Decoder.each` makes them by this model's spec; sizes may differ.
+            targets: For training, of each image "boxes" (N, 4) as x1, y1, x2, y2, "labels" (N,) from 1 up,
+                and for Mask R-CNN "masks" (N, 4h, 4w); N may be 0.
+
+        Returns:
+            The losses by name, to be summed; or of each image "boxes" (N, 4), "labels" (N,), "scores" (N,)
+            and of Mask R-CNN "masks" (N, 1, 4h, 4w) from 0 to 1.
+
+        Raises:
+            ValueError: An image is not as the spec says, or targets are missing or do not fit the images.
+        """
+        detections = self.detect(images, targets)
+        if isinstance(detections, list):
+            for found, image in zip(detections, images, strict=True):
+                if "masks" in found:
+                    height, width = image_size(image, self.spec)
+                    found["masks"] = paste(found["masks"], found["boxes"], (height, width))
+        return detections
+
+    def detect(self, images: Sequence[torch.Tensor], targets: Sequence[Target] | None = None) -> Any:
+        """As a call, but masks stay as the network gives them: (N, 1, 28, 28), each filling its box.
+
+        `paste_in_photo` puts them straight into the photo, which is cheaper than by way of the image.
+        """
+        name = self.settings.get("name", type(self.network).__name__)
+        if not len(images):
+            raise ValueError(f"{name} takes a list of one image or more, got none")
+        for image in images:
+            check_input(image[None], self.spec, name)
+        if self.training:
+            self._check_targets(images, targets)
+        # Each image by itself, so that padding is done in normalised values.
+        normalised = [self.input(image[None])[0] for image in images]
+        given = None if targets is None else [dict(target) for target in targets]
+        groups = self._groups(images)
+        outputs = [
+            self.network([normalised[place] for place in group], given and [given[place] for place in group])
+            for group in groups
+        ]
+        if self.training:
+            return {
+                name: sum(len(group) * losses[name] for group, losses in zip(groups, outputs, strict=True))
+                / len(images)
+                for name in outputs[0]
+            }
+        order = [place for group in groups for place in group]
+        found = dict(zip(order, itertools.chain(*outputs), strict=True))
+        return [found[place] for place in range(len(images))]
+
+    def _groups(self, images: Sequence[torch.Tensor]) -> list[list[int]]:
+        """Places of the images that go through the network together: those that are padded to the same size.
+
+        What an image is padded to would change what is seen near its edges, which anchors compete, and, in
+        FCOS, what group normalisation makes of all of it. But where normalisation learns the statistics of a
+        batch, there is one.
+        """
+        groups: dict[tuple[int, int], list[int]] = {}
+        whole = any(isinstance(layer, nn.BatchNorm2d) and layer.training for layer in self.network.modules())
+        for place, image in enumerate(images):
+            height, width = (0, 0) if whole else image_size(image, self.spec)
+            groups.setdefault((-(-height // STRIDE), -(-width // STRIDE)), []).append(place)
+        return list(groups.values())
+
+    def _check_targets(self, images: Sequence[torch.Tensor], targets: Sequence[Target] | None) -> None:
+        if targets is None or len(targets) != len(images):
+            count = "none" if targets is None else len(targets)
+            raise ValueError(
+                f"in training, targets has a dictionary for each of {len(images)} images; got {count}"
+            )
+        keys = ("boxes", "labels", "masks") if self.has_masks else ("boxes", "labels")
+        for number, (image, target) in enumerate(zip(images, targets, strict=True)):
+            missing = [key for key in keys if key not in target]
+            if missing:
+                raise ValueError(
+                    f"target {number} has no {' and no '.join(missing)}; it has {', '.join(target)}"
+                )
+            count = len(target["labels"])
+            wanted = {
+                "boxes": (count, 4),
+                "labels": (count,),
+                "masks": (count, *image_size(image, self.spec)),
+            }
+            for key in keys:
+                if tuple(target[key].shape) != wanted[key]:
+                    raise ValueError(
+                        f"target {number}: {key} of {count} objects have the shape {wanted[key]} for this "
+                        f"image, got {tuple(target[key].shape)}"
+                    )
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether it finds masks, and needs them in training."""
+        return getattr(getattr(self.network, "roi_heads", None), "mask_predictor", None) is not None
+
+
+def _set_pooling_scales(network: nn.Module) -> None:
+    """Let RoI pooling know the pyramid's strides: 4, 8, 16 and 32 pixels, whatever images come first.
+
+    Otherwise torchvision works them out from the first batch, by the ratio of padded features to images, and
+    keeps them for good: wrong ones where images are small, so that padding makes up much of the batch.
+    """
+    from torchvision.ops import MultiScaleRoIAlign
+
+    for pool in network.modules():
+        if isinstance(pool, MultiScaleRoIAlign):
+            side, levels = 4 * STRIDE, enumerate(pool.featmap_names)
+            features = {name: torch.zeros(1, 1, side >> (2 + i), side >> (2 + i)) for i, name in levels}
+            pool(features, [torch.zeros(0, 4)], [(side, side)])
+
+
+def _keep_boxes_exact(network: nn.Module) -> None:
+    """Let whatever boxes are made of be float32 under autocast.
+
+    Coordinates would be bfloat16 otherwise, which counts in steps of 8 pixels beyond 1024, and torchvision
+    casts the boxes of targets to the same type.
+    """
+    heads = [network.roi_heads] if hasattr(network, "roi_heads") else []
+    predictors = [getattr(head, name, None) for head in heads for name in ("box_predictor", "mask_predictor")]
+    for layer in (*predictors, getattr(getattr(network, "rpn", network), "head", None)):
+        if layer is not None:
+            layer.register_forward_hook(_outputs_in_float32)
+
+
+def _outputs_in_float32(layer: nn.Module, inputs: Any, outputs: Any) -> Any:
+    return _in_float32(outputs)
+
+
+def _in_float32(values: Any) -> Any:
+    """Tensors, perhaps in tuples, lists or dictionaries, in float32 if autocast has changed them."""
+    if isinstance(values, torch.Tensor):
+        return values.float() if torch.is_autocast_enabled(values.device.type) else values
+    if isinstance(values, Mapping):
+        return {name: _in_float32(value) for name, value in values.items()}
+    return type(values)(_in_float32(value) for value in values)
+
+
+class PadBatch(nn.Module):
+    """Puts images of any size into one batch, padded at the bottom and on the right.
+
+    Takes the place of torchvision's ``GeneralizedRCNNTransform``: images come resized and normalised.
+
+    Args:
+        fill: (C,), the normalised value of padding.
+        pixels: Side in pixels of what a cell (a block, or a pixel) of an image stands for.
+    """
+
+    fill: torch.Tensor
+
+    def __init__(self, fill: torch.Tensor, pixels: int) -> None:
+        super().__init__()
+        self.pixels = pixels
+        self.register_buffer("fill", fill[:, None, None], persistent=False)  # (C, 1, 1)
+
+    def forward(
+        self, images: list[torch.Tensor], targets: list[dict[str, torch.Tensor]] | None = None
+    ) -> Any:
+        """Images (C, h, w) → torchvision's ImageList of sizes in pixels, and the targets as they are."""
+        from torchvision.models.detection.image_list import ImageList
+
+        cells = STRIDE // self.pixels
+        height, width = (-(-max(image.shape[axis] for image in images) // cells) * cells for axis in (1, 2))
+        batch = torch.stack([self._pad(image, height, width) for image in images])
+        sizes = [(self.pixels * image.shape[1], self.pixels * image.shape[2]) for image in images]
+        return ImageList(batch, sizes), targets
+
+    def postprocess(self, detections: Any, image_sizes: Any, original_sizes: Any) -> Any:
+        """Detections as they are, but for boxes that lie in the padding: nothing is left of those."""
+        return with_area(detections)
+
+    def _pad(self, image: torch.Tensor, height: int, width: int) -> torch.Tensor:
+        channels, rows, columns = image.shape
+        fill = self.fill.to(image.dtype)
+        image = torch.cat([image, fill.expand(channels, height - rows, columns)], 1)  # (C, height, w)
+        return torch.cat([image, fill.expand(channels, height, width - columns)], 2)  # (C, height, width)
+
+
+class AnchorsInPixels(nn.Module):
+    """Torchvision's anchors for a batch of cells: strides are counted in pixels, as of the RGB image.
+
+    Args:
+        anchors: The RGB network's anchor generator.
+        pixels: Side in pixels of what a cell (a block, or a pixel) stands for.
+    """
+
+    def __init__(self, anchors: nn.Module, pixels: int) -> None:
+        super().__init__()
+        self.anchors = anchors
+        self.pixels = pixels
+
+    def forward(self, images: Any, features: list[torch.Tensor]) -> Any:
+        """Anchors (A, 4) of each image."""
+        from torchvision.models.detection.image_list import ImageList
+
+        height, width = (self.pixels * side for side in images.tensors.shape[-2:])
+        # Of both, only shape and type count; anchors have the type of the features.
+        canvas = images.tensors.new_empty(()).expand(1, 1, height, width)
+        features = [_in_float32(feature.new_empty(())).expand(feature.shape) for feature in features]
+        return self.anchors(ImageList(canvas, images.image_sizes), features)
+
+
+def with_area(detections: list[dict[str, torch.Tensor]]) -> list[dict[str, torch.Tensor]]:
+    """Detections without those whose boxes (N, 4), cut off at the image's edge, have no area.
+
+    R-CNNs leave them out themselves, by the same measure; RetinaNet and FCOS do not.
+    """
+    from torchvision.ops import remove_small_boxes
+
+    kept = []
+    for found in detections:
+        keep = remove_small_boxes(found["boxes"], min_size=1e-2)
+        kept.append({name: value[keep] for name, value in found.items()})
+    return kept
+
+
+def cell_pixels(spec: InputSpec) -> int:
+    """Side of a cell of the input, in pixels of the image in which boxes are: 4 for blocks, 1 for pixels."""
+    return BLOCK // view_pixels(spec) if isinstance(spec, FrequencySpec) else 1
+
+
+def image_size(image: torch.Tensor, spec: InputSpec) -> tuple[int, int]:
+    """(height, width) in pixels of the image for which an input (C, h, w) stands."""
+    pixels = cell_pixels(spec)
+    return pixels * image.shape[-2], pixels * image.shape[-1]
+
+
+def gray_value(spec: InputSpec) -> torch.Tensor:
+    """Normalised value of padding, (C,): coefficient 0, which is gray; of pixels the mean, as in torchvision.
+
+    Example:
+        >>> gray_value(FrequencySpec(mean=(50.0,) * 24, std=(100.0,) * 24))[:2]
+        tensor([-0.5000, -0.5000])
+    """
+    mean, std = spec.normalisation()
+    return -mean / std if isinstance(spec, FrequencySpec) else torch.zeros_like(mean)
+
+
+def paste(masks: torch.Tensor, boxes: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Masks (N, 1, m, m) that fill their boxes (N, 4) → masks (N, 1, height, width) of an image."""
+    from torchvision.models.detection.roi_heads import paste_masks_in_image
+
+    return paste_masks_in_image(masks, boxes, size)
+
+
+def paste_in_photo(
+    found: dict[str, torch.Tensor],
+    view: View,
+    photo_size: tuple[int, int],
+    spec: InputSpec,
+    threshold: float = 0.5,
+) -> dict[str, torch.Tensor]:
+    """Detections of `DetectionModel.detect` in the photo's own pixels.
+
+    Args:
+        found: "boxes", "labels", "scores", and perhaps "masks" (N, 1, m, m).
+        view: By which the photo was shown to the model.
+        photo_size: (height, width) of the photo in pixels.
+        spec: The model's.
+        threshold: From which on a mask's value is inside.
+
+    Returns:
+        The same on the CPU, with boxes in the photo, and masks (N, height, width) of bool. Left out are
+        detections of which nothing lies in the photo.
+    """
+    found = {key: value.detach().cpu() for key, value in found.items()}
+    height, width = photo_size
+    whole = boxes_in_photo(found["boxes"].float(), view, view_pixels(spec))
+    boxes = whole.clamp(min=0).minimum(whole.new_tensor([width, height, width, height]))
+    # What lies beyond the photo's edge, in its last block, is cut down to nothing.
+    (found,) = with_area([{**found, "boxes": boxes, "whole": whole}])
+    whole = found.pop("whole")
+    result = dict(found)
+    if "masks" in found:
+        masks = found["masks"].flip(-1) if view.flip else found["masks"]
+        # A mask fills the box that the network found, of which a part may lie beyond the photo's edge.
+        # One at a time: a hundred float masks of a large photo would take gigabytes.
+        pasted = [
+            paste(mask[None].float(), box[None], photo_size)[0, 0] >= threshold
+            for mask, box in zip(masks, whole, strict=True)
+        ]
+        result["masks"] = torch.stack(pasted) if pasted else torch.zeros(0, *photo_size, dtype=torch.bool)
+    return result

@@ -1,0 +1,151 @@
+"""Boxes and masks as a `View` shows them, and back: what is true of a photo's pixels stays true of its view.
+
+A detector's image is smaller than the view: it has one pixel for every `view_pixels` of the view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from freqvision.inputs.spec import FrequencySpec, InputSpec
+from freqvision.inputs.view import View
+
+MIN_SIDE = 1.0  # in pixels of the detector's image; of less, nothing could be seen
+_OF_PHOTO = ("image_id", "size", "orig_size")  # entries of a target that have no element for each object
+
+
+def view_pixels(spec: InputSpec) -> int:
+    """Pixels of a view, along an axis, for one of the image in which a detector's boxes are.
+
+    An RGB detector sees the view itself. In the frequency domain photos come at twice the side, so that
+    blocks of 8 have the grid that an RGB network's stem leaves of pixels: a quarter.
+    """
+    return 2 if isinstance(spec, FrequencySpec) else 1
+
+
+def boxes_in_view(boxes: torch.Tensor, view: View, pixels: int = 1) -> torch.Tensor:
+    """Boxes of a photo in the image that a view gives.
+
+    Args:
+        boxes: (N, 4) as x1, y1, x2, y2 in pixels of the photo.
+        view: What is seen of the photo.
+        pixels: Pixels of the view for one of the image, see `view_pixels`.
+
+    Returns:
+        (N, 4) in pixels of the image, not clipped to it.
+
+    Example:
+        >>> view = View(box=(0, 0, 100, 200), size=(50, 100), crop=(0, 4, 48, 96), flip=True)
+        >>> boxes_in_view(torch.tensor([[8.0, 0.0, 18.0, 100.0]]), view)
+        tensor([[91.,  0., 96., 50.]])
+    """
+    scale, offset = _affine(boxes, view, pixels)
+    moved = boxes * scale + offset
+    return moved[:, [2, 1, 0, 3]] if view.flip else moved
+
+
+def boxes_in_photo(boxes: torch.Tensor, view: View, pixels: int = 1) -> torch.Tensor:
+    """The reverse of `boxes_in_view`."""
+    scale, offset = _affine(boxes, view, pixels)
+    moved = (boxes[:, [2, 1, 0, 3]] if view.flip else boxes) - offset
+    return moved / scale
+
+
+def masks_in_view(masks: torch.Tensor, view: View, pixels: int = 1) -> torch.Tensor:
+    """Masks of a photo in the image that a view gives: at each pixel's centre, what the photo has there.
+
+    Args:
+        masks: (N, H, W) of the photo, on the CPU.
+        view: What is seen of the photo.
+        pixels: Pixels of the view for one of the image, see `view_pixels`.
+
+    Returns:
+        (N, height, width) of the image and of the same type; 0 outside the photo's box.
+    """
+    rows, columns = (_sources(view, axis, pixels).numpy() for axis in (0, 1))
+    # numpy takes an eighth of torch's time here, and masks are most of a target's: first the columns, while
+    # there are few rows.
+    seen = masks.numpy().take(columns.clip(min=0), 2).take(rows.clip(min=0), 1)  # (N, height, width)
+    seen[:, rows < 0] = 0
+    seen[:, :, columns < 0] = 0
+    return torch.from_numpy(seen)
+
+
+def objects_of(target: Mapping[str, Any], keep: torch.Tensor) -> dict[str, Any]:
+    """A target with some of its objects.
+
+    Args:
+        target: "boxes" (N, 4) and others. Tensors of N elements hold one for each object, but for "image_id",
+            "size" and "orig_size"; what else there is belongs to the photo and stays.
+        keep: (N,), whether an object stays.
+
+    Example:
+        >>> target = {"boxes": torch.zeros(3, 4), "labels": torch.tensor([5, 6, 7]), "camera": "left"}
+        >>> kept = objects_of(target, torch.tensor([True, False, True]))
+        >>> kept["labels"], kept["camera"]
+        (tensor([5, 7]), 'left')
+    """
+
+    def has_objects(key: str, value: Any) -> bool:
+        return (
+            key not in _OF_PHOTO
+            and isinstance(value, torch.Tensor)
+            and value.ndim > 0
+            and len(value) == len(keep)
+        )
+
+    return {key: value[keep] if has_objects(key, value) else value for key, value in target.items()}
+
+
+def target_in_view(
+    target: Mapping[str, Any], view: View, pixels: int = 1, min_side: float = MIN_SIDE
+) -> dict[str, Any]:
+    """A target as torchvision's detectors take it, transformed as the photo is.
+
+    Boxes are clipped to the image, and objects of which too little is left are left out, see `objects_of`.
+
+    Args:
+        target: "boxes" (N, 4); perhaps "masks" (N, H, W), "labels" (N,) and others.
+        view: What is seen of the photo.
+        pixels: Pixels of the view for one of the image, see `view_pixels`.
+        min_side: Objects cut off by the image's edge must have boxes of at least this height and width.
+    """
+    whole = boxes_in_view(target["boxes"], view, pixels)
+    height, width = view.crop[2] // pixels, view.crop[3] // pixels
+    boxes = whole.clamp(min=0).minimum(whole.new_tensor([width, height, width, height]))
+    sides = boxes[:, 2:] - boxes[:, :2]  # (N, 2)
+    uncut = (boxes - whole).abs().amax(1) < 1e-3  # small objects are none the less objects
+    keep = (sides > 0).all(1) & (uncut | (sides >= min_side).all(1))
+    result = objects_of({**target, "boxes": boxes}, keep)
+    if "masks" in result:
+        result["masks"] = masks_in_view(result["masks"], view, pixels)
+    return result
+
+
+def _affine(boxes: torch.Tensor, view: View, pixels: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scale and offset of x, y, x, y from the photo to the image."""
+    top, left, height, width = view.box
+    scale_y, scale_x = view.size[0] / height / pixels, view.size[1] / width / pixels
+    shift_y = -top * scale_y - view.crop[0] / pixels
+    shift_x = -left * scale_x - view.crop[1] / pixels
+    if view.flip:
+        scale_x, shift_x = -scale_x, view.crop[3] / pixels - shift_x
+    values = [[scale_x, scale_y, scale_x, scale_y], [shift_x, shift_y, shift_x, shift_y]]
+    # Boxes of whole numbers would round the scale to whole numbers too.
+    dtype = torch.promote_types(boxes.dtype, torch.float32)
+    scale, offset = torch.tensor(values, dtype=dtype, device=boxes.device)
+    return scale, offset
+
+
+def _sources(view: View, axis: int, pixels: int) -> torch.Tensor:
+    """For each pixel of the image along an axis, the photo's pixel at its centre; −1 where there is none."""
+    start, length, size = view.box[axis], view.box[2 + axis], view.size[axis]
+    count = view.crop[2 + axis] // pixels
+    # Whole numbers: the centre is (2i + 1) · pixels / 2 of the crop, and position · length / size of the box.
+    centres = (2 * torch.arange(count) + 1) * pixels + 2 * view.crop[axis]  # doubled
+    places = torch.div(centres * length, 2 * size, rounding_mode="floor")
+    places = torch.where((places >= 0) & (places < length), places + start, -1)
+    return places.flip(0) if view.flip and axis == 1 else places

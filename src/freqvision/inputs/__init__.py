@@ -1,0 +1,32 @@
+"""From a photo to a model's input: specifications, the compressed path, the pixel path, statistics."""
+
+from freqvision.inputs.augment import FrequencyAugment, adjust_colour, erase, horizontal_flip
+from freqvision.inputs.decoder import Decoder
+from freqvision.inputs.fallback import PixelDecoder, decoder_for
+from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec, load_spec, spec_from_dict
+from freqvision.inputs.statistics import ChannelStatistics, collect_statistics
+from freqvision.inputs.transform import PixelTransform, image_to_tensor
+from freqvision.inputs.view import View, random_resized_view, random_resized_views, resize_crop_view
+
+__all__ = [
+    "ChannelStatistics",
+    "Decoder",
+    "FrequencyAugment",
+    "FrequencySpec",
+    "InputSpec",
+    "PixelDecoder",
+    "PixelSpec",
+    "PixelTransform",
+    "View",
+    "adjust_colour",
+    "collect_statistics",
+    "decoder_for",
+    "erase",
+    "horizontal_flip",
+    "image_to_tensor",
+    "load_spec",
+    "random_resized_view",
+    "random_resized_views",
+    "resize_crop_view",
+    "spec_from_dict",
+]

@@ -1,0 +1,82 @@
+"""The compressed path written to be read: one matrix for each axis of a component, in float64.
+
+`Decoder` computes the same natively and is tested against this.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from freqvision.inputs.encoding import encode
+from freqvision.inputs.spec import FrequencySpec
+from freqvision.inputs.view import View
+from freqvision.spectrum.channels import COMPONENTS
+from freqvision.spectrum.cube import gather
+from freqvision.spectrum.resampling import Resampling
+
+if TYPE_CHECKING:
+    from freqvision.jpeg import Coefficients
+
+
+def transform_coefficients(coefficients: Coefficients, view: View, spec: FrequencySpec) -> torch.Tensor:
+    """Model input from a JPEG's coefficients: dequantise, resample, gather, select, normalise, cast.
+
+    Every component goes straight to the output grid, chroma too, whatever its sampling. A gray photo has zero
+    chroma.
+
+    Args:
+        coefficients: What `freqvision.read_coefficients` gave, of a gray or YCbCr file.
+        view: Which part of the photo to show, in luma pixels.
+        spec: Channels, statistics, type and interpolation; its resize and crop are the view's business.
+
+    Returns:
+        (C, h, w) of the spec's type.
+
+    Raises:
+        ValueError: The photo is not stored as gray or YCbCr, or the view's box reaches beyond it.
+    """
+    if coefficients.colour_model not in ("gray", "YCbCr"):
+        raise ValueError(
+            f"the photo is stored as {coefficients.colour_model}, not as gray or YCbCr: "
+            "decode it to pixels (PIL.Image.open) and use PixelTransform, as Decoder does by itself"
+        )
+    planes = torch.zeros(len(COMPONENTS), view.crop[2], view.crop[3], dtype=torch.float64)
+    for component in range(len(coefficients.planes)):
+        if spec.channels.component(component):
+            vertical, horizontal = component_resampling(coefficients, component, view, spec.interpolation)
+            stored = dequantised_plane(coefficients, component)
+            planes[component] = vertical.coefficient_matrix() @ stored @ horizontal.coefficient_matrix().T
+    return encode(gather(planes), spec)
+
+
+def dequantised_plane(coefficients: Coefficients, component: int) -> torch.Tensor:
+    """Coefficients of a component as a plane (8·blocks_high, 8·blocks_wide), float64, block beside block."""
+    quantised = coefficients.planes[component].astype(np.float64)  # (blocks_high, blocks_wide, 8, 8)
+    blocks = torch.from_numpy(quantised * coefficients.quant_tables[component])
+    return blocks.permute(0, 2, 1, 3).flatten(2, 3).flatten(0, 1)  # (8·blocks_high, 8·blocks_wide)
+
+
+def component_resampling(
+    coefficients: Coefficients, component: int, view: View, interpolation: str
+) -> tuple[Resampling, Resampling]:
+    """How a view resamples a component: along the vertical axis, and along the horizontal one."""
+    sampling = coefficients.sampling_factors  # (vertical, horizontal) of each component
+    vertical, horizontal = (
+        Resampling(
+            photo=coefficients.size[axis],
+            box_start=view.box[axis],
+            box_length=view.box[2 + axis],
+            size=view.size[axis],
+            crop_start=view.crop[axis],
+            crop_length=view.crop[2 + axis],
+            samples_per_pixel=Fraction(sampling[component][axis], max(factors[axis] for factors in sampling)),
+            flip=view.flip and axis == 1,
+            interpolation=interpolation,
+        )
+        for axis in (0, 1)
+    )
+    return vertical, horizontal

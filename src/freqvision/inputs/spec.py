@@ -1,0 +1,441 @@
+"""What turns a photo into a model's input: the specification that travels with every model."""
+
+from __future__ import annotations
+
+import json
+import math
+import operator
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+
+from freqvision.inputs.view import BLOCK, View, resize_crop_view
+from freqvision.spectrum.channels import ChannelSet
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from freqvision.inputs.statistics import ChannelStatistics
+
+INTERPOLATIONS = ("bilinear", "bicubic")
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of R, G, B from 0 to 1, as torchvision's weights take them
+IMAGENET_STD = (0.229, 0.224, 0.225)
+MAX_SIDE = 2**24  # far beyond any photo, and sizes stay whole in float32 and int32
+_ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1, "uint8": 1}
+
+
+class InputSpec:
+    """What turns a photo into a model's input; `FrequencySpec` and `PixelSpec` are the two kinds."""
+
+    kind: ClassVar[str]
+    cell: ClassVar[int]  # side in pixels of the resized photo that one cell of the input stands for
+
+    # Fields of both kinds.
+    resize: int | tuple[int, int] | None
+    crop: int | tuple[int, int] | None
+    dtype: str
+    interpolation: str
+    max_size: int | None
+
+    @property
+    def num_channels(self) -> int:
+        """Channels of the input."""
+        raise NotImplementedError
+
+    @property
+    def shape(self) -> tuple[int, int, int] | None:
+        """(channels, height, width) of the input; None where it depends on the photo."""
+        raise NotImplementedError
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """`dtype` as torch names it."""
+        return _torch_dtype(self.dtype)
+
+    @property
+    def bytes_per_image(self) -> int | None:
+        """Bytes of one photo on its way to the device; None where it depends on the photo."""
+        return None if self.shape is None else math.prod(self.shape) * _ITEM_BYTES[self.dtype]
+
+    def normalisation(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and std of each channel, float32 of shape (C,)."""
+        raise NotImplementedError
+
+    def describe(self) -> str:
+        """The channels in a few words, for messages and model cards."""
+        raise NotImplementedError
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with other values of some fields, checked as a new one is.
+
+        Example:
+            >>> PixelSpec().replace(crop=192).shape
+            (3, 192, 192)
+        """
+        return replace(self, **changes)  # type: ignore[type-var]
+
+    def with_dtype(self, dtype: str) -> Self:
+        """With another transfer type; int8 needs `scale`, which `FrequencySpec.with_statistics` sets."""
+        return self.replace(dtype=dtype)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values only (str, int, float, list, None): checkpoints load with ``weights_only=True``."""
+        values = {name: _plain(value) for name, value in _shallow(self).items()}
+        return {"kind": self.kind, **values}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Read what `to_dict` gave.
+
+        Raises:
+            ValueError: The values are of another kind, or a name is unknown.
+        """
+        _check_values(values)
+        values = dict(values)
+        kind = values.pop("kind", cls.kind)
+        if kind != cls.kind:
+            raise ValueError(
+                f"this is a specification of kind {kind!r}, not {cls.kind!r}: use load_spec for either"
+            )
+        known = [item.name for item in fields(cls)]  # type: ignore[arg-type]
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise ValueError(f"{cls.__name__} has no {', '.join(unknown)}; it has {', '.join(known)}")
+        if isinstance(values.get("channels"), str):
+            values["channels"] = ChannelSet.parse(values["channels"])
+        return cls(**values)
+
+    def to_json(self) -> str:
+        """`to_dict` as JSON text."""
+        return json.dumps(self.to_dict(), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote."""
+        return cls.from_dict(json.loads(text))
+
+    def save(self, path: str | Path) -> None:
+        """Write `to_json` to a file."""
+        Path(path).write_text(self.to_json() + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a file that `save` wrote."""
+        return cls.from_dict(_read_json(path))
+
+
+@dataclass(frozen=True)
+class FrequencySpec(InputSpec):
+    """Everything that turns a photo into the input of a model in the frequency domain.
+
+    Args:
+        resize: Length in pixels of the photo's shorter side, exact (height, width), or None for the stored
+            size.
+        crop: Side of the square, or (height, width), cut out of the middle: multiples of 8. None takes the
+            whole resized photo, padded with gray to whole blocks.
+        channels: Which frequencies the model sees.
+        mean: One for each selected channel, in units of coefficients; None is 0.
+        std: One for each selected channel, in units of coefficients; None is 1.
+        dtype: Type of the tensor that is sent to the device: float32, float16, bfloat16 or int8. A float
+            tensor holds (coefficient − mean) / std. An int8 tensor holds round(coefficient / scale), not
+            normalised: the model's first step on the device turns q into (q · scale − mean) / std.
+        scale: Step of int8 for each selected channel, in units of coefficients; needed for int8 only.
+        interpolation: "bilinear" or "bicubic", antialiased as torchvision does it.
+        max_size: With `resize` of one number and no crop, as detectors see photos: the longer side in pixels
+            that it may lead to; a photo that would exceed it is resized to that instead.
+
+    Raises:
+        TypeError: `channels` is no ChannelSet.
+        ValueError: A value is illegal or contradicts another; the message says which and what is valid.
+
+    Example:
+        >>> spec = FrequencySpec(resize=512, crop=448, channels=ChannelSet.preset(24))
+        >>> spec.shape, spec.bytes_per_image
+        ((24, 56, 56), 301056)
+        >>> FrequencySpec.from_json(spec.to_json()) == spec
+        True
+    """
+
+    resize: int | tuple[int, int] | None = 512
+    crop: int | tuple[int, int] | None = 448
+    channels: ChannelSet = field(default_factory=lambda: ChannelSet.preset(24))
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    dtype: str = "float32"
+    scale: tuple[float, ...] | None = None
+    interpolation: str = "bilinear"
+    max_size: int | None = None
+
+    kind: ClassVar[str] = "frequency"
+    cell: ClassVar[int] = BLOCK
+
+    def __post_init__(self) -> None:
+        _check_geometry(self, self.cell)
+        if not isinstance(self.channels, ChannelSet):
+            raise TypeError(
+                f"channels is a ChannelSet, not {self.channels!r}; "
+                "use ChannelSet.preset(24) or ChannelSet.parse('Y0-3+Cb0+Cr0')"
+            )
+        if not len(self.channels):
+            raise ValueError("channels is empty: a model needs at least one frequency")
+        _check_choice("dtype", self.dtype, ("float32", "float16", "bfloat16", "int8"))
+        for name in ("mean", "std", "scale"):
+            _freeze_numbers(
+                self, name, len(self.channels), f"the {len(self.channels)} channels", name != "mean"
+            )
+        if self.dtype == "int8" and self.scale is None:
+            raise ValueError(
+                "dtype int8 needs the step of each channel: pass scale=, or let statistics set it by "
+                "spec.with_statistics(ChannelStatistics.default()).with_dtype('int8')"
+            )
+
+    @property
+    def num_channels(self) -> int:
+        """Number of selected channels."""
+        return len(self.channels)
+
+    @property
+    def grid(self) -> tuple[int, int] | None:
+        """(height, width) of the input in blocks; None where it depends on the photo."""
+        if self.crop is None:
+            if not isinstance(self.resize, tuple):
+                return None
+            return resize_crop_view(self.resize, None, None).grid
+        height, width = (self.crop, self.crop) if isinstance(self.crop, int) else self.crop
+        return height // BLOCK, width // BLOCK
+
+    @property
+    def shape(self) -> tuple[int, int, int] | None:
+        """(channels, height, width) of the input; None where it depends on the photo."""
+        return None if self.grid is None else (len(self.channels), *self.grid)
+
+    def view(self, image_size: tuple[int, int]) -> View:
+        """The view of evaluation for a photo of (height, width) pixels: resize and centre crop."""
+        return resize_crop_view(image_size, self.resize, self.crop, self.max_size)
+
+    def normalisation(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and std of each selected channel, float32 of shape (C,): 0 and 1 where none are set."""
+        count = len(self.channels)
+        mean, std = self.mean or (0.0,) * count, self.std or (1.0,) * count
+        return torch.tensor(mean, dtype=torch.float32), torch.tensor(std, dtype=torch.float32)
+
+    def describe(self) -> str:
+        """The channels in a few words: "the channels Y0-3…"."""
+        return f"the channels {self.channels}"
+
+    def with_statistics(self, statistics: ChannelStatistics) -> FrequencySpec:
+        """With mean, std and int8 scale of these statistics for the selected channels."""
+        return replace(
+            self,
+            mean=statistics.mean_of(self.channels),
+            std=statistics.std_of(self.channels),
+            scale=statistics.scale_of(self.channels),
+        )
+
+    def with_channels(self, channels: ChannelSet) -> FrequencySpec:
+        """With a subset of the channels, each keeping its mean, std and scale.
+
+        Raises:
+            ValueError: A channel is not in this spec and it has statistics, so that the new channel's are
+                unknown.
+        """
+        if self.mean is None and self.std is None and self.scale is None:
+            return replace(self, channels=channels)
+        places = self.channels.positions(channels)
+
+        def chosen(values: tuple[float, ...] | None) -> tuple[float, ...] | None:
+            return None if values is None else tuple(values[place] for place in places)
+
+        return replace(
+            self, channels=channels, mean=chosen(self.mean), std=chosen(self.std), scale=chosen(self.scale)
+        )
+
+
+@dataclass(frozen=True)
+class PixelSpec(InputSpec):
+    """Everything that turns a photo into the input of a model of pixels, for fair comparisons.
+
+    Args:
+        resize: Length in pixels of the photo's shorter side, exact (height, width), or None for the stored
+            size.
+        crop: Side of the square, or (height, width), cut out of the middle; None takes the whole resized
+            photo.
+        colour: "rgb" or "ycbcr" (JPEG's full range).
+        mean: One for each of the three components, of values in [0, 1].
+        std: One for each of the three components, of values in [0, 1].
+        dtype: Type of the tensor that is sent to the device. A float tensor holds (value − mean) / std; a
+            uint8 tensor holds 0 to 255, which the model's first step on the device normalises.
+        interpolation: "bilinear" or "bicubic", antialiased.
+        max_size: With `resize` of one number and no crop: the longer side in pixels that it may lead to.
+
+    Raises:
+        ValueError: A value is illegal or contradicts another; the message says which and what is valid.
+
+    Example:
+        >>> PixelSpec(dtype="uint8").bytes_per_image
+        150528
+    """
+
+    resize: int | tuple[int, int] | None = 256
+    crop: int | tuple[int, int] | None = 224
+    colour: str = "rgb"
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    dtype: str = "float32"
+    interpolation: str = "bilinear"
+    max_size: int | None = None
+
+    kind: ClassVar[str] = "pixel"
+    cell: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        _check_geometry(self, self.cell)
+        _check_choice("colour", self.colour, ("rgb", "ycbcr"))
+        _check_choice("dtype", self.dtype, ("float32", "float16", "bfloat16", "uint8"))
+        for name in ("mean", "std"):
+            _freeze_numbers(self, name, 3, "the 3 components", name == "std")
+
+    @property
+    def num_channels(self) -> int:
+        """3: the components of a pixel."""
+        return 3
+
+    def describe(self) -> str:
+        """The channels in a few words: "RGB pixels"."""
+        return f"{self.colour.upper()} pixels"
+
+    @property
+    def shape(self) -> tuple[int, int, int] | None:
+        """(3, height, width) of the input; None where it depends on the photo."""
+        size = (
+            self.crop if self.crop is not None else (self.resize if isinstance(self.resize, tuple) else None)
+        )
+        if size is None:
+            return None
+        height, width = (size, size) if isinstance(size, int) else size
+        return 3, height, width
+
+    def normalisation(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and std of each component, float32 of shape (3,), of values in [0, 1]."""
+        return torch.tensor(self.mean, dtype=torch.float32), torch.tensor(self.std, dtype=torch.float32)
+
+
+def spec_from_dict(values: dict[str, Any]) -> InputSpec:
+    """Read an `FrequencySpec` or a `PixelSpec`, whichever ``to_dict`` gave these values."""
+    kinds: dict[str, type[FrequencySpec] | type[PixelSpec]] = {c.kind: c for c in (FrequencySpec, PixelSpec)}
+    _check_values(values)
+    kind = values.get("kind")
+    if not isinstance(kind, str) or kind not in kinds:
+        raise ValueError(f"a specification's kind is {' or '.join(kinds)}; got {kind!r}")
+    return kinds[kind].from_dict(values)
+
+
+def load_spec(path: str | Path) -> InputSpec:
+    """Read a file that ``save`` of an `FrequencySpec` or a `PixelSpec` wrote."""
+    return spec_from_dict(_read_json(path))
+
+
+def _read_json(path: str | Path) -> Any:
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:  # of JSON or of UTF-8, neither of which knows the file
+        raise ValueError(f"{path} is no specification: {error}") from error
+
+
+def _check_values(values: Any) -> None:
+    if not isinstance(values, dict):
+        raise ValueError(
+            f"a specification is a dict of names and values, as to_dict gives it; got {values!r}"
+        )
+
+
+def _shallow(spec: Any) -> dict[str, Any]:
+    return {item.name: getattr(spec, item.name) for item in fields(spec)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, ChannelSet):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _torch_dtype(name: str) -> torch.dtype:
+    dtype = getattr(torch, name)
+    assert isinstance(dtype, torch.dtype)
+    return dtype
+
+
+def _check_choice(name: str, value: str, valid: tuple[str, ...]) -> None:
+    if value not in valid:
+        raise ValueError(f"{name} is one of {', '.join(valid)}; got {value!r}")
+
+
+def _check_geometry(spec: InputSpec, multiple: int) -> None:
+    """Check resize, crop and interpolation, and turn the lists of JSON and YAML into tuples."""
+    for name in ("resize", "crop"):
+        value = getattr(spec, name)
+        if value is None:
+            continue
+        sides = _sides(value)
+        if sides is None:
+            raise ValueError(
+                f"{name} is a positive number of pixels, (height, width), or None; got {value!r}"
+            )
+        if name == "crop" and any(side % multiple for side in sides):
+            below, above = (
+                tuple(max(multiple, side // multiple * multiple + extra) for side in sides)
+                for extra in (0, multiple)
+            )
+            raise ValueError(
+                f"crop is a multiple of {multiple} pixels, whole blocks; got {value!r}, "
+                f"nearest are {below} and {above}"
+            )
+        object.__setattr__(spec, name, sides if isinstance(value, (tuple, list)) else sides[0])
+    if isinstance(spec.resize, int) and spec.crop is not None:
+        longest = spec.crop if isinstance(spec.crop, int) else max(spec.crop)
+        if spec.resize < longest:
+            raise ValueError(
+                f"crop {spec.crop!r} is larger than the shorter side that resize={spec.resize} leaves, "
+                f"so photos would get gray margins: use resize={longest} or more, "
+                f"or crop={max(multiple, spec.resize // multiple * multiple)}"
+            )
+    if spec.max_size is not None:
+        largest = 0 if isinstance(spec.max_size, (tuple, list)) else (_sides(spec.max_size) or (0,))[0]
+        if not (isinstance(spec.resize, int) and spec.crop is None and largest > spec.resize):
+            raise ValueError(
+                f"max_size={spec.max_size!r} caps the longer side that resize leaves, one number, so that "
+                "resize is one smaller number and crop is None; "
+                f"got resize={spec.resize!r}, crop={spec.crop!r}"
+            )
+        object.__setattr__(spec, "max_size", largest)
+    _check_choice("interpolation", spec.interpolation, INTERPOLATIONS)
+
+
+def _sides(value: Any) -> tuple[int, int] | None:
+    """(height, width) of what was given as one positive whole number or as two; None if it is neither."""
+    given = value if isinstance(value, (tuple, list)) else (value, value)
+    try:
+        sides = tuple(operator.index(side) for side in given)
+    except TypeError:
+        return None
+    sound = len(sides) == 2 and all(0 < side < MAX_SIDE for side in sides)
+    return sides if sound and not any(isinstance(side, bool) for side in given) else None  # type: ignore[return-value]
+
+
+def _freeze_numbers(spec: InputSpec, name: str, count: int, of_what: str, positive: bool) -> None:
+    """Check the length and range of a field with a number for each channel, and make it a tuple of floats."""
+    values = getattr(spec, name)
+    if values is None and isinstance(spec, FrequencySpec):
+        return
+    try:
+        numbers = tuple(float(value) for value in values)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} has one number for each of {of_what}; got {values!r}") from None
+    if len(numbers) != count:
+        raise ValueError(f"{name} has one number for each of {of_what}; got {len(numbers)}")
+    held = torch.tensor(numbers, dtype=torch.float32)  # in which they are used: 1e-50 is 0 there
+    if not (held.isfinite() & ((held > 0) | (not positive))).all():
+        raise ValueError(f"{name} holds {'positive ' if positive else ''}finite numbers; got {numbers}")
+    object.__setattr__(spec, name, numbers)

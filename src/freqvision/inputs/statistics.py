@@ -1,0 +1,275 @@
+"""Mean and deviation of every frequency over a data set, and the int8 steps that follow from them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from freqvision.inputs.spec import FrequencySpec
+from freqvision.runtime import progress_bar
+from freqvision.spectrum.channels import BLOCK, FREQUENCIES, NUM_CHANNELS, ChannelSet
+from freqvision.spectrum.dct import dct_matrix
+
+if TYPE_CHECKING:
+    from freqvision.inputs.decoder import Source
+
+# A deviation below this is less than the rounding of pixels leaves in a coefficient (0.29): a channel that
+# holds nothing, such as the chroma of gray photos, is not blown up to unit variance, and nothing is divided
+# by zero.
+MIN_STD = 0.1
+
+# int8. DC has steps of 8, one gray level of the block's mean, which covers its whole range (−1024 to 1016).
+# AC is clipped at 20 deviations: finer steps lose more by clipping, coarser ones more by rounding. By
+# benchmarks/int8_clip.py the RMS error is 0.053 of a channel's deviation over all AC channels of ImageNet
+# photos, the least of all clips, and 0.042 over the 24-channel preset, of which 7 in a million are clipped.
+# Steps finer than 1/8 would resolve what rounding to 8-bit pixels has lost already.
+DC_SCALE = 8.0
+AC_CLIP = 20.0
+MIN_SCALE = 1 / 8
+INT8_STEPS = 127
+
+
+@dataclass(frozen=True)
+class ChannelStatistics:
+    """Statistics of DCT channels, in units of coefficients; every block of every photo counts as one sample.
+
+    Args:
+        channels: Which channels the numbers below are of.
+        count: Blocks seen.
+        mean: Of each channel.
+        variance: Of each channel (of the population: divided by `count`).
+        largest: Greatest magnitude of each channel.
+        about: What was measured and how, for people.
+
+    Raises:
+        ValueError: A list does not have a number for each channel, or a number is impossible.
+
+    Example:
+        >>> first, second = torch.randn(2, 192, 4, 4), torch.randn(3, 192, 4, 4)
+        >>> merged = ChannelStatistics.of(first).merge(ChannelStatistics.of(second))
+        >>> merged.count, len(merged.mean)
+        (80, 192)
+        >>> spec = FrequencySpec(channels=ChannelSet.preset(24)).with_statistics(ChannelStatistics.default())
+        >>> spec.with_dtype("int8").bytes_per_image
+        75264
+    """
+
+    channels: ChannelSet
+    count: int
+    mean: tuple[float, ...]
+    variance: tuple[float, ...]
+    largest: tuple[float, ...]
+    about: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("mean", "variance", "largest"):
+            numbers = tuple(float(number) for number in getattr(self, name))
+            if len(numbers) != len(self.channels):
+                expected = f"each of {len(self.channels)} channels"
+                raise ValueError(f"{name} has one number for {expected}; got {len(numbers)}")
+            if not all(math.isfinite(number) and (name == "mean" or number >= 0) for number in numbers):
+                rule = "finite numbers" if name == "mean" else "finite numbers, none negative"
+                raise ValueError(f"{name} holds {rule}; got {numbers}")
+            object.__setattr__(self, name, numbers)
+        if self.count <= 0:
+            raise ValueError(f"statistics are of at least one block, got count={self.count}")
+
+    @classmethod
+    def of(
+        cls, cubes: torch.Tensor, channels: ChannelSet | None = None, about: str = ""
+    ) -> ChannelStatistics:
+        """Statistics of a batch of coefficients.
+
+        Args:
+            cubes: (..., C, h, w) in units of coefficients, not normalised.
+            channels: Which channels these are; None is all 192.
+            about: What was measured and how, for people.
+
+        Raises:
+            ValueError: The number of channels is another, or there is no block.
+        """
+        channels = ChannelSet.preset(NUM_CHANNELS) if channels is None else channels
+        if cubes.ndim < 3 or cubes.shape[-3] != len(channels) or not cubes.numel():
+            raise ValueError(
+                f"cubes are (..., {len(channels)}, h, w) with at least one block; got {tuple(cubes.shape)}"
+            )
+        samples = cubes.double().movedim(-3, 0).flatten(1)  # (C, blocks)
+        variance, mean = torch.var_mean(samples, dim=1, correction=0)
+        largest = samples.abs().amax(dim=1)
+        return cls(channels, samples.shape[1], _numbers(mean), _numbers(variance), _numbers(largest), about)
+
+    def merge(self, other: ChannelStatistics) -> ChannelStatistics:
+        """Statistics of both sets of samples together (Chan, Golub and LeVeque, 1979).
+
+        Raises:
+            ValueError: The other statistics are of other channels.
+        """
+        if other.channels != self.channels:
+            raise ValueError(f"statistics of {other.channels} do not merge with those of {self.channels}")
+        count = self.count + other.count
+        share = other.count / count
+        mean, other_mean = torch.tensor([self.mean, other.mean], dtype=torch.float64)
+        variance, other_variance = torch.tensor([self.variance, other.variance], dtype=torch.float64)
+        step = other_mean - mean
+        return ChannelStatistics(
+            self.channels,
+            count,
+            _numbers(mean + share * step),
+            _numbers((1 - share) * variance + share * other_variance + share * (1 - share) * step.square()),
+            tuple(map(max, self.largest, other.largest)),
+            self.about or other.about,
+        )
+
+    def select(self, channels: ChannelSet) -> ChannelStatistics:
+        """The statistics of a subset of the channels.
+
+        Raises:
+            ValueError: A channel was not measured.
+        """
+        places = self.channels.positions(channels)
+
+        def chosen(numbers: tuple[float, ...]) -> tuple[float, ...]:
+            return tuple(numbers[place] for place in places)
+
+        return ChannelStatistics(
+            channels, self.count, chosen(self.mean), chosen(self.variance), chosen(self.largest), self.about
+        )
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """Standard deviation of each channel, as measured."""
+        return tuple(math.sqrt(variance) for variance in self.variance)
+
+    def mean_of(self, channels: ChannelSet) -> tuple[float, ...]:
+        """Means to normalise these channels with."""
+        return self.select(channels).mean
+
+    def std_of(self, channels: ChannelSet) -> tuple[float, ...]:
+        """Deviations to normalise these channels with: no smaller than `MIN_STD`."""
+        return tuple(max(std, MIN_STD) for std in self.select(channels).std)
+
+    def scale_of(self, channels: ChannelSet) -> tuple[float, ...]:
+        """Steps of int8 for these channels.
+
+        DC has steps of 8, one gray level of the block's mean, over its whole range. AC reaches to 20
+        deviations, or to the greatest magnitude that 8-bit samples can have at that frequency if that is
+        less.
+        """
+        chosen = self.select(channels)
+        reach = greatest_magnitude()
+        scales = []
+        for index, std in zip(channels, chosen.std, strict=True):
+            frequency = index % FREQUENCIES
+            clip = min(AC_CLIP * std, reach[frequency])
+            scales.append(DC_SCALE if frequency == 0 else max(clip / INT8_STEPS, MIN_SCALE))
+        return tuple(scales)
+
+    def to_json(self) -> str:
+        """JSON text that `from_json` reads back to the same numbers."""
+        values = {"about": self.about, "channels": str(self.channels), "count": self.count}
+        numbers = {name: list(getattr(self, name)) for name in ("mean", "variance", "largest")}
+        return json.dumps({**values, **numbers})
+
+    @classmethod
+    def from_json(cls, text: str) -> ChannelStatistics:
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError: The text is not JSON of that form.
+        """
+        values: Any = json.loads(text)
+        needed = ("channels", "count", "mean", "variance", "largest")
+        if not isinstance(values, dict) or any(name not in values for name in needed):
+            raise ValueError(f"statistics in JSON have {', '.join(needed)}; got {text[:80]}")
+        values["channels"] = ChannelSet.parse(values["channels"])
+        return cls(**{name: values[name] for name in needed}, about=values.get("about", ""))
+
+    def save(self, path: str | Path) -> None:
+        """Write `to_json` to a file."""
+        Path(path).write_text(self.to_json() + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> ChannelStatistics:
+        """Read a file that `save` wrote."""
+        try:
+            return cls.from_json(Path(path).read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"no statistics at {path}: freqvision stats PHOTOS --output FILE writes them"
+            ) from error
+        except ValueError as error:  # which does not know the file
+            raise ValueError(f"{path} holds no statistics: {error}") from error
+
+    @classmethod
+    def default(cls) -> ChannelStatistics:
+        """Statistics of general photos (200 of ImageNet, resize 512, crop 448), for want of one's own."""
+        file = resources.files("freqvision.inputs") / "default_statistics.json"
+        return cls.from_json(file.read_text(encoding="utf-8"))
+
+
+def collect_statistics(
+    sources: Sequence[Source],
+    spec: FrequencySpec,
+    progress: bool = True,
+    num_threads: int = 0,
+    about: str | None = None,
+) -> ChannelStatistics:
+    """Statistics of all 192 channels over photos, in one pass, as this spec's evaluation shows them.
+
+    Args:
+        sources: Paths or contents of the photos.
+        spec: Resize, crop and interpolation; its channels, statistics and type have no influence.
+        progress: Show a progress bar.
+        num_threads: Threads that decode; 0 is all cores.
+        about: What was measured, for people; None says how many photos at what size.
+
+    Raises:
+        ValueError: There is no photo.
+        JpegError: A photo cannot be read; the message names it.
+
+    Example:
+        >>> import io
+        >>> from PIL import Image
+        >>> file = io.BytesIO()
+        >>> Image.new("RGB", (80, 60), "teal").save(file, "JPEG")
+        >>> collect_statistics([file.getvalue()], FrequencySpec(resize=64, crop=64), progress=False).count
+        64
+    """
+    from freqvision.inputs.decoder import Decoder
+
+    if not len(sources):
+        raise ValueError("there is no photo to collect statistics of")
+    if about is None:
+        about = f"{len(sources)} photos, resize {spec.resize}, crop {spec.crop}, {spec.interpolation}"
+    every = ChannelSet.preset(NUM_CHANNELS)
+    wide = FrequencySpec(
+        spec.resize, spec.crop, every, interpolation=spec.interpolation, max_size=spec.max_size
+    )
+    decoder = Decoder(wide, num_threads)
+    # A batch's photos have one size; 8 million coefficients are 32 MB.
+    size = 1 if decoder.spec.shape is None else max(1, 8_000_000 // math.prod(decoder.spec.shape))
+    statistics: ChannelStatistics | None = None
+    with progress_bar(total=len(sources), desc="statistics", unit="photo", shown=progress) as bar:
+        for start in range(0, len(sources), size):
+            batch = ChannelStatistics.of(decoder(sources[start : start + size]), about=about)
+            statistics = batch if statistics is None else statistics.merge(batch)
+            bar.update(min(size, len(sources) - start))
+    assert statistics is not None
+    return statistics
+
+
+def greatest_magnitude() -> list[float]:
+    """Of each frequency 8·u + v, for samples from −128 to 128: 128 times the basis' absolute sum."""
+    sums = dct_matrix(BLOCK, torch.float64).abs().sum(dim=1)
+    return (128 * torch.outer(sums, sums)).flatten().tolist()
+
+
+def _numbers(values: torch.Tensor) -> tuple[float, ...]:
+    return tuple(values.tolist())

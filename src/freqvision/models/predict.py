@@ -1,0 +1,69 @@
+"""`freqvision predict`: the most probable classes of photos. Needs no Lightning."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from freqvision.inputs.fallback import decoder_for
+from freqvision.models.checkpoint import load_checkpoint
+from freqvision.runtime import choose_device
+
+
+@torch.inference_mode()
+def predict(
+    images: Sequence[str | Path],
+    checkpoint: str | Path,
+    top: int = 5,
+    batch_size: int = 32,
+    num_threads: int = 0,
+    device: str | None = None,
+) -> list[dict[str, Any]]:
+    """What photos show, according to a trained model.
+
+    Args:
+        images: Paths of JPEG files, or of others that Pillow reads.
+        checkpoint: File that `fit` wrote, or folder that `fv.save` wrote.
+        top: How many classes to name, the most probable first.
+        batch_size: Photos in a batch.
+        num_threads: Threads that decode a batch; 0 for all cores.
+        device: As torch names it; None is a GPU where there is one.
+
+    Returns:
+        For each photo its "image" and "classes", a list of "class" (its number if the model knows no names)
+        and "probability"; or, for a photo that cannot be read, its "error".
+
+    Raises:
+        FileNotFoundError: There is no such checkpoint.
+        ValueError: It is none of freqvision's, or a detector's.
+    """
+    from freqvision.detection import DetectionModel
+
+    model, class_names = load_checkpoint(checkpoint)
+    if isinstance(model, DetectionModel):
+        raise ValueError(f"{checkpoint} holds no classifier but the detector {model.settings['name']}")
+    if class_names is None:
+        class_names = [str(label) for label in range(model.settings["num_classes"])]
+    device = choose_device(device)
+    model.to(device)
+    decoder = decoder_for(model.spec, num_threads)
+    results: list[dict[str, Any]] = []
+    for start in range(0, len(images), batch_size):
+        paths = [str(path) for path in images[start : start + batch_size]]
+        batch, errors = decoder.try_decode(paths)
+        good = [place for place in range(len(paths)) if place not in errors]
+        found: dict[int, dict[str, Any]] = {
+            place: {"image": paths[place], "error": str(error)} for place, error in errors.items()
+        }
+        if good:
+            shares = model(batch[good].to(device)).float().softmax(1)  # (B, classes)
+            values, labels = shares.topk(min(top, len(class_names)))
+            for place, probabilities, names in zip(good, values.tolist(), labels.tolist(), strict=True):
+                guesses = [
+                    {"class": class_names[label], "probability": probability}
+                    for label, probability in zip(names, probabilities, strict=True)
+                ]
+                found[place] = {"image": paths[place], "classes": guesses}
+        results += [found[place] for place in range(len(paths))]
+    return results

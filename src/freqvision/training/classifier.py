@@ -1,0 +1,187 @@
+"""The Lightning module that trains and validates image classifiers, of frequencies or of pixels."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import EMAWeightAveraging
+from torch import Tensor
+from torchmetrics import MeanMetric
+from torchmetrics.classification import MulticlassAccuracy
+from torchvision.transforms import v2
+
+from freqvision.inputs.spec import FrequencySpec, InputSpec
+from freqvision.models import architecture, create_model
+from freqvision.models.gates import expected_open, hard_open, record_gates
+from freqvision.spectrum.channels import COMPONENTS, FREQUENCIES
+from freqvision.training.augmentation import Augmentation
+from freqvision.training.gating import Gating
+from freqvision.training.module import ModelModule
+from freqvision.training.optimisation import Optimisation
+
+
+class Classifier(ModelModule):
+    """A classifier by its name, and how it is trained.
+
+    Its input and its classes come from the data module, or from a checkpoint.
+
+    Args:
+        name: One of `fv.list_models()`.
+        weights: File of pretrained RGB weights (.safetensors or .pth); None starts from random ones.
+        start: How the input layers begin: "new", "slice", "fit" or "fold", see `fv.create_model`; None for
+            its default.
+        strides: "standard", or the variant that the weights were trained with ("v1", "released").
+        rgb_size: Side in pixels of the images that the RGB network saw, see `fv.create_model`; None for its
+            default.
+        optimisation: Optimiser and schedule.
+        gates: Gates that choose among the DCT channels, and how they are trained; None for none.
+        augmentation: Colour and erasing of training photos, on DCT channels.
+        label_smoothing: Share of the target that is spread over all classes.
+        mixup: Alpha of mixup (Zhang et al., arXiv:1710.09412); 0 for none.
+        cutmix: Alpha of cutmix (Yun et al., arXiv:1905.04899); 0 for none. With both, each batch gets one of
+            them.
+        ema: Decay of the exponential moving average of the weights, e.g. 0.999, which then is what is
+            validated and kept; 0 for none.
+        channels_last: Memory format of weights and batches; faster wherever convolutions are.
+    """
+
+    monitor = "val/top1"
+
+    def __init__(
+        self,
+        name: str = "resnet50",
+        weights: str | None = None,
+        start: Literal["new", "slice", "fit", "fold"] | None = None,
+        strides: Literal["standard", "v1", "released"] = "standard",
+        rgb_size: int | None = None,
+        optimisation: Optimisation = Optimisation(),  # noqa: B008  frozen
+        gates: Gating | None = None,
+        augmentation: Augmentation = Augmentation(),  # noqa: B008  frozen
+        label_smoothing: float = 0.0,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
+        ema: float = 0.0,
+        channels_last: bool = True,
+    ) -> None:
+        super().__init__()
+        architecture(name)  # an unknown name is told before photos are measured
+        if isinstance(optimisation, dict):  # from a checkpoint, which holds plain values only
+            optimisation = Optimisation(**optimisation)
+        if isinstance(augmentation, dict):
+            augmentation = Augmentation(**augmentation)
+        self.gating = Gating(**gates) if isinstance(gates, dict) else gates
+        nested: dict[str, Any] = {
+            "optimisation": optimisation,
+            "augmentation": augmentation,
+            "gates": self.gating,
+        }
+        self.save_hyperparameters(ignore=list(nested))
+        self.save_hyperparameters({name: asdict(value) if value else None for name, value in nested.items()})
+        self.optimisation = optimisation
+        self.augmentation = augmentation
+        self.label_smoothing = label_smoothing
+        self.mixup = mixup
+        self.cutmix = cutmix
+        self.ema = ema
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+
+    def build(self, spec: InputSpec, class_names: list[str], **options: Any) -> None:
+        """Make the model; Lightning does so when training starts or a checkpoint is loaded.
+
+        Args:
+            spec: The model's input.
+            class_names: Of the logits, in their order.
+            options: More arguments of `create_model`, instead of this module's.
+        """
+        classes = len(class_names)
+        options = {
+            **{key: self.hparams[key] for key in ("name", "start", "strides", "rgb_size")},
+            "gates": self.gating.options if self.gating else None,
+            **options,
+        }
+        model = create_model(spec=spec, num_classes=classes, **options)
+        self.model = model.to(memory_format=self.memory_format)
+        self.spec, self.class_names = spec, list(class_names)
+        self.validation_loss = MeanMetric()
+        self.top1 = MulticlassAccuracy(classes, average="micro")
+        self.top5 = MulticlassAccuracy(classes, average="micro", top_k=min(5, classes))
+        mixers = [v2.MixUp(alpha=self.mixup, num_classes=classes)] if self.mixup > 0 else []
+        mixers += [v2.CutMix(alpha=self.cutmix, num_classes=classes)] if self.cutmix > 0 else []
+        self.mix = v2.RandomChoice(mixers) if mixers else None
+        self.augment = self.augmentation.build(spec)
+
+    def configure_callbacks(self) -> list[Callback]:
+        """The moving average of the weights, if asked for."""
+        if self.ema <= 0:
+            return []
+        # Where the weights will be, which are on the CPU when the callback is set up.
+        return [EMAWeightAveraging(device=self.trainer.strategy.root_device, decay=self.ema)]
+
+    @property
+    def gates_lr(self) -> float:
+        """Factor on the learning rate of gates."""
+        return self.gating.lr if self.gating else 1.0
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits `(B, classes)` of a batch as the spec describes it."""
+        return self.model(images.contiguous(memory_format=self.memory_format))
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Cross-entropy, of mixed photos if asked for, and the penalty on open gates if there are any."""
+        images, labels = batch
+        if self.augment is not None:
+            images = self.augment(images)
+        if self.gating and self.model.gates:
+            self.model.gates.temperature = self.gating.temperature_at(self._progress())
+        with record_gates(self.model) as log_odds:
+            if self.mix is None:
+                logits = self(images)
+            else:
+                # Integers are mixed as floats, before the model's input layer: dequantising is affine, so
+                # mixing commutes with it.
+                images, labels = self.mix(images if images.is_floating_point() else images.float(), labels)
+                images = images.contiguous(memory_format=self.memory_format)
+                logits = self.model.network(self.model.input(images))
+        loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        if self.gating and log_odds:
+            penalty = self.gating.penalty_at(self._progress()) * expected_open(log_odds)
+            parts = {"cross_entropy": loss, "gate_penalty": penalty, **self._shares(log_odds, expected_open)}
+            for name, value in parts.items():
+                self.log(f"train/{name}", value, on_step=False, on_epoch=True, batch_size=len(images))
+            loss = loss + penalty
+        self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(images))
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Collect loss, top-1 and top-5 accuracy."""
+        images, labels = batch
+        if len(images):  # else of the last batch, where there are fewer photos left than processes
+            with record_gates(self.model) as log_odds:
+                logits = self(images)
+            if log_odds:
+                for name, share in self._shares(log_odds, hard_open).items():
+                    self.log(f"val/{name}", share, batch_size=len(images), sync_dist=True)
+            self.validation_loss.update(F.cross_entropy(logits, labels, reduction="none"))
+            self.top1.update(logits, labels)
+            self.top5.update(logits, labels)
+        self.log("val/loss", self.validation_loss, prog_bar=True)
+        self.log("val/top1", self.top1, prog_bar=True)
+        self.log("val/top5", self.top5)
+
+    def _progress(self) -> float:
+        """Share of all optimiser steps that lie behind."""
+        return self.global_step / self.trainer.estimated_stepping_batches
+
+    def _shares(self, log_odds: list[Tensor], share: Callable[[list[Tensor]], Tensor]) -> dict[str, Tensor]:
+        """Share of open gates as `share` counts them: "open" of all, "open_y" and so on of each component."""
+        assert isinstance(self.spec, FrequencySpec)  # models of pixels have no gates
+        every = torch.cat(log_odds)  # (B, C)
+        parts = {"open": every}
+        for i, name in enumerate(COMPONENTS):
+            places = [place for place, index in enumerate(self.spec.channels) if index // FREQUENCIES == i]
+            if places:
+                parts[f"open_{name.lower()}"] = every[:, places]
+        return {name: share([part]) for name, part in parts.items()}

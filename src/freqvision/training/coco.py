@@ -1,0 +1,206 @@
+"""The Lightning data module of detection: photos with annotations in COCO's format."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from torch.utils.data import DataLoader
+
+from freqvision.detection.coco import CocoAnnotations, read_coco
+from freqvision.detection.model import STRIDE
+from freqvision.detection.photos import DetectionPhotos, GroupedBatches, RandomDetectionView, whole_view
+from freqvision.detection.targets import view_pixels
+from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
+from freqvision.spectrum.channels import ChannelSet
+from freqvision.training.data_module import PhotoData
+
+Categories = tuple[tuple[str, ...], tuple[int, ...]]
+
+
+class CocoPhotos(PhotoData):
+    """Photos with annotations in COCO's format, to train and to validate detectors.
+
+    Sizes are in pixels of the image in which boxes are, that of an RGB detector. In the frequency domain
+    photos come at twice the side, so that blocks of 8 take the place of 4 pixels.
+
+    Args:
+        root: Folder to which the four paths are relative.
+        train_photos: Folder of the training photos.
+        train_annotations: JSON file of their annotations.
+        validation_photos: Folder of the validation photos.
+        validation_annotations: JSON file of their annotations.
+        train_range: (from, to) of the photos in the order of the file, counted from 0, `to` excluded; None is
+            all.
+        validation_range: Likewise.
+        input: What the model sees: "frequency" (DCT channels), "rgb" or "ycbcr" (pixels).
+        resize: Shorter side in pixels to which photos are resized.
+        max_size: The longer side in pixels that this may lead to.
+        channels: Which DCT channels: 6, 12, 24, 32, 48, 64 or 192 (the paper's), a JSON file of a ChannelSet,
+            or an expression such as "Y0-15+Cb0+Cr0".
+        interpolation: "bilinear" or "bicubic", antialiased.
+        dtype: Type in which a batch travels to the device: float32, float16, bfloat16 or int8 (pixels:
+            uint8).
+        statistics: JSON file of `freqvision stats` with mean and deviation of each channel; None measures the
+            training photos once, before the first epoch, and keeps the result beside the run. A file that is
+            not there yet is measured and written, for other runs to share.
+        statistics_photos: Measure at most so many photos, evenly spread; 0 for all.
+        batch_size: Photos in a batch on each device.
+        hflip: Probability of a horizontal flip of a training photo.
+        sizes: Shorter sides of which one is drawn for each training photo; empty for `resize` always.
+        scale: Smallest and largest factor by which a resized training photo's sides are multiplied.
+        crop: (height, width) of a window at a random place of a training photo; None shows it whole.
+        keep_empty: Whether photos without objects are trained on.
+        num_threads: Threads that decode a batch; 0 for all cores.
+        num_workers: Worker processes; 0 decodes in the training process, which is best for DCT channels.
+        seed: Of the order of the photos and of their random views; None takes that of Lightning's
+            seed_everything, or 0.
+    """
+
+    train_set: DetectionPhotos
+    validation_set: DetectionPhotos
+
+    def __init__(
+        self,
+        root: str,
+        train_photos: str = "train2017",
+        train_annotations: str = "annotations/instances_train2017.json",
+        validation_photos: str = "val2017",
+        validation_annotations: str = "annotations/instances_val2017.json",
+        train_range: tuple[int, int] | None = None,
+        validation_range: tuple[int, int] | None = None,
+        input: Literal["frequency", "rgb", "ycbcr"] = "frequency",  # noqa: A002  what a config should call it
+        resize: int = 800,
+        max_size: int = 1333,
+        channels: int | str = 24,
+        interpolation: Literal["bilinear", "bicubic"] = "bilinear",
+        dtype: str = "float32",
+        statistics: str | None = None,
+        statistics_photos: int = 500,
+        batch_size: int = 2,
+        hflip: float = 0.5,
+        sizes: tuple[int, ...] = (),
+        scale: tuple[float, float] = (1.0, 1.0),
+        crop: tuple[int, int] | None = None,
+        keep_empty: bool = False,
+        num_threads: int = 0,
+        num_workers: int = 0,
+        seed: int | None = None,
+    ) -> None:
+        spec: InputSpec
+        if input == "frequency":
+            chosen = ChannelSet.parse(str(channels))
+            spec = FrequencySpec(2 * resize, None, chosen, interpolation=interpolation, max_size=2 * max_size)
+        else:
+            spec = PixelSpec(resize, None, input, interpolation=interpolation, max_size=max_size)
+        folder = Path(root)
+        self.train_coco = select(
+            read_coco(folder / train_annotations, folder / train_photos), train_range, keep_empty
+        )
+        self.validation_root = folder / validation_photos
+        self.validation_coco = select(
+            read_coco(folder / validation_annotations, self.validation_root), validation_range
+        )
+        same_categories(
+            (self.train_coco.class_names, self.train_coco.category_ids),
+            (self.validation_coco.class_names, self.validation_coco.category_ids),
+            f"{self.train_coco.path} and {self.validation_coco.path}",
+        )
+        super().__init__(
+            spec,
+            list(self.train_coco.class_names),
+            dtype,
+            statistics,
+            statistics_photos,
+            batch_size,
+            num_threads,
+            num_workers,
+            seed,
+        )
+        self.save_hyperparameters()
+        self.validation_range = validation_range
+        self.augment = RandomDetectionView(
+            hflip, tuple(sizes), (scale[0], scale[1]), None if crop is None else (crop[0], crop[1])
+        )
+
+    def statistics_paths(self) -> list[str]:
+        """Paths of the training photos."""
+        return [image.path for image in self.train_coco.images]
+
+    def setup(self, stage: str) -> None:
+        """Complete the spec with the statistics, and open the data sets."""
+        super().setup(stage)
+        masks = getattr(self._trainer().lightning_module, "has_masks", True)
+        if masks:  # now, not when the first of them comes up, perhaps after an epoch
+            self.train_coco.require_outlines(crowds=False)
+            self.validation_coco.require_outlines(crowds=True)
+        self.train_set = DetectionPhotos(
+            self.statistics_paths(),
+            partial(training_target, self.train_coco, masks),
+            self.spec,
+            self.augment,
+            seed=self.seed,
+            num_threads=self.num_threads,
+        )
+        self.validation_set = validation_photos(self.validation_coco, self.spec, self.num_threads)
+
+    def train_dataloader(self) -> DataLoader:
+        """Batches of photos of like shape, which the network sees together, shuffled by (seed, epoch)."""
+        cell = STRIDE * view_pixels(self.spec)
+        views = (whole_view(image.size, self.spec) for image in self.train_coco.images)
+        shapes = [(-(-view.crop[2] // cell), -(-view.crop[3] // cell)) for view in views]
+        batches = GroupedBatches(self.train_sampler(), shapes, self.batch_size)
+        return self._loader(self.train_set, batch_sampler=batches)
+
+
+def training_target(coco: CocoAnnotations, masks: bool, index: int) -> dict[str, Any]:
+    """The objects of a photo, with its id, and its size, so that it is checked."""
+    return {**coco.target(index, masks), **image_target(coco, index)}
+
+
+def image_target(coco: CocoAnnotations, index: int) -> dict[str, Any]:
+    """A photo's id and size, which is all that validation needs: the truth is COCO's own file."""
+    return {"image_id": coco.images[index].id, "orig_size": coco.images[index].size}
+
+
+def validation_photos(coco: CocoAnnotations, spec: InputSpec, num_threads: int = 0) -> DetectionPhotos:
+    """The photos of annotations, shown whole, each with its "image_id"."""
+    paths = [image.path for image in coco.images]
+    return DetectionPhotos(paths, partial(image_target, coco), spec, num_threads=num_threads)
+
+
+def select(coco: CocoAnnotations, photos: tuple[int, int] | None, keep_empty: bool = True) -> CocoAnnotations:
+    """A part of the photos.
+
+    Args:
+        coco: All of them.
+        photos: (from, to), `to` excluded; None is all.
+        keep_empty: Whether photos stay that hold no object, or crowds alone.
+
+    Raises:
+        ValueError: Nothing is left.
+    """
+    images = coco.images if photos is None else coco.images[photos[0] : photos[1]]
+    if not keep_empty:
+        images = tuple(i for i in images if not all(found.crowd for found in i.objects))
+    if not images:
+        of = "" if photos is None else f" numbered {photos[0]} to {photos[1] - 1}, of {len(coco.images)},"
+        what = "" if keep_empty else " that hold objects"
+        raise ValueError(f"{coco.path} has no photos{of}{what}")
+    return CocoAnnotations(coco.path, images, coco.class_names, coco.category_ids)
+
+
+def same_categories(one: Categories, other: Categories, which: str) -> None:
+    """Make sure that two files, or a model and a file, mean the same by their categories.
+
+    Args:
+        one: Names and COCO's category ids, both by label.
+        other: Likewise.
+        which: Both, by name.
+
+    Raises:
+        ValueError: They do not.
+    """
+    known, found = (set(zip(ids, names, strict=True)) for names, ids in (one, other))
+    if known != found:
+        differ = ", ".join(f"{id_} {name!r}" for id_, name in sorted(known ^ found)[:4])
+        raise ValueError(f"{which} have different categories, such as {differ}")

@@ -1,0 +1,145 @@
+"""The Lightning module that trains and validates detectors, of frequencies or of pixels."""
+
+from dataclasses import asdict
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from freqvision.detection import DetectionModel, DetectorOptions, finds_masks, paste_in_photo
+from freqvision.detection.average_precision import Results, average_precision, coco_results
+from freqvision.detection.coco import CocoAnnotations
+from freqvision.detection.photos import whole_view
+from freqvision.inputs.spec import InputSpec
+from freqvision.models import create_model
+from freqvision.models.checkpoint import CHECKPOINT_KEY
+from freqvision.training.module import ModelModule
+from freqvision.training.optimisation import Optimisation
+
+Batch = tuple[list[Tensor], list[dict[str, Any]]]
+
+
+class Detector(ModelModule):
+    """A detector by its name, and how it is trained.
+
+    Its input and its classes come from the data module, or from a checkpoint.
+
+    Args:
+        name: One of `fv.list_models("*_fpn")`.
+        weights: File of a trained detector's weights, RGB (as torchvision's) or ours; None for none.
+        weights_backbone: File of a classifier's weights for the backbone, RGB or ours; None for none.
+        start: How the input layers begin: "new", "slice", "fit" or "fold", see `fv.create_model`; None for
+            its default.
+        strides: "standard", or the variant that the backbone's weights were trained with ("v1", "released").
+        optimisation: Optimiser and schedule.
+        detector: Normalisation of the backbone and thresholds.
+        channels_last: Memory format of weights and batches; faster wherever convolutions are.
+    """
+
+    monitor = "val/box_ap"
+    model: DetectionModel
+
+    def __init__(
+        self,
+        name: str = "maskrcnn_resnet50_fpn",
+        weights: str | None = None,
+        weights_backbone: str | None = None,
+        start: Literal["new", "slice", "fit", "fold"] | None = None,
+        strides: Literal["standard", "v1", "released"] = "standard",
+        optimisation: Optimisation = Optimisation(schedule="steps"),  # noqa: B008  frozen
+        detector: DetectorOptions = DetectorOptions(),  # noqa: B008  frozen
+        channels_last: bool = True,
+    ) -> None:
+        super().__init__()
+        if isinstance(optimisation, dict):  # from a checkpoint, which holds plain values only
+            optimisation = Optimisation(**optimisation)
+        if isinstance(detector, dict):
+            detector = DetectorOptions(**detector)
+        self.save_hyperparameters(ignore=["optimisation", "detector"])
+        self.save_hyperparameters({"optimisation": asdict(optimisation), "detector": asdict(detector)})
+        self.optimisation = optimisation
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.has_masks = finds_masks(name)
+        self.truth: CocoAnnotations | None = None  # None is the data module's
+        self.results: Results = []
+        self.seen: list[int] = []
+
+    def build(self, spec: InputSpec, class_names: list[str], **options: Any) -> None:
+        """Make the model; Lightning does so when training starts or a checkpoint is loaded.
+
+        Args:
+            spec: The model's input.
+            class_names: By label, the background first.
+            options: More arguments of `create_model`, instead of this module's.
+        """
+        options = {**{key: self.hparams[key] for key in ("name", "start", "strides", "detector")}, **options}
+        model = create_model(spec=spec, num_classes=len(class_names), **options)
+        assert isinstance(model, DetectionModel)
+        self.model = model.to(memory_format=self.memory_format)
+        self.has_masks = model.has_masks
+        self.spec, self.class_names = spec, list(class_names)
+
+    def weights(self) -> dict[str, Any]:
+        """Arguments of `create_model` that say which weights training starts from."""
+        return {key: self.hparams[key] for key in ("weights", "weights_backbone")}
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The sum of the detector's losses."""
+        images, targets = batch
+        losses = self.model(images, targets)
+        assert isinstance(losses, dict)
+        loss = torch.stack(list(losses.values())).sum()
+        for name, value in losses.items():
+            part = name.removeprefix("loss_")
+            self.log(f"train/{part}", value, on_step=False, on_epoch=True, batch_size=len(images))
+        self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(images))
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget earlier results."""
+        self.results, self.seen = [], []
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Collect the detections as COCO's results."""
+        images, targets = batch
+        if not images:  # of the last batch, where there are fewer photos left than processes
+            return
+        found = self.model.detect(images)
+        category_ids = self._truth().category_ids
+        for detections, target in zip(found, targets, strict=True):
+            height, width = target["orig_size"].tolist()
+            view = whole_view((height, width), self.spec)
+            in_photo = paste_in_photo(detections, view, (height, width), self.spec)
+            self.results += coco_results(in_photo, target["image_id"], category_ids)
+            self.seen.append(target["image_id"])
+
+    def on_validation_epoch_end(self) -> None:
+        """Average precision over the photos of all processes."""
+        if self.trainer.world_size > 1:
+            gathered: list[Any] = [None] * self.trainer.world_size
+            torch.distributed.all_gather_object(gathered, (self.results, self.seen))
+            self.results = [result for results, _ in gathered for result in results]
+            self.seen = [image_id for _, seen in gathered for image_id in seen]
+        metrics = average_precision(self._truth().path, self.results, self.seen, self.has_masks)
+        for name, value in metrics.items():
+            # Every process has worked out the same.
+            self.log(f"val/{name}", value, prog_bar=name.endswith("_ap"), rank_zero_only=False)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Store all that is needed to use the model without its data, and what it was validated on."""
+        super().on_save_checkpoint(checkpoint)
+        data: Any = None if self._trainer is None else self.trainer.datamodule  # type: ignore[attr-defined]
+        if data is not None:
+            photos = data.validation_range
+            checkpoint[CHECKPOINT_KEY]["detection"] = {
+                "annotations": data.validation_coco.path,
+                "photos": None if photos is None else list(photos),
+                "category_ids": list(data.validation_coco.category_ids),
+            }
+
+    def _truth(self) -> CocoAnnotations:
+        """The annotations that are validated on."""
+        if self.truth is not None:
+            return self.truth
+        annotations: CocoAnnotations = self.trainer.datamodule.validation_coco  # type: ignore[attr-defined]
+        return annotations

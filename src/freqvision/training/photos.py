@@ -1,0 +1,118 @@
+"""The Lightning data module of classification: two folders of photos, as frequencies or as pixels."""
+
+from pathlib import Path
+from typing import Literal
+
+from torch.utils.data import DataLoader
+
+from freqvision.data.folder import PhotoDataset, RandomView, list_classes, list_photos, open_folder
+from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
+from freqvision.spectrum.channels import ChannelSet
+from freqvision.training.data_module import PhotoData
+
+
+class PhotoFolder(PhotoData):
+    """Photos in `root`/train/CLASS and `root`/validation/CLASS.
+
+    Args:
+        root: Folder that holds the two folders.
+        train: Folder of the training photos, relative to `root` unless absolute.
+        validation: Folder of the validation photos, likewise.
+        input: What the model sees: "frequency" (DCT channels), "rgb" or "ycbcr" (pixels).
+        resize: Shorter side in pixels to which validation photos are resized; None for 512 (frequency) or 256
+            (pixels).
+        crop: Side in pixels of the square that the model sees; None for 448 (frequency) or 224 (pixels).
+        channels: Which DCT channels: 6, 12, 24, 32, 48, 64 or 192 (the paper's), a JSON file of a ChannelSet,
+            or an expression such as "Y0-15+Cb0+Cr0".
+        interpolation: "bilinear" or "bicubic", antialiased.
+        dtype: Type in which a batch travels to the device: float32, float16, bfloat16 or int8 (pixels:
+            uint8).
+        statistics: JSON file of `freqvision stats` with mean and deviation of each channel; None measures the
+            training photos once, before the first epoch, and keeps the result beside the run. A file that is
+            not there yet is measured and written, for other runs to share.
+        statistics_photos: Measure at most so many photos, evenly spread; 0 for all.
+        batch_size: Photos in a batch on each device.
+        scale: Smallest and largest share of its area that a random crop takes of a training photo.
+        ratio: Smallest and largest width / height of a random crop.
+        hflip: Probability of a horizontal flip of a training photo.
+        num_threads: Threads that decode a batch; 0 for all cores.
+        num_workers: Worker processes; 0 decodes in the training process, which is best for DCT channels.
+        on_error: "raise" stops at an unreadable photo; "skip" leaves it out and lists it at the end.
+        seed: Of the order of the photos and of their random crops; None takes that of Lightning's
+            seed_everything, or 0.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        train: str = "train",
+        validation: str = "validation",
+        input: Literal["frequency", "rgb", "ycbcr"] = "frequency",  # noqa: A002  what a config should call it
+        resize: int | None = None,
+        crop: int | None = None,
+        channels: int | str = 24,
+        interpolation: Literal["bilinear", "bicubic"] = "bilinear",
+        dtype: str = "float32",
+        statistics: str | None = None,
+        statistics_photos: int = 0,
+        batch_size: int = 32,
+        scale: tuple[float, float] = (0.08, 1.0),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+        hflip: float = 0.5,
+        num_threads: int = 0,
+        num_workers: int = 0,
+        on_error: Literal["raise", "skip"] = "raise",
+        seed: int | None = None,
+    ) -> None:
+        spec: InputSpec
+        if input == "frequency":
+            chosen = ChannelSet.parse(str(channels))
+            spec = FrequencySpec(resize or 512, crop or 448, chosen, interpolation=interpolation)
+        else:
+            spec = PixelSpec(resize or 256, crop or 224, input, interpolation=interpolation)
+        self.train_root = Path(root) / train
+        self.validation_root = Path(root) / validation
+        class_names = list_classes(self.train_root)
+        list_classes(self.validation_root)  # a folder that is not there is told before anything is measured
+        super().__init__(
+            spec,
+            class_names,
+            dtype,
+            statistics,
+            statistics_photos,
+            batch_size,
+            num_threads,
+            num_workers,
+            seed,
+        )
+        self.save_hyperparameters()
+        self.augment = RandomView((scale[0], scale[1]), (ratio[0], ratio[1]), hflip)
+        self.on_error = on_error
+
+    def statistics_paths(self) -> list[str]:
+        """Paths of the training photos."""
+        return list_photos(self.train_root, self.class_names)[0]
+
+    def setup(self, stage: str) -> None:
+        """Complete the spec with the statistics, and open the data sets."""
+        super().setup(stage)
+        self.train_set = self._photos(self.train_root, self.augment)
+        self.validation_set = self._photos(self.validation_root, None)
+
+    def train_dataloader(self) -> DataLoader:
+        """Shuffled by (seed, epoch), each process its share: a resumed run sees what an unbroken one sees."""
+        sampler = self.train_sampler()
+        # A last batch of one or two photos would only disturb batch normalisation.
+        drop_last = len(sampler) > self.batch_size
+        return self._loader(self.train_set, sampler=sampler, batch_size=self.batch_size, drop_last=drop_last)
+
+    def _photos(self, root: Path, augment: RandomView | None) -> PhotoDataset:
+        return open_folder(
+            root,
+            self.spec,
+            augment,
+            classes=self.class_names,
+            on_error=self.on_error,
+            seed=self.seed,
+            num_threads=self.num_threads,
+        )

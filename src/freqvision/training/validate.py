@@ -1,0 +1,84 @@
+"""`freqvision validate`: the accuracy of a checkpoint on a folder of photos."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from torch.utils.data import DataLoader
+
+from freqvision.data.folder import open_folder
+from freqvision.models.checkpoint import description, read_checkpoint
+from freqvision.training.classifier import Classifier
+from freqvision.training.machine import fastest_precision, quieten
+
+
+def validate(
+    checkpoint: str | Path,
+    data: str | Path | None = None,
+    batch_size: int | None = None,
+    num_threads: int = 0,
+    accelerator: str = "auto",
+    precision: str | None = None,
+    progress: bool = True,
+    annotations: str | Path | None = None,
+    results: str | Path | None = None,
+) -> dict[str, float]:
+    """Validate a trained model; everything about it comes from the checkpoint.
+
+    Args:
+        checkpoint: File that `fit` wrote, or folder that `fv.save` wrote.
+        data: Folder with one sub-folder of photos for each class, or of a detector the folder of its photos;
+            None is the one that training validated on.
+        batch_size: Photos in a batch; None is 64, or 2 of a detector.
+        num_threads: Threads that decode a batch; 0 for all cores.
+        accelerator: "auto", "cpu", "gpu" or another of Lightning's.
+        precision: As Lightning names it; None is the fastest that keeps the accuracy.
+        progress: Whether to show a progress bar.
+        annotations: Of a detector, JSON file in COCO's format; None is the one that training validated on.
+        results: Of a detector, JSON file to which to write all detections as COCO's results.
+
+    Returns:
+        Number of "photos", "top1" and "top5" accuracy from 0 to 1, and cross-entropy "loss"; or of a detector
+        "box_ap", "box_ap50" and so on, see `freqvision.detection.average_precision`.
+
+    Raises:
+        FileNotFoundError: The checkpoint or the folder is not there.
+        ValueError: The file is no checkpoint, the model's classes have no names, or the folder's are others.
+    """
+    quieten()
+    stored = read_checkpoint(checkpoint)
+    try:
+        trainer = Trainer(
+            accelerator=accelerator,
+            devices=1,
+            precision=precision or fastest_precision(accelerator),  # type: ignore[arg-type]
+            logger=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=progress and sys.stderr.isatty(),  # a log file would keep every state
+        )
+    except MisconfigurationException as error:  # which is no ValueError
+        raise ValueError(f"accelerator {accelerator!r} cannot be used here: {error}") from error
+    if description(stored).detection is not None:
+        from freqvision.training.validate_detector import validate_detector
+
+        return validate_detector(stored, trainer, data, annotations, results, batch_size or 2, num_threads)
+    if annotations is not None or results is not None:
+        raise ValueError("annotations and results are of detectors; this checkpoint holds a classifier")
+    module = Classifier(**stored["hyper_parameters"])
+    module.on_load_checkpoint(stored)
+    module.load_state_dict(stored["state_dict"])
+    root = data or description(stored).validation
+    if root is None:
+        raise ValueError("the checkpoint does not say what it was validated on: name a folder of photos")
+    photos = open_folder(root, module.spec, classes=module.class_names, num_threads=num_threads)
+    loader: DataLoader = DataLoader(photos, batch_size or 64, collate_fn=photos.collate)
+    metrics: Any = trainer.validate(module, loader, verbose=False)[0]
+    return {
+        "photos": len(photos),
+        "top1": metrics["val/top1"],
+        "top5": metrics["val/top5"],
+        "loss": metrics["val/loss"],
+    }

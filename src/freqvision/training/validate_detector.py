@@ -1,0 +1,77 @@
+"""`freqvision validate` for detectors: average precision of a checkpoint on photos with annotations."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Trainer
+from torch.utils.data import DataLoader
+
+from freqvision.detection.coco import read_coco
+from freqvision.models.checkpoint import description
+from freqvision.training.coco import same_categories, select, validation_photos
+from freqvision.training.detector import Detector
+
+
+def validate_detector(
+    checkpoint: dict[str, Any],
+    trainer: Trainer,
+    data: str | Path | None = None,
+    annotations: str | Path | None = None,
+    results: str | Path | None = None,
+    batch_size: int = 2,
+    num_threads: int = 0,
+) -> dict[str, float]:
+    """Validate a trained detector; everything about it comes from the checkpoint.
+
+    Args:
+        checkpoint: As `read_checkpoint` gives it.
+        trainer: Of Lightning, with one device.
+        data: Folder of the photos; None is that of training's validation.
+        annotations: JSON file in COCO's format; None is that of training's validation.
+        results: JSON file to which to write all detections as COCO's results.
+        batch_size: Photos in a batch.
+        num_threads: Threads that decode a batch; 0 for all cores.
+
+    Returns:
+        Number of "photos", and the metrics of `average_precision`.
+
+    Raises:
+        FileNotFoundError: A file or a photo is missing.
+        ValueError: One of folder and annotations was named alone, or the categories are not the model's.
+    """
+    stored = description(checkpoint)
+    assert stored.detection is not None
+    if (data is None) != (annotations is None):
+        raise ValueError("name both the folder of the photos and the file of their annotations, or neither")
+    if data is None or annotations is None:
+        if stored.validation is None:
+            raise ValueError(
+                "the checkpoint does not say what it was validated on: name photos and annotations"
+            )
+        coco = read_coco(stored.detection["annotations"], stored.validation)
+        photos = stored.detection["photos"]
+        coco = select(coco, None if photos is None else (photos[0], photos[1]))
+    else:
+        coco = read_coco(annotations, data)
+    names = tuple(stored.names())
+    if "category_ids" in stored.detection:
+        trained = (names, tuple(stored.detection["category_ids"]))
+        same_categories(trained, (coco.class_names, coco.category_ids), f"the model and {coco.path}")
+    elif names != coco.class_names:  # of a folder of fv.save, which keeps the names alone
+        raise ValueError(
+            f"the model knows the classes {', '.join(names)}; {coco.path} has {', '.join(coco.class_names)}: "
+            "the names and their order must be the same"
+        )
+
+    module = Detector(**checkpoint["hyper_parameters"])
+    module.on_load_checkpoint(checkpoint)
+    module.load_state_dict(checkpoint["state_dict"])
+    module.truth = coco
+    shown = validation_photos(coco, module.spec, num_threads)
+    loader: DataLoader = DataLoader(shown, batch_size, collate_fn=shown.collate)
+    metrics: Any = trainer.validate(module, loader, verbose=False)[0]
+    if results is not None:
+        Path(results).parent.mkdir(parents=True, exist_ok=True)
+        Path(results).write_text(json.dumps(module.results) + "\n", encoding="utf-8")
+    return {"photos": len(shown), **{name.removeprefix("val/"): value for name, value in metrics.items()}}

@@ -1,0 +1,72 @@
+"""Progress bars: drawn on a terminal, few lines in a file."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import freqvision
+from freqvision import runtime
+from freqvision.runtime import progress_bar
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds that a test lets pass."""
+    seconds = [0.0]
+    monkeypatch.setattr(runtime.time, "monotonic", lambda: seconds[0])
+    return seconds
+
+
+def test_a_line_a_minute_in_a_file(monkeypatch, clock):
+    monkeypatch.setattr(sys, "stderr", file := io.StringIO())
+    with progress_bar(total=3000, desc="statistics", unit="photo", mininterval=0) as bar:
+        for i in range(3000):
+            clock[0] = i / 10  # 300 seconds in all
+            bar.set_postfix_str(f"photo {i}")
+            bar.update()
+    lines = file.getvalue().splitlines()
+    assert len(lines) == 4
+    assert all("statistics" in line and "/3000" in line for line in lines)
+    assert "\r" not in file.getvalue()
+
+
+def test_nothing_of_what_is_done_within_a_minute(monkeypatch, clock):
+    monkeypatch.setattr(sys, "stderr", file := io.StringIO())
+    assert list(progress_bar(range(1000), mininterval=0)) == list(range(1000))
+    assert file.getvalue() == ""
+
+
+def test_a_bar_on_a_terminal(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    assert list(progress_bar(range(3), desc="adding")) == [0, 1, 2]
+    assert "3/3" in terminal.getvalue()
+    assert "\r" in terminal.getvalue()
+
+
+def test_hidden(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    assert list(progress_bar(range(3), shown=False)) == [0, 1, 2]
+    assert terminal.getvalue() == ""
+
+
+def test_stats_does_not_draw_into_a_log(photos):
+    command = [sys.executable, "-m", "freqvision.cli.main", "stats", str(photos / "train")]
+    options = ["--resize", "72", "--crop", "64", "--num_threads", "1"]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=True)
+    assert "24 photos" in done.stdout
+    assert done.stderr == ""
+
+
+def test_all_bars_are_of_this_kind():
+    """A plain tqdm would draw into log files again."""
+    files = list(Path(freqvision.__file__).parent.rglob("*.py"))
+    assert len(files) > 100
+    assert not [file for file in files if "tqdm(" in file.read_text()]
