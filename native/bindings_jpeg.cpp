@@ -1,11 +1,20 @@
 // Python face of the JPEG reader. What it returns is plain; freqvision.jpeg makes dataclasses of it.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/array.h>
+#include <nanobind/stl/vector.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <new>
+#include <stdexcept>
+#include <string>
+#include <vector>
 
+#include "bindings.h"
 #include "jpeg/reader.h"
 
 namespace nb = nanobind;
@@ -13,24 +22,9 @@ using namespace freqvision;
 
 namespace {
 
-// Any object with a contiguous buffer, which stays where it is as long as this lives.
-class Buffer {
-  public:
-    explicit Buffer(nb::handle object) {
-        if (PyObject_GetBuffer(object.ptr(), &view_, PyBUF_SIMPLE) != 0) throw nb::python_error();
-    }
-    ~Buffer() { PyBuffer_Release(&view_); }
-    Buffer(const Buffer&) = delete;
-    Buffer& operator=(const Buffer&) = delete;
-
-    const uint8_t* data() const { return static_cast<const uint8_t*>(view_.buf); }
-    std::size_t size() const { return static_cast<std::size_t>(view_.len); }
-
-  private:
-    Py_buffer view_;
-};
-
-// One for each thread, so that its memory stays warm.
+// One for each thread, so that its memory stays warm. Making Python objects, and asking them for anything,
+// can run other Python code that reads another photo with it: whoever calls this holds no GIL, and copies
+// what it needs afterwards.
 JpegReader& thread_reader() {
     static thread_local JpegReader reader;
     return reader;
@@ -48,9 +42,8 @@ Memory allocate(std::size_t count) {
 }
 
 nb::object to_numpy(Memory memory, std::size_t high, std::size_t wide) {
-    int16_t* data = memory.release();
-    nb::capsule owner(data, [](void* pointer) noexcept { std::free(pointer); });
-    return nb::cast(nb::ndarray<nb::numpy, int16_t>(data, {high, wide, 8, 8}, owner));
+    const nb::capsule owner(memory.get(), [](void* pointer) noexcept { std::free(pointer); });
+    return nb::cast(nb::ndarray<nb::numpy, int16_t>(memory.release(), {high, wide, 8, 8}, owner));
 }
 
 nb::dict header_dict(const ImageInfo& info) {
@@ -64,10 +57,11 @@ nb::dict header_dict(const ImageInfo& info) {
             tables.append(nb::none());
             continue;
         }
-        auto* table = new uint16_t[64];
-        std::memcpy(table, component.quant, sizeof component.quant);
-        nb::capsule owner(table, [](void* pointer) noexcept { delete[] static_cast<uint16_t*>(pointer); });
-        tables.append(nb::ndarray<nb::numpy, uint16_t>(table, {8, 8}, owner));
+        auto table = std::make_unique<uint16_t[]>(64);
+        std::memcpy(table.get(), component.quant, sizeof component.quant);
+        const nb::capsule owner(table.get(),
+                                [](void* pointer) noexcept { delete[] static_cast<uint16_t*>(pointer); });
+        tables.append(nb::ndarray<nb::numpy, uint16_t>(table.release(), {8, 8}, owner));
     }
     header["size"] = nb::make_tuple(info.height, info.width);
     header["colour_model"] = colour_model_name(info.colour_model);
@@ -94,21 +88,23 @@ Limits limits_for(int64_t max_pixels) {
 
 nb::dict read_header(nb::handle source, int64_t max_pixels) {
     const Buffer buffer(source);
-    JpegReader& reader = thread_reader();
+    ImageInfo info;
     {
-        nb::gil_scoped_release release;
-        reader.open_header(buffer.data(), buffer.size(), limits_for(max_pixels));
+        const WithoutGil released;
+        info = thread_reader().open_header(buffer.data(), buffer.size(), limits_for(max_pixels));
     }
-    return header_dict(reader.info());
+    return header_dict(info);
 }
 
 nb::dict read_coefficients(nb::handle source, bool strict, int64_t max_pixels) {
     const Buffer buffer(source);
-    JpegReader& reader = thread_reader();
+    ImageInfo info;
     Memory planes[kMaxComponents];
+    std::vector<std::string> warnings;
     {
-        nb::gil_scoped_release release;
-        const ImageInfo& info = reader.open(buffer.data(), buffer.size(), limits_for(max_pixels));
+        const WithoutGil released;
+        JpegReader& reader = thread_reader();
+        info = reader.open(buffer.data(), buffer.size(), limits_for(max_pixels));
         if (strict) reader.check();
         int16_t* pointers[kMaxComponents] = {};
         for (int i = 0; i < info.component_count; ++i) {
@@ -117,15 +113,16 @@ nb::dict read_coefficients(nb::handle source, bool strict, int64_t max_pixels) {
             pointers[i] = planes[i].get();
         }
         reader.decode_planes(pointers, strict);
+        warnings = reader.warnings();
     }
-    nb::dict result = header_dict(reader.info());
+    nb::dict result = header_dict(info);
     nb::list arrays;
-    for (int i = 0; i < reader.info().component_count; ++i) {
-        const Component& component = reader.info().components[i];
+    for (int i = 0; i < info.component_count; ++i) {
+        const Component& component = info.components[i];
         arrays.append(to_numpy(std::move(planes[i]), component.blocks_high, component.blocks_wide));
     }
     result["planes"] = nb::tuple(arrays);
-    result["warnings"] = to_tuple(reader.warnings());
+    result["warnings"] = to_tuple(warnings);
     return result;
 }
 
@@ -147,32 +144,34 @@ class CollectingSink : public RowSink {
 
 // For tests of the row interface that the pipeline uses. `ranges`: (row_begin, row_end, column_begin,
 // column_end) for each component; `frequencies`: a mask for each. Returns the blocks of each range.
-nb::list read_rows(nb::handle source, nb::sequence ranges, nb::sequence frequencies, bool transposed,
-                   bool strict, int64_t max_pixels) {
+nb::list read_rows(nb::handle source, const std::vector<std::array<int, 4>>& ranges,
+                   const std::vector<uint64_t>& frequencies, bool transposed, bool strict,
+                   int64_t max_pixels) {
     const Buffer buffer(source);
-    JpegReader& reader = thread_reader();
-    const ImageInfo& info = reader.open(buffer.data(), buffer.size(), limits_for(max_pixels));
     RowRequest request;
     CollectingSink sink;
     sink.request = &request;
     request.order = transposed ? BlockOrder::transposed : BlockOrder::natural;
-    for (int i = 0; i < info.component_count; ++i) {
-        const nb::handle range = ranges[i];
-        request.ranges[i] = {nb::cast<int>(range[0]), nb::cast<int>(range[1]), nb::cast<int>(range[2]),
-                             nb::cast<int>(range[3])};
-        request.frequencies[i] = nb::cast<uint64_t>(frequencies[i]);
-        if (request.ranges[i].empty()) continue;
-        const BlockRange& r = request.ranges[i];
-        sink.planes[i] =
-            allocate(std::size_t{64} * (r.row_end - r.row_begin) * (r.column_end - r.column_begin));
-        sink.next[i] = r.row_begin;
-    }
+    int count = 0;
     {
-        nb::gil_scoped_release release;
+        const WithoutGil released;
+        JpegReader& reader = thread_reader();
+        count = reader.open(buffer.data(), buffer.size(), limits_for(max_pixels)).component_count;
+        if (ranges.size() != static_cast<std::size_t>(count) || frequencies.size() != ranges.size())
+            throw std::invalid_argument("a component has one range and one mask of frequencies");
+        for (int i = 0; i < count; ++i) {
+            BlockRange& r = request.ranges[i];
+            r = {ranges[i][0], ranges[i][1], ranges[i][2], ranges[i][3]};
+            request.frequencies[i] = frequencies[i];
+            if (r.empty()) continue;
+            sink.planes[i] = allocate(std::size_t{64} * static_cast<std::size_t>(r.row_end - r.row_begin) *
+                                      static_cast<std::size_t>(r.column_end - r.column_begin));
+            sink.next[i] = r.row_begin;
+        }
         reader.decode(request, sink, strict);
     }
     nb::list arrays;
-    for (int i = 0; i < info.component_count; ++i) {
+    for (int i = 0; i < count; ++i) {
         const BlockRange& r = request.ranges[i];
         if (r.empty()) {
             arrays.append(nb::none());

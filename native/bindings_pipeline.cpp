@@ -9,17 +9,12 @@
 #include <unistd.h>
 #endif
 
-#include <chrono>
 #include <memory>
 #include <stdexcept>
-#include <thread>
 #include <utility>
 
+#include "bindings.h"
 #include "pipeline/batch.h"
-
-#ifdef __GLIBCXX__
-#include <cxxabi.h>
-#endif
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -48,63 +43,6 @@ void advise_huge_pages(uintptr_t address, size_t size) {
     (void)size;
 #endif
 }
-
-// Releases the GIL for its lifetime. A daemon thread that asks for it while the interpreter ends is ended by
-// pthread_exit, whose unwinding no C++ on the way survives: it sleeps instead, as threads do since Python 3.14.
-class WithoutGil {
-  public:
-    WithoutGil() : state_(PyEval_SaveThread()) {}
-    ~WithoutGil() {
-        if (state_) acquire();
-    }
-    WithoutGil(const WithoutGil&) = delete;
-    WithoutGil& operator=(const WithoutGil&) = delete;
-
-    // Runs Python's signal handlers if the last time is long enough ago; throws what they raise.
-    void check_signals() {
-        const auto now = std::chrono::steady_clock::now();
-        if (now - checked_ < std::chrono::milliseconds(50)) return;
-        checked_ = now;
-        acquire();
-        const int raised = PyErr_CheckSignals();
-        if (raised) throw nb::python_error();  // with the GIL held, which its destructor takes anyway
-        state_ = PyEval_SaveThread();
-    }
-
-  private:
-    void acquire() {
-        PyThreadState* state = std::exchange(state_, nullptr);
-#ifdef __GLIBCXX__
-        try {
-            PyEval_RestoreThread(state);
-        } catch (abi::__forced_unwind&) {
-            for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
-        }
-#else
-        PyEval_RestoreThread(state);
-#endif
-    }
-
-    PyThreadState* state_;
-    std::chrono::steady_clock::time_point checked_ = std::chrono::steady_clock::now();
-};
-
-// Keeps a Python buffer from being resized or freed.
-class Buffer {
-  public:
-    explicit Buffer(nb::handle object) {
-        if (PyObject_GetBuffer(object.ptr(), &view_, PyBUF_SIMPLE) != 0) nb::raise_python_error();
-    }
-    ~Buffer() { PyBuffer_Release(&view_); }
-    Buffer(const Buffer&) = delete;
-    Buffer& operator=(const Buffer&) = delete;
-    Source source() const {
-        return {{}, static_cast<const uint8_t*>(view_.buf), static_cast<size_t>(view_.len)};
-    }
-
-  private:
-    Py_buffer view_;
-};
 
 nb::object to_python(const std::optional<Failure>& failure) {
     if (!failure) return nb::none();
@@ -146,7 +84,7 @@ class PyBatchDecoder {
                 native.push_back({nb::cast<std::string>(source), nullptr, 0});
             } else {
                 buffers_.push_back(std::make_unique<Buffer>(source));
-                native.push_back(buffers_.back()->source());
+                native.push_back({{}, buffers_.back()->data(), buffers_.back()->size()});
             }
         }
         {

@@ -1,5 +1,6 @@
 """What the reader returns is what the encoder stored, bit by bit."""
 
+import gc
 import threading
 from pathlib import Path
 
@@ -142,6 +143,40 @@ def test_threads_read_at_the_same_time():
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+@pytest.mark.parametrize("read", ["read_coefficients", "read_header", "read_rows"])
+def test_python_code_that_runs_in_between_may_read_other_files(read):
+    """A garbage collection while the result is made runs finalisers and callbacks, which may read another photo."""
+    small, big = encode(photo(16, 24)), encode(photo(160, 240))
+    nested = []
+
+    def on_collection(phase, _):
+        if not nested:
+            nested.append(fv.read_coefficients(big).size)
+            nested.clear()
+            runs.append(phase)
+
+    def shapes():
+        if read == "read_header":
+            header = fv.read_header(small)
+            return [header.size, header.component_sizes]
+        if read == "read_rows":
+            return [rows.tobytes() for rows in _native.read_rows(small, ranges, [2**64 - 1] * 3)]
+        coefficients = fv.read_coefficients(small)
+        return [coefficients.size, coefficients.warnings, [plane.tobytes() for plane in coefficients.planes]]
+
+    ranges = [(0, high, 0, wide) for high, wide in fv.read_header(small).blocks]
+    expected, runs, threshold = shapes(), [], gc.get_threshold()
+    gc.callbacks.append(on_collection)
+    gc.set_threshold(1)
+    try:
+        results = [shapes() for _ in range(20)]
+    finally:
+        gc.set_threshold(*threshold)
+        gc.callbacks.remove(on_collection)
+    assert len(runs) > 20
+    assert all(result == expected for result in results)
 
 
 # ------------------------------------------------------------------------------------------------ ../shared
