@@ -29,7 +29,7 @@ format: .venv/all
 	$(BIN)/ruff format
 	$(BIN)/clang-format -i $$(git ls-files '*.cpp' '*.h')
 
-#? make bench   speed and bytes beside other libraries, on ../shared (or FOLDER=photos)
+#? make bench   speed and bytes next to other libraries, on ../shared (or FOLDER=photos)
 bench: .venv/all
 	$(BIN)/python benchmarks/loading.py $(FOLDER)
 

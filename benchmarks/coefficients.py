@@ -1,4 +1,4 @@
-"""Reading all coefficients of JPEG files: this reader beside libjpeg-turbo's, in turns.
+"""Reading all coefficients of JPEG files: this reader against libjpeg-turbo's, in turns.
 
     python benchmarks/coefficients.py [FOLDER] [--rounds 9]
 
@@ -20,10 +20,10 @@ def build(folder: Path) -> Path:
     subprocess.run(["cmake", "-S", ROOT, "-B", folder, *settings], check=True, stdout=subprocess.DEVNULL)
     command = ["cmake", "--build", folder, "--target", "freqvision_jpeg", "--parallel", "2"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    here = ROOT / "benchmarks" / "coefficients"
-    rival, program = folder / "rival.o", folder / "coefficients"
-    subprocess.run(["cc", "-O2", "-c", here / "rival.c", "-o", rival], check=True)
-    sources = [here / "main.cpp", rival, folder / "libfreqvision_jpeg.a", "-ljpeg"]
+    here = ROOT / "benchmarks"
+    rival, program = folder / "libjpeg.o", folder / "coefficients"
+    subprocess.run(["cc", "-O2", "-c", here / "throughput" / "libjpeg.c", "-o", rival], check=True)
+    sources = [here / "coefficients.cpp", rival, folder / "libfreqvision_jpeg.a", "-ljpeg"]
     subprocess.run(["c++", "-std=c++20", "-O2", f"-I{ROOT / 'native'}", *sources, "-o", program], check=True)
     return program
 

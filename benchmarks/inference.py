@@ -15,16 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from throughput.machine import facts
 from torch import nn
 
 import freqvision as fv
 from freqvision.analysis.accuracy import transport_spec
-from freqvision.analysis.throughput.machine import facts
-from freqvision.analysis.throughput.pipelines import batches
-from freqvision.analysis.throughput.rivals import TorchvisionTensors
-from freqvision.analysis.throughput.timing import Task, Timings, measure
+from freqvision.analysis.speed import TorchvisionTensors
+from freqvision.analysis.timing import Task, Timings, measure
 from freqvision.inputs.decoder import available_cores
-from freqvision.runtime import progress_bar
+from freqvision.runtime import batches, progress_bar
 
 PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "data" / "imagenet-sample"
 CROPS = {"resnet50": 448, "mobilenet_v2": 896}  # of which DCT channels fill the grid behind the RGB stem

@@ -2,7 +2,7 @@
 
     python benchmarks/loading.py [FOLDER] [--output FOLDER] [--docs docs/performance.md] [--check]
 
-Everything is timed in one interleaved run; see ``freqvision.analysis.throughput``. Leave the machine alone
+Everything is timed in one interleaved run; see ``throughput/``. Leave the machine alone
 meanwhile.
 """
 
@@ -11,16 +11,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from freqvision.analysis.throughput import (
-    Benchmark,
-    Settings,
-    markdown_table,
-    run,
-    save_charts,
-    task_name,
-    text_table,
-)
-from freqvision.analysis.throughput.pipelines import COEFFICIENTS, FREQVISION, FROM_FILES, LOADER
+from throughput.charts import markdown_table, save_charts, text_table
+from throughput.pipelines import COEFFICIENTS, FREQVISION, FROM_FILES, LOADER
+from throughput.run import Benchmark, Settings, run, task_name
+
+from freqvision.runtime import aligned, markdown
 
 PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "data" / "imagenet-sample"
 HEADING = "\n## Measured\n"
@@ -98,11 +93,8 @@ def main() -> int:
     )
     benchmark = run(options.folder, settings)
     lines = [target.line(benchmark) for target in TARGETS]
-    width = max(len(line[0]) for line in lines)
-    targets = "\n".join(
-        f"{text:{width}}  {bound:>7}  {value:>20}  {met}" for text, bound, value, met in lines
-    )
-    text = f"{text_table(benchmark)}\n\nTargets (median and quartiles of the ratio within a round)\n{targets}"
+    title = "Targets (median and quartiles of the ratio within a round)"
+    text = f"{text_table(benchmark)}\n\n{title}\n{aligned(lines)}"
     print(text)
 
     options.output.mkdir(parents=True, exist_ok=True)
@@ -124,12 +116,10 @@ def write_section(benchmark: Benchmark, lines: list[tuple[str, str, str, str]], 
     figures = page.parent / "figures"
     figures.mkdir(exist_ok=True)
     charts = save_charts(benchmark, figures / "loading")
-    rows = ["| target | bound | measured | |", "| --- | ---: | ---: | --- |"]
-    rows += ["| " + " | ".join(line) + " |" for line in lines]
     section = [
         before + HEADING.rstrip(),
         "Medians (quartiles) of one run of `python benchmarks/loading.py --docs docs/performance.md`.",
-        "\n".join(rows),
+        markdown([("target", "bound", "measured", ""), *lines]),
         markdown_table(benchmark),
         *(f"![{chart.stem}]({figures.name}/{chart.name})" for chart in charts),
     ]

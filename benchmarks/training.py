@@ -16,15 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from throughput.machine import facts
 from torch.nn import functional as F
 
 import freqvision as fv
-from freqvision.analysis.throughput.machine import busy_cores, facts
-from freqvision.analysis.throughput.pipelines import batches
-from freqvision.analysis.throughput.rivals import TorchvisionTensors
-from freqvision.analysis.throughput.timing import Task, Timings, measure
+from freqvision.analysis.speed import TorchvisionTensors, busy_cores
+from freqvision.analysis.timing import Task, Timings, measure
 from freqvision.inputs.decoder import available_cores
-from freqvision.runtime import progress_bar
+from freqvision.runtime import batches, progress_bar
 
 PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "data" / "imagenet-sample"
 PARTS = ("read", "copy", "step", "whole")

@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 
 import freqvision as fv
-from freqvision.analysis.throughput.pipelines import batches
 from freqvision.data.folder import find_photos
+from freqvision.runtime import batches
 from freqvision.spectrum.channels import BLOCK, FREQUENCIES
 
 from study import write_rows  # isort: skip  # beside this file

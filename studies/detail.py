@@ -14,10 +14,10 @@ import torch
 from torch import nn
 
 import freqvision as fv
-from freqvision.analysis.throughput.pipelines import batches
 from freqvision.data.folder import find_photos
 from freqvision.models.block_convolution import FoldedConvolution
 from freqvision.models.checkpoint import load_checkpoint
+from freqvision.runtime import batches
 
 from study import write_rows  # isort: skip  # beside this file
 

@@ -4,8 +4,8 @@ import csv
 from functools import partial
 from pathlib import Path
 
-from freqvision.analysis.throughput import Task, measure
-from freqvision.analysis.throughput.machine import busy_cores
+from freqvision.analysis.speed import busy_cores
+from freqvision.analysis.timing import Task, measure
 from freqvision.data.folder import find_photos
 from freqvision.inputs.fallback import decoder_for
 from freqvision.inputs.spec import FrequencySpec

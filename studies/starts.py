@@ -16,8 +16,8 @@ import torch
 import freqvision as fv
 from freqvision.analysis.accuracy import measure, transport_spec
 from freqvision.analysis.probe import LabelledPhotos, find_labelled_photos
-from freqvision.analysis.throughput.pipelines import batches
 from freqvision.models import recalibrate_batchnorm
+from freqvision.runtime import batches
 
 from study import write_rows  # isort: skip  # beside this file
 

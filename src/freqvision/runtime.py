@@ -1,13 +1,15 @@
-"""Progress bars and devices."""
+"""Progress bars, tables, batches and devices."""
 
 import sys
 import time
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
 INTERVAL = 60.0  # seconds between lines
+
+Item = TypeVar("Item")
 
 
 def progress_bar(iterable: Iterable[Any] | None = None, *, shown: bool = True, **options: Any) -> tqdm:
@@ -24,6 +26,42 @@ def progress_bar(iterable: Iterable[Any] | None = None, *, shown: bool = True, *
     """
     kind = tqdm if sys.stderr.isatty() else _Lines
     return kind(iterable, disable=not shown, **options)
+
+
+def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """Consecutive slices of a size; the last may be shorter.
+
+    Example:
+        >>> list(batches("abcde", 2))
+        ['ab', 'cd', 'e']
+    """
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def aligned(rows: Iterable[Sequence[str]], left: int = 1) -> str:
+    """A table for a terminal: the first columns flush left, the others, numbers, flush right.
+
+    Example:
+        >>> print(aligned([("input", "bytes"), ("RGB", "150,528")]))
+        input    bytes
+        RGB    150,528
+    """
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if place < left else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def markdown(rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """The same table in Markdown; the first row is the head."""
+    head, *others = rows
+    rule = ["---" if place < left else "---:" for place in range(len(head))]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *others))
 
 
 class _Lines(tqdm):

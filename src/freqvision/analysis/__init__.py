@@ -1,1 +1,1 @@
-"""What the library measures and draws: throughput, channel selection, figures and reports."""
+"""What the library measures and draws: channel selection, accuracy, speed, figures, the report."""

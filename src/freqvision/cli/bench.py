@@ -1,46 +1,68 @@
-"""`freqvision bench`: time loading on a user's own photos."""
+"""`freqvision bench`: time the preparation of a user's own photos."""
 
-import importlib.util
-from dataclasses import fields
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 from jsonargparse import ArgumentParser
+from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from freqvision.cli.help import HelpFormatter
 
-_DESCRIPTION = """Time everything between JPEG files and a network's input, on photos of your own.
+DESCRIPTION = """Time how your photos become a model's input: freqvision next to torchvision.
 
-freqvision, torchvision, OpenCV and others decode the same photos side by side, each as its users write it,
-on one thread and on all cores. What is not installed is named, with the way to get it. Close other programs
-first: the table says how busy the machine was."""
+  freqvision bench PHOTOS
 
-_PIPELINES = (
-    "Time only those whose name matches, * standing for anything: --pipelines 'freqvision*' '*RGB-224'. "
-    "A name that matches nothing shows all names. (default: the usual ones)"
-)
+Everything is measured in turns, on one thread and on all cores, from JPEG bytes in memory to a batch. Close
+other programs first: the last line says how busy the machine was.
+"""
 
 
 def main(args: list[str]) -> None:
-    """Run the benchmark, print its table, and save table, charts and every number."""
-    from freqvision.analysis.throughput import Settings, run, save_charts, text_table
+    """Measure, and print a table or JSON."""
+    parser = ArgumentParser(formatter_class=HelpFormatter, prog="freqvision bench", description=DESCRIPTION)
+    parser.add_argument("folder", type=Path, help="folder of JPEG photos, searched with its sub-folders")
+    parser.add_argument("--photos", type=PositiveInt, default=100, help="photos to use, evenly spread")
+    parser.add_argument(
+        "--rounds", type=PositiveInt, default=5, help="measurements of each; the median counts"
+    )
+    parser.add_argument("--threads", type=NonNegativeInt, default=0, help="0 for all cores, at most 32")
+    parser.add_argument("--json", action="store_true", help="print JSON only")
+    options = parser.parse_args(args)
 
-    parser = ArgumentParser(formatter_class=HelpFormatter, prog="freqvision bench", description=_DESCRIPTION)
-    parser.add_argument("folder", type=Path, help="Folder of JPEG photos; its sub-folders are searched too.")
-    parser.add_class_arguments(Settings, skip={"pipelines"})
-    parser.add_argument("--pipelines", nargs="+", type=str, metavar="PATTERN", help=_PIPELINES)
-    parser.add_argument("--output", type=Path, default=Path("bench"), help="Folder for the results.")
-    config = parser.parse_args(args)
-    chosen = {field.name: config[field.name] for field in fields(Settings) if field.name != "pipelines"}
-    settings = Settings(**chosen, pipelines=tuple(config.pipelines or ()))
+    from freqvision.analysis.speed import busy_cores, default_threads, measure_speed, sound_photos
+    from freqvision.runtime import aligned
 
-    benchmark = run(config.folder, settings)
-    table = text_table(benchmark)
-    print(table)
-    config.output.mkdir(parents=True, exist_ok=True)
-    benchmark.save(config.output / "throughput.json")
-    (config.output / "throughput.txt").write_text(table + "\n", encoding="utf-8")
-    print(f"\nEvery round is in {config.output / 'throughput.json'}.")
-    if importlib.util.find_spec("matplotlib"):
-        print(f"Charts: {', '.join(map(str, save_charts(benchmark, config.output / 'throughput')))}")
-    else:
-        print("For charts: pip install 'freqvision[report]'")
+    threads = options.threads or default_threads()
+    busy = busy_cores()
+    contents, left_out = sound_photos(options.folder, options.photos)
+    speeds, missing = measure_speed(contents, threads, options.rounds, progress=not options.json)
+    if options.json:
+        values = {"photos": len(contents), "threads": threads, "busy_cores": busy, "missing": missing}
+        print(json.dumps({**values, "speeds": [asdict(speed) for speed in speeds]}))
+        return
+    head = [
+        "",
+        "ms per photo",
+        "time ratio",
+        "photos/s",
+        f"photos/s, {threads} thread{'s' * (threads > 1)}",
+        "kB per photo",
+    ]
+    rows = [
+        [
+            speed.name,
+            f"{speed.ms:.2f}",
+            f"{speed.ratio.median:.2f}",
+            f"{1000 / speed.ms.median:,.0f}",
+            f"{1000 / speed.ms_threads.median:,.0f}",
+            f"{speed.bytes_per_image / 1000:,.0f}",
+        ]
+        for speed in speeds
+    ]
+    print(aligned([head, *rows]))
+    for name, reason in missing.items():
+        print(f"not measured: {name}: {reason}")
+    skipped = f" ({left_out} skipped that not every library reads)" if left_out else ""
+    load = "" if busy is None else f" Other work kept {busy:.1f} cores busy."
+    print(f"\n{len(contents)} photos{skipped}; medians and quartiles of {options.rounds} rounds.{load}")

@@ -1,12 +1,15 @@
-"""Times many tasks fairly: interleaved rounds, and ratios within a round."""
+"""A fair stopwatch: tasks in interleaved rounds, and ratios taken within a round."""
 
 import gc
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 
 @dataclass(frozen=True)
@@ -15,13 +18,18 @@ class Task:
 
     Args:
         name: Unique among the tasks of a run.
-        run: One pass over the photos; what it returns is dropped.
+        run: One pass over the photos; the result is dropped.
         photos: How many photos a pass handles.
     """
 
     name: str
     run: Callable[[], object]
     photos: int
+
+    @classmethod
+    def epoch(cls, name: str, epoch: Callable[[], Iterable[object]], photos: int) -> "Task":
+        """A task that iterates over what `epoch` returns, dropping each batch before the next."""
+        return cls(name, lambda: deque(epoch(), maxlen=0), photos)
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: np.ndarray) -> "Spread":
-        """Of one value for each round, of shape (rounds,)."""
+        """The spread of one value per round, of shape (rounds,)."""
         low, median, high = np.percentile(values, (25, 50, 75)).tolist()
         return cls(median, low, high)
 
@@ -48,7 +56,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Timings:
-    """Milliseconds a photo of each task in each round.
+    """Milliseconds per photo of each task in each round.
 
     Args:
         names: Of the tasks.
@@ -62,7 +70,7 @@ class Timings:
         return name in self.names
 
     def rounds(self, name: str) -> np.ndarray:
-        """Milliseconds a photo in each round, of shape (rounds,).
+        """Milliseconds per photo in each round, of shape (rounds,).
 
         Raises:
             KeyError: No such task was timed.
@@ -72,14 +80,14 @@ class Timings:
         return self.ms[:, self.names.index(name)]
 
     def spread(self, name: str) -> Spread:
-        """Milliseconds a photo."""
+        """Milliseconds per photo."""
         return Spread.of(self.rounds(name))
 
     def ratio(self, numerator: str, denominator: str) -> Spread:
-        """Time of one task in units of another's.
+        """Time of one task divided by another's.
 
-        The ratio is taken within each round and only then summarised: what slows the machine for a while
-        slows both, and drops out.
+        The ratio is taken within each round and then summarised, so a machine that slows down for a while
+        slows both and cancels out.
         """
         return Spread.of(self.rounds(numerator) / self.rounds(denominator))
 
@@ -117,7 +125,7 @@ def measure(
         raise ValueError(f"tasks need names of their own, got {', '.join(names)}")
     ms = np.empty((rounds, len(tasks)))
     gc.collect()
-    gc.freeze()  # what is there stays, so that collecting before each pass costs nothing
+    gc.freeze()  # so that collecting before each pass costs nothing
     try:
         for index in range(-warmup, rounds):
             for number in _order(index, len(tasks)):
@@ -134,7 +142,18 @@ def measure(
     return Timings(names, ms)
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep PyTorch's operators to one thread, so that photos are all that runs in parallel."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _order(index: int, count: int) -> list[int]:
-    """Tasks of a round: each begins elsewhere, every second runs backwards, so that neighbours vary."""
+    """Tasks of a round: each starts elsewhere and every second runs backwards, so that neighbours vary."""
     order = [(place + index) % count for place in range(count)]
     return order[::-1] if index % 2 else order

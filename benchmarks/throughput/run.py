@@ -10,18 +10,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from freqvision.analysis.throughput import machine, sweeps
-from freqvision.analysis.throughput.memory import peak_memory
-from freqvision.analysis.throughput.photos import Photos, find_photos
-from freqvision.analysis.throughput.pipelines import FREQVISION, Epoch, Pipeline, choose
-from freqvision.analysis.throughput.timing import Spread, Task, Timings, measure
-from freqvision.inputs.decoder import available_cores
+from freqvision.analysis.speed import default_threads, sound_photos
+from freqvision.analysis.timing import Spread, Task, Timings, measure, one_thread
 from freqvision.runtime import progress_bar
+from throughput import machine, sweeps
+from throughput.memory import peak_memory
+from throughput.photos import Photos
+from throughput.pipelines import FREQVISION, Pipeline, choose
 
 LARGEST_BATCH = 32
-MOST_THREADS = 32  # by default: with worker processes for every rival, more would exhaust file handles
 LEAST_BATCHES = 4  # for each worker process, so that its start and end hardly count
 
 
@@ -59,7 +56,7 @@ class Settings:
 
     def thread_counts(self) -> tuple[int, ...]:
         """Those that are timed, ascending: (1,) or (1, n)."""
-        return tuple(sorted({1, self.threads or min(available_cores(), MOST_THREADS)}))
+        return tuple(sorted({1, self.threads or default_threads()}))
 
 
 @dataclass(frozen=True)
@@ -151,7 +148,7 @@ def run(folder: str | Path, settings: Settings | None = None) -> Benchmark:
         ValueError: There are no photos in it, or the reference cannot run here.
     """
     settings = settings or Settings()
-    contents, left_out = find_photos(folder, settings.photos)
+    contents, left_out = sound_photos(folder, settings.photos)
     chosen = choose([*settings.pipelines, settings.reference] if settings.pipelines else ())
     reasons = {pipeline.name: pipeline.missing() for pipeline in chosen}
     missing = {name: reason for name, reason in reasons.items() if reason is not None}
@@ -160,7 +157,7 @@ def run(folder: str | Path, settings: Settings | None = None) -> Benchmark:
         raise ValueError(f"the reference {settings.reference!r} cannot run here: {reason}")
     present = [pipeline for pipeline in chosen if pipeline.name not in missing]
     counts = settings.thread_counts()
-    with tempfile.TemporaryDirectory(prefix="freqvision-bench-") as temporary, _one_thread():
+    with tempfile.TemporaryDirectory(prefix="freqvision-bench-") as temporary, one_thread():
         scratch = Path(temporary)
         facts = machine.facts()
         photos = Photos.write(contents, scratch / "all")
@@ -194,7 +191,7 @@ def _time_pipelines(
         shown = photos if times == 1 else Photos.write(photos.contents * times, scratch / f"times-{threads}")
         for pipeline in present:
             epoch = pipeline.open(shown, threads, batch)
-            tasks.append(Task(task_name(pipeline.name, threads), _exhaust(epoch), len(shown)))
+            tasks.append(Task.epoch(task_name(pipeline.name, threads), epoch, len(shown)))
     with _progress("pipelines", len(tasks) * (rounds + 1)) as advance:
         return measure(tasks, rounds, advance=advance)
 
@@ -202,10 +199,8 @@ def _time_pipelines(
 def _time_sweeps(contents: Sequence[bytes], scratch: Path, settings: Settings) -> list[sweeps.Sweep]:
     points = list(sweeps.points(contents, scratch, max(settings.thread_counts())))
     tasks = [
-        Task(
-            point.name,
-            _exhaust(point.pipeline.open(point.photos, point.threads, sweeps.BATCH)),
-            len(point.photos),
+        Task.epoch(
+            point.name, point.pipeline.open(point.photos, point.threads, sweeps.BATCH), len(point.photos)
         )
         for point in points
     ]
@@ -222,25 +217,6 @@ def _measure_memory(present: Sequence[Pipeline], photos: Photos) -> dict[str, fl
             memory[pipeline.name] = peak_memory(pipeline.name, photos, batch)
             advance(pipeline.name)
         return memory
-
-
-def _exhaust(epoch: Epoch) -> Callable[[], None]:
-    def one_pass() -> None:
-        for _ in epoch():
-            pass
-
-    return one_pass
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """PyTorch's operators on one thread: what runs in parallel is photos, in every pipeline."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

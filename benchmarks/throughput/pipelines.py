@@ -13,16 +13,22 @@ from typing import Any, Literal
 import torch
 from torch.utils.data import DataLoader
 
-from freqvision.analysis.throughput import libjpeg, rivals
-from freqvision.analysis.throughput.photos import Photos
+from freqvision.analysis.speed import (
+    Epoch,
+    Load,
+    TorchvisionPil,
+    TorchvisionTensors,
+    decode_batches,
+    load_batches,
+)
 from freqvision.data import FrequencyFolder
-from freqvision.inputs.decoder import Decoder
 from freqvision.inputs.spec import FrequencySpec
 from freqvision.inputs.statistics import ChannelStatistics
+from freqvision.runtime import batches
 from freqvision.spectrum.channels import ChannelSet
+from throughput import libjpeg, rivals
+from throughput.photos import Photos
 
-# One pass over the photos; yields the batches, or None where a rival stops short of tensors.
-Epoch = Callable[[], Iterator[Any]]
 Group = Literal["freqvision", "pixels", "released", "decode only"]
 
 FREQVISION = "freqvision DCT-24@448"  # what everything else is compared with
@@ -113,8 +119,7 @@ def decoder_pipeline(channels: int, dtype: str = "float32", default: bool = True
     spec = frequency_spec(channels, dtype)
 
     def open_decoder(photos: Photos, threads: int, batch: int) -> Epoch:
-        decode = Decoder(spec, num_threads=threads)
-        return lambda: (decode(chunk) for chunk in batches(photos.contents, batch))
+        return decode_batches(spec, photos.contents, threads, batch)
 
     suffix = "" if dtype == "float32" else f" {dtype}"
     return Pipeline(
@@ -128,11 +133,6 @@ def decoder_pipeline(channels: int, dtype: str = "float32", default: bool = True
     )
 
 
-def batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
-    """Consecutive slices of a size; the last may be shorter."""
-    return (items[start : start + size] for start in range(0, len(items), size))
-
-
 def _freqvision() -> Iterator[Pipeline]:
     for channels in (24, 64, 192):
         yield decoder_pipeline(channels)
@@ -141,8 +141,7 @@ def _freqvision() -> Iterator[Pipeline]:
     spec = frequency_spec(24)
 
     def open_files(photos: Photos, threads: int, batch: int) -> Epoch:
-        decode = Decoder(spec, num_threads=threads)
-        return lambda: (decode(chunk) for chunk in batches(photos.paths, batch))
+        return decode_batches(spec, photos.paths, threads, batch)
 
     def open_loader(photos: Photos, threads: int, batch: int) -> Epoch:
         folder = FrequencyFolder(photos.root, spec, num_threads=threads)
@@ -165,12 +164,8 @@ def _pixels() -> Iterator[Pipeline]:
         shape = (3, crop, crop)
         steps = f"resize {resize}, crop {crop}, normalise"
         for name, how, load in (
-            (
-                "torchvision tensors",
-                "torchvision.io.decode_jpeg and transforms.v2",
-                rivals.TorchvisionTensors,
-            ),
-            ("torchvision PIL", "Pillow and transforms.v2", rivals.TorchvisionPil),
+            ("torchvision tensors", "torchvision.io.decode_jpeg and transforms.v2", TorchvisionTensors),
+            ("torchvision PIL", "Pillow and transforms.v2", TorchvisionPil),
             ("simplejpeg + OpenCV", "simplejpeg, cv2.resize, numpy", rivals.SimplejpegOpencv),
             ("torchcodec", "torchcodec's decode_jpeg and torchvision's transforms.v2", rivals.Torchcodec),
         ):
@@ -200,8 +195,8 @@ def _pixels() -> Iterator[Pipeline]:
         "as above, normalised on the device",
         (3, 224, 224),
         "uint8",
-        _for_each(rivals.TorchvisionTensors, 256, 224, "uint8"),
-        rivals.TorchvisionTensors.require,
+        _for_each(TorchvisionTensors, 256, 224, "uint8"),
+        TorchvisionTensors.require,
     )
 
 
@@ -241,21 +236,5 @@ def _decode_only() -> Iterator[Pipeline]:
         )
 
 
-def _for_each(make: Callable[..., rivals.Load], *arguments: Any) -> Callable[[Photos, int, int], Epoch]:
-    """How users run a function of one photo: in a loop, or in the worker processes of a DataLoader."""
-
-    def open_each(photos: Photos, threads: int, batch: int) -> Epoch:
-        load = make(*arguments)
-        if threads == 1:
-            return lambda: (
-                torch.stack([load(content) for content in chunk]) for chunk in batches(photos.contents, batch)
-            )
-        loader: DataLoader = DataLoader(
-            rivals.Contents(photos.contents, load),
-            batch_size=batch,
-            num_workers=threads,
-            persistent_workers=True,
-        )
-        return lambda: iter(loader)
-
-    return open_each
+def _for_each(make: Callable[..., Load], *arguments: Any) -> Callable[[Photos, int, int], Epoch]:
+    return lambda photos, threads, batch: load_batches(make(*arguments), photos.contents, threads, batch)

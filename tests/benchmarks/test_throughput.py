@@ -8,30 +8,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from throughput import sweeps
+from throughput.charts import bar_chart, line_charts, markdown_table, save_charts, text_table
+from throughput.libjpeg import load as load_libjpeg
+from throughput.libjpeg import planes
+from throughput.memory import peak_memory
+from throughput.photos import Photos, mosaics
+from throughput.pipelines import FREQVISION, LOADER, choose, frequency_spec, pipelines
+from throughput.run import LARGEST_BATCH, Settings, even_batch, run, task_name
 from torch.nn import functional as F
 
-from freqvision.analysis.throughput import (
-    Settings,
-    Spread,
-    Task,
-    bar_chart,
-    line_charts,
-    markdown_table,
-    measure,
-    rivals,
-    run,
-    save_charts,
-    sweeps,
-    task_name,
-    text_table,
-)
-from freqvision.analysis.throughput.libjpeg import load as load_libjpeg
-from freqvision.analysis.throughput.libjpeg import planes
-from freqvision.analysis.throughput.memory import peak_memory
-from freqvision.analysis.throughput.photos import Photos, find_photos, mosaics
-from freqvision.analysis.throughput.pipelines import FREQVISION, LOADER, choose, frequency_spec, pipelines
-from freqvision.analysis.throughput.run import LARGEST_BATCH, even_batch
 from freqvision.inputs.encoding import decode
+from freqvision.inputs.spec import IMAGENET_MEAN, IMAGENET_STD
 from freqvision.jpeg import read_coefficients
 
 PIL = "torchvision PIL RGB-224"
@@ -54,70 +42,6 @@ def photo(size: tuple[int, int], seed: int, mode: str = "RGB", **options) -> byt
 def photos(tmp_path_factory) -> Photos:
     contents = [photo(size, seed) for seed, size in enumerate(SIZES)]
     return Photos.write([*contents, photo(SIZES[0], 7, "L")], tmp_path_factory.mktemp("photos") / "all")
-
-
-class Machine:
-    """A clock, and tasks that move it; its speed drifts as a busy machine's does."""
-
-    def __init__(self, drift: float):
-        self.now, self.drift, self.calls = 0.0, drift, []
-
-    def clock(self) -> float:
-        return self.now
-
-    def task(self, name: str, seconds: float, photos: int = 10) -> Task:
-        def work() -> None:
-            self.calls.append(name)
-            self.now += seconds * self.drift ** ((len(self.calls) - 1) // 3)
-
-        return Task(name, work, photos)
-
-
-def test_measure_gives_milliseconds_a_photo():
-    machine = Machine(drift=1.0)
-    timings = measure([machine.task("a", 0.5), machine.task("b", 2.0, photos=4)], 4, clock=machine.clock)
-    assert timings.ms.shape == (4, 2)
-    np.testing.assert_allclose(timings.rounds("a"), 50)
-    np.testing.assert_allclose(timings.rounds("b"), 500)
-
-
-def test_rounds_interleave_in_changing_order_after_a_warmup():
-    machine = Machine(drift=1.0)
-    names = ["a", "b", "c"]
-    measure([machine.task(name, 1.0) for name in names], 6, clock=machine.clock)
-    rounds = [machine.calls[start : start + 3] for start in range(0, len(machine.calls), 3)]
-    assert len(rounds) == 7  # the first is not recorded
-    assert all(sorted(calls) == names for calls in rounds)
-    assert {calls[0] for calls in rounds} == set(names)
-    followers = {(calls[i], calls[i + 1]) for calls in rounds for i in range(2)}
-    assert len(followers) > 3  # of a fixed cycle there would be three
-
-
-def test_ratios_within_a_round_survive_a_machine_that_slows_down():
-    machine = Machine(drift=1.5)  # a round takes half as long again as the one before
-    tasks = [machine.task("one", 1.0), machine.task("two", 2.0), machine.task("ten", 10.0)]
-    timings = measure(tasks, 9, warmup=0, clock=machine.clock)
-    assert timings.rounds("one").max() > 10 * timings.rounds("one").min()
-    ratio = timings.ratio("ten", "two")
-    assert ratio.low == pytest.approx(5)
-    assert ratio.median == pytest.approx(5)
-    assert ratio.high == pytest.approx(5)
-
-
-def test_spread_is_median_and_quartiles():
-    values = np.random.default_rng(0).normal(size=101)
-    spread = Spread.of(values)
-    assert [np.mean(values <= part) for part in (spread.low, spread.median, spread.high)] == pytest.approx(
-        [26 / 101, 51 / 101, 76 / 101]
-    )
-    assert f"{Spread(1.0, 0.5, 2.0):.1f}" == "1.0 (0.5–2.0)"
-
-
-def test_measure_refuses_nothing_and_twins():
-    with pytest.raises(ValueError, match="nothing to time"):
-        measure([], 3)
-    with pytest.raises(ValueError, match="names of their own"):
-        measure([Task("same", lambda: None, 1)] * 2, 3)
 
 
 @given(st.integers(1, 5000), st.integers(1, 64))
@@ -151,9 +75,7 @@ def luma_grid(name: str, images: torch.Tensor) -> torch.Tensor:
     if pipeline.dtype == "uint8":
         pixels = images.float()
     else:
-        mean, std = (
-            torch.tensor(values).reshape(3, 1, 1) for values in (rivals.IMAGENET_MEAN, rivals.IMAGENET_STD)
-        )
+        mean, std = (torch.tensor(values).reshape(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
         pixels = 255 * (images * std + mean)
     luma = (pixels * torch.tensor([0.299, 0.587, 0.114]).reshape(3, 1, 1)).sum(1, keepdim=True)
     return F.avg_pool2d(luma, pipeline.shape[1] // 56)[:, 0]
@@ -278,25 +200,6 @@ def test_choose_takes_patterns_and_lists_all_when_none_fits():
         choose(["cuda"])
     with pytest.raises(ValueError, match="rounds is a number of 1 or more"):
         Settings(rounds=0)
-
-
-def test_find_photos_takes_what_every_library_reads(tmp_path):
-    (tmp_path / "deep" / "er").mkdir(parents=True)
-    good = [photo((40, 30), seed) for seed in range(3)]
-    (tmp_path / "a.JPG").write_bytes(good[0])
-    (tmp_path / "deep" / "b.jpeg").write_bytes(good[1])
-    (tmp_path / "deep" / "er" / "c.jpg").write_bytes(good[2])
-    (tmp_path / "cmyk.jpg").write_bytes(photo((40, 30), 3, "CMYK"))
-    (tmp_path / "cut.jpg").write_bytes(good[0][:300])
-    (tmp_path / "notes.txt").write_text("no photo")
-    contents, left_out = find_photos(tmp_path, 10)
-    assert sorted(contents) == sorted(good)
-    assert left_out == 2
-    with pytest.raises(FileNotFoundError, match="no folder"):
-        find_photos(tmp_path / "nowhere", 10)
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="no JPEG photos below"):
-        find_photos(tmp_path / "empty", 10)
 
 
 @pytest.mark.parametrize("side", [100, 256, 600])

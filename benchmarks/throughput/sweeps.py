@@ -5,16 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from freqvision.analysis.throughput.photos import Photos, at_quality, mosaics
-from freqvision.analysis.throughput.pipelines import (
-    COEFFICIENTS,
-    FREQVISION,
-    Pipeline,
-    choose,
-    decoder_pipeline,
-)
-from freqvision.analysis.throughput.timing import Spread, Timings
+from freqvision.analysis.timing import Spread, Timings
 from freqvision.spectrum.channels import PRESET_SIZES
+from throughput.photos import Photos, at_quality, mosaics
+from throughput.pipelines import COEFFICIENTS, FREQVISION, Pipeline, choose, decoder_pipeline
 
 SIDE, QUALITY, CHANNELS, THREADS = (
     "side of a square photo in pixels",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from freqvision.analysis.throughput import sweeps as sweeping
-from freqvision.analysis.throughput.run import Benchmark, Row
-from freqvision.analysis.throughput.sweeps import Sweep
-from freqvision.analysis.throughput.timing import Spread
+from freqvision.analysis.timing import Spread
+from freqvision.runtime import aligned, markdown
+from throughput import sweeps as sweeping
+from throughput.run import Benchmark, Row
+from throughput.sweeps import Sweep
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,26 +23,23 @@ _INK = "#1e293b"
 
 def text_table(benchmark: Benchmark) -> str:
     """For a terminal."""
-    blocks = [_heading(benchmark)]
-    for threads in benchmark.settings.thread_counts():
-        lines = [_cells(benchmark, row) for row in benchmark.rows if row.threads == threads]
-        blocks.append(_aligned([_titles(benchmark, threads), *lines]))
+    blocks = [_heading(benchmark), *map(aligned, _tables(benchmark))]
     if benchmark.missing:
-        blocks.append(
-            "Not measured:\n" + "\n".join(f"  {name}: {why}" for name, why in benchmark.missing.items())
-        )
+        missing = "\n".join(f"  {name}: {why}" for name, why in benchmark.missing.items())
+        blocks.append(f"Not measured:\n{missing}")
     return "\n\n".join(blocks)
 
 
 def markdown_table(benchmark: Benchmark) -> str:
     """For documentation."""
-    blocks = [_heading(benchmark)]
+    return "\n\n".join([_heading(benchmark), *map(markdown, _tables(benchmark))])
+
+
+def _tables(benchmark: Benchmark) -> Iterator[list[list[str]]]:
+    """A table for each number of threads, head first."""
     for threads in benchmark.settings.thread_counts():
-        titles = _titles(benchmark, threads)
-        lines = [titles, ["---", *["---:"] * (len(titles) - 1)]]
-        lines += [_cells(benchmark, row) for row in benchmark.rows if row.threads == threads]
-        blocks.append("\n".join("| " + " | ".join(line) + " |" for line in lines))
-    return "\n\n".join(blocks)
+        rows = [_cells(benchmark, row) for row in benchmark.rows if row.threads == threads]
+        yield [_titles(benchmark, threads), *rows]
 
 
 def bar_chart(benchmark: Benchmark) -> Figure:
@@ -59,11 +57,11 @@ def bar_chart(benchmark: Benchmark) -> Figure:
         spreads = [rows[threads][place].ms for place in order]
         _bars(panel, [spread.median for spread in spreads], colours, "{:.2f}", spreads)
         panel.set_title("one thread" if threads == 1 else f"{threads} threads or worker processes")
-        panel.set_xlabel("milliseconds a photo")
+        panel.set_xlabel("milliseconds per photo")
     sent = [(rows[1][place].pipeline.bytes_to_device or 0) / 1000 for place in order]
     _bars(panels[-1], sent, colours, "{:.0f}")
     panels[-1].set_title("sent to the device")
-    panels[-1].set_xlabel("kilobytes a photo")
+    panels[-1].set_xlabel("kilobytes per photo")
     panels[0].set_yticks(range(len(names)), names)
     for label, place in zip(panels[0].get_yticklabels(), order, strict=True):
         if rows[1][place].pipeline.group == "freqvision":
@@ -119,7 +117,7 @@ def line_charts(sweeps: Sequence[Sweep]) -> Figure:
         panel.xaxis.set_minor_locator(NullLocator())
         panel.set_xticklabels([str(x) for x in sweep.xs])
         panel.set_xlabel(sweep.name)
-        panel.set_ylabel("milliseconds a photo")
+        panel.set_ylabel("milliseconds per photo")
         panel.grid(color="#e2e8f0")
         panel.spines[["top", "right"]].set_visible(False)
     for panel in panels[len(sweeps) :]:
@@ -165,7 +163,7 @@ def _titles(benchmark: Benchmark, threads: int) -> list[str]:
     reference = f"time / {benchmark.settings.reference}"
     return [
         how,
-        "ms a photo",
+        "ms per photo",
         "photos/s",
         reference,
         "kB to device",
@@ -190,18 +188,6 @@ def _cells(benchmark: Benchmark, row: Row) -> list[str]:
 def _has_memory(benchmark: Benchmark, threads: int) -> bool:
     """Memory is measured on one thread, if at all."""
     return threads == 1 and benchmark.settings.memory
-
-
-def _aligned(lines: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = [
-        "  ".join(
-            cell.ljust(width) if place == 0 else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in lines
-    ]
-    return "\n".join([text[0], "─" * len(text[0]), *text[1:]])
 
 
 def _bars(

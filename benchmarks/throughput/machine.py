@@ -1,9 +1,8 @@
-"""What a measurement was taken on."""
+"""The machine that a measurement was taken on."""
 
 import contextlib
 import datetime
 import importlib.metadata
-import os
 import platform
 import re
 from pathlib import Path
@@ -12,8 +11,9 @@ from typing import Any
 import torch
 
 from freqvision import __version__, _native
-from freqvision.analysis.throughput import libjpeg
+from freqvision.analysis.speed import busy_cores
 from freqvision.inputs.decoder import available_cores
+from throughput import libjpeg
 
 _PACKAGES = (
     "torch",
@@ -50,11 +50,6 @@ def facts() -> dict[str, Any]:
         "load": busy_cores(),
         "versions": versions,
     }
-
-
-def busy_cores() -> float | None:
-    """Cores' worth of work in the last minute, of all processes; None where the system does not tell."""
-    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
 def _cpu() -> str:

@@ -1,4 +1,4 @@
-"""The photos that a benchmark runs over: a user's own, and variations of them."""
+"""The photos that a benchmark runs over, and variations of them."""
 
 import io
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from freqvision.jpeg import JpegError, read_coefficients, read_header
+from freqvision.jpeg import read_header
 
 _TILE = 256  # pixels, side of the photos that a mosaic is made of
 
@@ -59,44 +59,6 @@ class Photos:
         }
 
 
-def find_photos(folder: str | Path, limit: int) -> tuple[list[bytes], int]:
-    """JPEG files below a folder, evenly spaced in the order of their names, that every library can read.
-
-    CMYK, damaged and exotic files are left out, because a comparison needs the same photos for all.
-
-    Args:
-        folder: Searched with all its sub-folders.
-        limit: How many photos to take at most.
-
-    Returns:
-        The files' contents, and how many of those looked at were left out.
-
-    Raises:
-        FileNotFoundError: There is no such folder.
-        ValueError: There is no JPEG photo in it.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(
-            f"no folder {folder}: pass a folder that holds JPEG photos, in sub-folders or not"
-        )
-    if limit < 1:
-        raise ValueError(f"photos is a number of 1 or more, got {limit}")
-    paths = sorted(
-        path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg") and path.is_file()
-    )
-    if not paths:
-        raise ValueError(f"no JPEG photos below {folder}: looked for files that end in .jpg or .jpeg")
-    chosen = [paths[index * len(paths) // limit] for index in range(limit)] if len(paths) > limit else paths
-    contents = [path.read_bytes() for path in chosen]
-    good = [content for content in contents if _everyone_reads(content)]
-    if not good:
-        raise ValueError(
-            f"none of the {len(chosen)} JPEG files looked at below {folder} is a sound RGB or gray photo"
-        )
-    return good, len(contents) - len(good)
-
-
 def at_quality(contents: Sequence[bytes], quality: int) -> list[bytes]:
     """The photos, compressed anew with 4:2:0 chroma at a quality of 1 to 100."""
     return [_encode(Image.open(io.BytesIO(content)).convert("RGB"), quality) for content in contents]
@@ -137,13 +99,3 @@ def _encode(image: Image.Image, quality: int) -> bytes:
     file = io.BytesIO()
     image.save(file, "JPEG", quality=quality, subsampling="4:2:0")
     return file.getvalue()
-
-
-def _everyone_reads(content: bytes) -> bool:
-    try:
-        read_coefficients(content)
-        with Image.open(io.BytesIO(content)) as image:
-            image.load()
-            return image.mode in ("RGB", "L")
-    except (JpegError, OSError, SyntaxError, Image.DecompressionBombError):
-        return False

@@ -2,37 +2,17 @@
 
 import functools
 import importlib
-import io
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
-from torch.utils.data import Dataset
-from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as transforms
 
-from freqvision.analysis.throughput import libjpeg
-from freqvision.analysis.throughput.photos import Photos
+from freqvision.analysis.speed import TorchvisionTensors
 from freqvision.inputs.spec import IMAGENET_MEAN, IMAGENET_STD, FrequencySpec
-
-Load = Callable[[bytes], torch.Tensor]
-
-
-class Contents(Dataset):
-    """The photos as a data set, for the worker processes of a DataLoader."""
-
-    def __init__(self, contents: Sequence[bytes], load: Load) -> None:
-        self.contents = contents
-        self.load = load
-
-    def __len__(self) -> int:
-        return len(self.contents)
-
-    def __getitem__(self, index: int) -> torch.Tensor:
-        return self.load(self.contents[index])
+from throughput import libjpeg
+from throughput.photos import Photos
 
 
 @functools.cache
@@ -42,38 +22,6 @@ def opencv() -> Any:
 
     cv2.setNumThreads(1)
     return cv2
-
-
-class TorchvisionTensors:
-    """torchvision alone: decode to a tensor, transforms v2 on it."""
-
-    def __init__(self, resize: int, crop: int, dtype: str = "float32") -> None:
-        # The bytes are only read, whatever torch fears of a buffer that cannot be written.
-        warnings.filterwarnings("ignore", message="The given buffer is not writable")
-        steps: list[torch.nn.Module] = [v2.Resize(resize, antialias=True), v2.CenterCrop(crop)]
-        if dtype == "float32":
-            steps += [v2.ToDtype(torch.float32, scale=True), v2.Normalize(IMAGENET_MEAN, IMAGENET_STD)]
-        self.transform = v2.Compose(steps)
-
-    @staticmethod
-    def require() -> None:
-        """Raise if torchvision no longer decodes JPEG."""
-        try:
-            from torchvision.io import decode_jpeg  # noqa: F401
-        except ImportError:
-            raise ModuleNotFoundError(
-                "pip install 'torchvision<0.30': later ones leave JPEG to torchcodec"
-            ) from None
-
-    def __call__(self, content: bytes) -> torch.Tensor:
-        """A photo's tensor."""
-        return self.transform(self.decode(torch.frombuffer(content, dtype=torch.uint8)))
-
-    def decode(self, content: torch.Tensor) -> torch.Tensor:
-        """Pixels, uint8 (3, H, W)."""
-        from torchvision.io import ImageReadMode, decode_jpeg
-
-        return decode_jpeg(content, mode=ImageReadMode.RGB)
 
 
 class Torchcodec(TorchvisionTensors):
@@ -89,29 +37,6 @@ class Torchcodec(TorchvisionTensors):
         from torchcodec.decoders import decode_jpeg
 
         return decode_jpeg(content, mode="RGB")
-
-
-class TorchvisionPil:
-    """What most training scripts do: Pillow decodes and resizes."""
-
-    def __init__(self, resize: int, crop: int) -> None:
-        self.transform = v2.Compose(
-            [
-                v2.Resize(resize),
-                v2.CenterCrop(crop),
-                v2.PILToTensor(),
-                v2.ToDtype(torch.float32, scale=True),
-                v2.Normalize(IMAGENET_MEAN, IMAGENET_STD),
-            ]
-        )
-
-    @staticmethod
-    def require() -> None:
-        """Nothing: freqvision itself needs both."""
-
-    def __call__(self, content: bytes) -> torch.Tensor:
-        """A photo's tensor."""
-        return self.transform(Image.open(io.BytesIO(content)).convert("RGB"))
 
 
 class SimplejpegOpencv:

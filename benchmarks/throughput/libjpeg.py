@@ -1,4 +1,4 @@
-"""libjpeg-turbo itself as a rival: a C file, compiled when first needed where compiler and headers are."""
+"""libjpeg-turbo itself as a rival: libjpeg.c, compiled on first use."""
 
 import ctypes
 import functools
@@ -39,20 +39,15 @@ def load() -> ctypes.CDLL:
             cause = next((line for line in output if "error" in line), output[0] if output else "unknown")
             raise ModuleNotFoundError(f"{_HOW}; the compiler says: {cause.strip()}") from error
     rival.libjpeg_version.restype = ctypes.c_char_p
+    file = [ctypes.c_char_p, ctypes.c_ulong]
+    rival.libjpeg_read_coefficients.argtypes = rival.libjpeg_decode_rgb.argtypes = file
     rival.libjpeg_planes.restype = ctypes.c_long
-    rival.libjpeg_planes.argtypes = [
-        ctypes.c_char_p,
-        ctypes.c_ulong,
-        ctypes.c_int,
-        ctypes.c_int,
-        ctypes.c_void_p,
-        ctypes.c_long,
-    ]
+    rival.libjpeg_planes.argtypes = [*file, ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_long]
     return rival
 
 
 def version() -> str:
-    """Of the libjpeg-turbo that was compiled against."""
+    """Version of the libjpeg-turbo that was compiled against."""
     return load().libjpeg_version().decode()
 
 
@@ -89,9 +84,7 @@ def planes(file: bytes, components: range, shape: tuple[int, int]) -> np.ndarray
     return result
 
 
-def _each(function: Callable[..., int], files: Sequence[bytes]) -> None:
-    pointers = (ctypes.c_char_p * len(files))(*files)
-    sizes = (ctypes.c_ulong * len(files))(*map(len, files))
-    done = function(len(files), pointers, sizes)
-    if done != len(files):
-        raise ValueError(f"libjpeg-turbo cannot read file {done} of {len(files)}")
+def _each(function: Callable[[bytes, int], int], files: Sequence[bytes]) -> None:
+    for place, file in enumerate(files):
+        if function(file, len(file)):
+            raise ValueError(f"libjpeg-turbo cannot read file {place} of {len(files)}")

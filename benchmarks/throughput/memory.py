@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from freqvision.analysis.throughput.photos import Photos
-from freqvision.analysis.throughput.pipelines import pipelines
+from throughput.photos import Photos
+from throughput.pipelines import pipelines
 
 
 def peak_memory(name: str, photos: Photos, batch: int) -> float | None:
