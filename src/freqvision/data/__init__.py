@@ -1,6 +1,14 @@
 """Photos on disk: folders of classes, and generated photos."""
 
 from freqvision.data.folder import FrequencyFolder, PixelFolder, RandomView
+from freqvision.data.loader import EpochBatches, PhotoLoader
 from freqvision.data.synthetic import write_synthetic_photos
 
-__all__ = ["FrequencyFolder", "PixelFolder", "RandomView", "write_synthetic_photos"]
+__all__ = [
+    "EpochBatches",
+    "FrequencyFolder",
+    "PhotoLoader",
+    "PixelFolder",
+    "RandomView",
+    "write_synthetic_photos",
+]
