@@ -1,8 +1,8 @@
-"""Keep what a training run leaves for the record: settings, metrics, and the curve drawn from them.
+"""Keep a training run for the record: its metrics, its channel statistics and a plot of the metrics.
 
     python studies/keep_run.py runs/resnet50_dct24 docs/results/clothing-resnet50-dct24
 
-Weights stay behind: the settings and the seed make them again.
+Settings and weights are not kept: the command on the page of results makes them again.
 """
 
 import argparse
@@ -20,8 +20,9 @@ def main() -> None:
     parser.add_argument("output", type=Path, help="folder to keep it in")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
-    for name in ("config.yaml", "metrics.csv"):
-        shutil.copy(options.run / name, options.output / name)
+    for name in ("metrics.csv", "statistics.json"):
+        if (options.run / name).exists():  # pixels have no statistics
+            shutil.copy(options.run / name, options.output / name)
     plot_training(options.output / "metrics.csv", options.output / "curve.png")
 
 

@@ -1,6 +1,8 @@
-"""What a study is: inputs, seeds and learning rates in a YAML file, the runs they make, and their results."""
+"""A study: inputs, seeds and learning rates from a YAML file, the runs they make, and their results."""
 
 import csv
+import hashlib
+import json
 import math
 import os
 import shutil
@@ -26,18 +28,18 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Study:
-    """What a YAML file says.
+    """A study as its YAML file describes it.
 
     Args:
-        name: Of the file.
-        title: Of the figure.
+        name: Name of the file, without its extension.
+        title: Title of the figure.
         arguments: Options of `freqvision fit` that all runs share, nested as in its configs.
         inputs: By name: "label", and either the "arguments" that set it apart, or "transport": the name of an
-            RGB input ("of") whose trained networks are fed with DCT "channels" at "scale" times their size.
-        seeds: Of the runs; the first is also that of tuning.
-        learning_rates: The grid, the same for each input.
-        results: Folder for what is gathered.
-        runs: Folder of the runs themselves.
+            RGB input ("of") whose trained networks are fed DCT "channels" at "scale" times their size.
+        seeds: Seeds of the runs; learning rates are compared with the first.
+        learning_rates: Learning rates to try, the same for each input.
+        results: Folder of the gathered results.
+        runs: Folder of the runs.
     """
 
     name: str
@@ -54,7 +56,7 @@ class Study:
         """Read a YAML file.
 
         Raises:
-            ValueError: A key is missing or unknown, a list is empty, or a transported input is not there.
+            ValueError: A key is missing or unknown, a list is empty, or a transported input does not exist.
         """
         found = yaml.safe_load(path.read_text())
         keys = {"title", "arguments", "inputs", "seeds", "learning_rates"}
@@ -86,7 +88,7 @@ class Study:
 
     @property
     def trained(self) -> list[str]:
-        """Names of the inputs on which networks are trained."""
+        """Names of the inputs that networks are trained on."""
         return [name for name, one in self.inputs.items() if "arguments" in one]
 
     def run(self, name: str, seed: int, rate: float) -> "Run":
@@ -95,8 +97,23 @@ class Study:
         arguments = merged(arguments, {"model": {"optimisation": {"lr": rate}}, "seed_everything": seed})
         return Run(name, seed, rate, arguments, self.runs / f"{name}_seed{seed}_lr{rate:g}", self.results)
 
+    def planned(self) -> dict[str, dict[str, Any]]:
+        """Settings of every run that the file plans, by the run's name."""
+        found = {}
+        for name, one in self.inputs.items():
+            base = one.get("transport", {}).get("of")
+            for seed in self.seeds:
+                for rate in self.learning_rates:
+                    run = self.run(base or name, seed, rate)
+                    if base is None:
+                        found[run.folder.name] = run.arguments
+                    else:
+                        key = f"{name}_of_{run.folder.name}"
+                        found[key] = {**run.arguments, "transport": one["transport"]}
+        return found
+
     def chosen_rate(self, name: str) -> float | None:
-        """The learning rate that did best with the first seed; None before all of them are through."""
+        """The learning rate with the lowest loss for the first seed; None until all have been tried."""
         rows = [self.run(name, self.seeds[0], rate).row for rate in self.learning_rates]
         tried = [row for row in rows if row is not None]
         if len(tried) < len(rows):
@@ -104,12 +121,12 @@ class Study:
 
         def loss(row: Row) -> float:
             value = float(row["val_loss"])
-            return math.inf if math.isnan(value) else value  # of a run that diverged
+            return math.inf if math.isnan(value) else value  # NaN: the run diverged
 
         return float(min(tried, key=loss)["lr"])
 
     def rows(self) -> list[Row]:
-        """Lines of ``runs.csv``: all that is complete, in the order of the file."""
+        """Lines of ``runs.csv``: every complete run, in the order of the study's file."""
         rows = []
         for name in self.inputs:
             base = self.inputs[name].get("transport", {}).get("of")
@@ -127,12 +144,12 @@ class Study:
         return rows
 
     def sent_spec(self, name: str, pixels: PixelSpec) -> FrequencySpec:
-        """What a transported input sends, for a network of such pixels."""
+        """The input that is sent to a network trained on `pixels`."""
         options = self.inputs[name]["transport"]
         return transport_spec(pixels, ChannelSet.parse(str(options["channels"])), "int8", options["scale"])
 
     def transported(self, name: str, run: "Run") -> Row | None:
-        """A line for a trained RGB network that is fed with channels; None while that cannot be measured."""
+        """A line for a trained RGB network fed with channels; None while it cannot be measured."""
         options = self.inputs[name]["transport"]
         key = f"{name}_of_{run.folder.name}"
         kept = kept_row(self.results, key, {**run.arguments, "transport": options})
@@ -159,8 +176,7 @@ class Study:
             "dtype": "int8",
             "bytes": found.bytes_per_image,
         }
-        keep(self.results, row, {**run.arguments, "transport": options})
-        return row
+        return keep(self.results, row, {**run.arguments, "transport": options})
 
 
 @dataclass(frozen=True)
@@ -176,12 +192,12 @@ class Run:
 
     @property
     def checkpoint(self) -> Path:
-        """Of the last epoch."""
+        """Checkpoint of the last epoch."""
         return self.folder / "checkpoints" / "last.ckpt"
 
     @property
     def epochs(self) -> list[dict[str, float]]:
-        """Metrics of the epochs so far, of a run on this machine."""
+        """Metrics of the epochs so far, if it ran on this machine."""
         path = self.folder / "metrics.csv"
         if not path.exists():
             return []
@@ -192,7 +208,7 @@ class Run:
 
     @property
     def trained(self) -> bool:
-        """Whether the last epoch is through and kept, on this machine."""
+        """Whether the last epoch has finished and its checkpoint is written, on this machine."""
         count = self.arguments["trainer"]["max_epochs"]
         if len(self.epochs) != count:
             return False
@@ -203,19 +219,17 @@ class Run:
 
     @property
     def row(self) -> Row | None:
-        """Its line of ``runs.csv``, kept there or measured here; None before it is complete."""
+        """Its line of ``runs.csv``, from there or from this machine's run; None until it is complete."""
         kept = kept_row(self.results, self.folder.name, self.arguments)
         if kept is not None or not self.trained:
             return kept
-        row = self._measured()
-        keep(self.results, row, self.arguments)
-        return row
+        return keep(self.results, self._measured(), self.arguments)
 
     def train(self, threads: int) -> None:
-        """Start it, or go on with it; what it prints goes to ``log.txt``.
+        """Start or resume it; its output goes to ``log.txt``.
 
         Raises:
-            RuntimeError: It failed.
+            RuntimeError: The training failed.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         config = self.folder / "study.yaml"
@@ -281,30 +295,35 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
+def fingerprint(arguments: dict[str, Any]) -> str:
+    """Twelve hex digits that stand for a run's settings in ``runs.csv``."""
+    return hashlib.sha256(json.dumps(arguments, sort_keys=True).encode()).hexdigest()[:12]
+
+
 def kept_row(results: Path, name: str, arguments: dict[str, Any]) -> Row | None:
-    """What a study's folder holds of a run with these very settings."""
-    config, table = results / "configs" / f"{name}.yaml", results / "runs.csv"
-    if not config.exists() or not table.exists() or yaml.safe_load(config.read_text()) != arguments:
+    """The line that ``runs.csv`` holds for a run with exactly these settings."""
+    table = results / "runs.csv"
+    if not table.exists():
         return None
+    wanted = (name, fingerprint(arguments))
     with open(table, newline="") as file:
-        return next((dict(row) for row in csv.DictReader(file) if row["run"] == name), None)
+        return next((dict(row) for row in csv.DictReader(file) if (row["run"], row["settings"]) == wanted), None)
 
 
-def keep(results: Path, row: Row, arguments: dict[str, Any]) -> None:
-    """Write a run's line and settings to the study's folder, in the place of older ones."""
-    configs = results / "configs"
-    configs.mkdir(parents=True, exist_ok=True)
-    (configs / f"{row['run']}.yaml").write_text(yaml.safe_dump(arguments, sort_keys=False))
+def keep(results: Path, row: Row, arguments: dict[str, Any]) -> Row:
+    """Write a run's line to ``runs.csv`` in place of an older one; returns it with its settings' fingerprint."""
+    row = {"run": row["run"], "settings": "", **row} | {"settings": fingerprint(arguments)}
     table = results / "runs.csv"
     others = []
     if table.exists():
         with open(table, newline="") as file:
             others = [other for other in csv.DictReader(file) if other["run"] != row["run"]]
     write_rows(table, [*others, row])
+    return row
 
 
 def write_rows(table: Path, rows: list[Row]) -> None:
-    """A CSV file, in whole or not at all; columns are those of the first row and what others have more."""
+    """Write a CSV file, whole or not at all; its columns are those of all rows together."""
     table.parent.mkdir(parents=True, exist_ok=True)
     columns = list(dict.fromkeys(key for row in rows for key in row))
     draft = table.with_suffix(".tmp")

@@ -82,6 +82,16 @@ def test_what_another_machine_trained_counts_if_its_settings_are_the_same(runner
     assert changed.run("a", 3, 0.1).row is None
 
 
+@pytest.mark.parametrize("path", sorted(STUDIES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_recorded_runs_have_the_settings_of_their_study(runner, path):
+    study = runner.Study.load(path)
+    planned = {name: runner.fingerprint(arguments) for name, arguments in study.planned().items()}
+    with open(STUDIES.parent / study.results / "runs.csv", newline="") as file:
+        recorded = {row["run"]: row["settings"] for row in csv.DictReader(file)}
+    assert recorded
+    assert recorded.items() <= planned.items()
+
+
 def test_interval_of_the_mean(runner):
     group = runner.Group("A", [{"top1": "80.0"}, {"top1": "82.0"}, {"top1": "84.0"}])
     assert group.mean("top1") == 82
@@ -113,7 +123,7 @@ def test_no_photos_to_time(runner, tmp_path, monkeypatch):
         runner.time_preparation(study)
 
 
-def test_trains_and_gathers(runner, tmp_path, monkeypatch):
+def test_trains_and_gathers(runner, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_synthetic_photos(tmp_path / "photos" / "train", 4, size=64)
     write_synthetic_photos(tmp_path / "photos" / "validation", 2, size=64)
@@ -161,6 +171,12 @@ def test_trains_and_gathers(runner, tmp_path, monkeypatch):
     assert (timed["input"], timed["photos"], timed["rounds"]) == ("dct", "12", "2")
     assert 0 < float(timed["ms_q25"]) <= float(timed["ms"]) <= float(timed["ms_q75"])
     assert f"| {float(timed['ms']):.2f} |\n" in (results / "table.md").read_text()
-    saved = yaml.safe_load((results / "configs" / f"{row['run']}.yaml").read_text())
+    monkeypatch.setattr("sys.argv", ["run.py", str(path), "--settings", row["run"]])
+    capsys.readouterr()
+    runner.main()
+    saved = yaml.safe_load(capsys.readouterr().out)
     assert saved["model"]["optimisation"]["lr"] == 0.01
+    assert saved == yaml.safe_load((run.folder / "study.yaml").read_text())  # what it was trained with
+    assert row["settings"] == runner.fingerprint(saved)
+    assert sent["settings"] != rgb["settings"]
     assert (results / "figure.png").stat().st_size > 10_000
