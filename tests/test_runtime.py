@@ -1,4 +1,4 @@
-"""Progress bars: drawn on a terminal, few lines in a file."""
+"""Progress bars: drawn on a terminal, few lines in a file. Files: written whole or not at all."""
 
 import io
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 
 import freqvision
 from freqvision import runtime
-from freqvision.runtime import progress_bar
+from freqvision.runtime import progress_bar, replacing
 
 
 class Terminal(io.StringIO):
@@ -70,3 +70,30 @@ def test_all_bars_are_of_this_kind():
     files = list(Path(freqvision.__file__).parent.rglob("*.py"))
     assert len(files) > 100
     assert not [file for file in files if "tqdm(" in file.read_text()]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_file_whose_writing_fails_keeps_its_content(tmp_path, error):
+    path = tmp_path / "metrics.csv"
+    path.write_text("before")
+
+    def write():
+        with replacing(path) as draft:
+            draft.write_text("half")
+            raise error
+
+    with pytest.raises(type(error)):
+        write()
+    assert path.read_text() == "before"
+    with replacing(path) as draft:
+        draft.write_text("after")
+    assert path.read_text() == "after"
+    assert [file.name for file in tmp_path.iterdir()] == ["metrics.csv"]
+
+
+def test_a_link_to_a_file_that_is_written_stays_a_link(tmp_path):
+    (tmp_path / "link.json").symlink_to(tmp_path / "file.json")
+    with replacing(tmp_path / "link.json") as draft:
+        draft.write_text("{}")
+    assert (tmp_path / "link.json").is_symlink()
+    assert (tmp_path / "file.json").read_text() == "{}"

@@ -1,13 +1,17 @@
-"""Progress bars, tables, batches and devices."""
+"""Progress bars, tables, batches, devices, and files that are written whole or not at all."""
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 from tqdm import tqdm
 
 INTERVAL = 60.0  # seconds between lines
+DRAFT = ".draft"  # ends the names of files that are being written
 
 Item = TypeVar("Item")
 
@@ -95,3 +99,34 @@ def choose_device(name: str | None) -> str:
         cause = str(error).partition("\n")[0]
         raise ValueError(f"device {name!r} cannot be used here, but cpu can: {cause}") from error
     return name
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Write a file atomically: it has its old content or the whole new one, also after a kill or a full disk.
+
+    Args:
+        path: The file; missing folders are made.
+
+    Yields:
+        A path in the same folder to write to; it replaces `path` when the block ends without an error.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with replacing(Path(folder) / "runs" / "a.json") as draft:
+        ...         _ = draft.write_text("{}")
+        ...     [file.name for file in Path(folder).rglob("*.json")]
+        ['a.json']
+    """
+    target = Path(os.path.realpath(path))  # a link stays one
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.{os.getpid()}{DRAFT}")
+    try:
+        yield draft
+        with draft.open("rb+") as file:
+            os.fsync(file.fileno())
+        draft.replace(target)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
