@@ -1,6 +1,7 @@
 // Python's face of the compressed path: freqvision._native.BatchDecoder.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/array.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
@@ -27,6 +28,7 @@ DataType data_type(const std::string& name) {
     if (name == "float16") return DataType::float16;
     if (name == "bfloat16") return DataType::bfloat16;
     if (name == "int8") return DataType::int8;
+    if (name == "uint8") return DataType::uint8;
     throw std::invalid_argument("unknown dtype " + name);
 }
 
@@ -51,25 +53,39 @@ nb::object to_python(const std::optional<Failure>& failure) {
                           failure->offset);
 }
 
+OutputSpec output_spec(const nb::dict& values) {
+    OutputSpec spec;
+    spec.channels = nb::cast<std::vector<int>>(values["channels"]);
+    spec.matrix = nb::cast<std::vector<std::array<float, 3>>>(values["matrix"]);
+    spec.gain = nb::cast<std::vector<float>>(values["gain"]);
+    spec.bias = nb::cast<std::vector<float>>(values["bias"]);
+    spec.fill = nb::cast<std::vector<float>>(values["fill"]);
+    spec.interleaved = nb::cast<bool>(values["interleaved"]);
+    spec.type = data_type(nb::cast<std::string>(values["dtype"]));
+    const bool bicubic = nb::cast<std::string>(values["interpolation"]) == "bicubic";
+    spec.filter = bicubic ? Filter::bicubic : Filter::bilinear;
+    const size_t depth = spec.depth();
+    if (spec.gain.size() != depth || spec.bias.size() != depth ||
+        (spec.pixels() && spec.fill.size() != depth))
+        throw std::invalid_argument("gain, bias and fill have one number for each channel");
+    if (depth == 0 || (spec.pixels() && depth > 3))
+        throw std::invalid_argument("frequencies have at least one channel, pixels 1 to 3");
+    for (int channel : spec.channels)
+        if (channel < 0 || channel >= 192) throw std::invalid_argument("a channel is 0 to 191");
+    return spec;
+}
+
 // The batch decoder and the buffers of the batch that is open.
 class PyBatchDecoder {
   public:
-    PyBatchDecoder(std::vector<int> channels, std::vector<float> gain, std::vector<float> bias,
-                   const std::string& dtype, const std::string& interpolation, int threads,
-                   int64_t max_pixels) {
-        if (gain.size() != channels.size() || bias.size() != channels.size())
-            throw std::invalid_argument("gain and bias have one number for each channel");
-        for (int channel : channels)
-            if (channel < 0 || channel >= 192) throw std::invalid_argument("a channel is 0 to 191");
-        OutputSpec spec;
-        spec.channels = std::move(channels);
-        spec.gain = std::move(gain);
-        spec.bias = std::move(bias);
-        spec.type = data_type(dtype);
-        spec.filter = interpolation == "bicubic" ? Filter::bicubic : Filter::bilinear;
+    PyBatchDecoder(nb::list specs, int threads, int64_t max_pixels, bool upright) {
+        std::vector<OutputSpec> native;
+        for (size_t i = 0; i < nb::len(specs); ++i)
+            native.push_back(output_spec(nb::cast<nb::dict>(specs[i])));
         Limits limits;
         limits.max_pixels = max_pixels;
-        decoder_ = std::make_unique<BatchDecoder>(spec, threads, limits);
+        specs_ = static_cast<int>(native.size());
+        decoder_ = std::make_unique<BatchDecoder>(std::move(native), threads, limits, upright);
     }
 
     // [(height, width, failure or None)] of each source, a path (str) or an object with the buffer interface.
@@ -97,25 +113,27 @@ class PyBatchDecoder {
         return result;
     }
 
-    // Decodes source i as views[i] says to the memory at addresses[i]; address 0 skips it. Failures by
-    // source.
-    nb::list decode(nb::ndarray<const int32_t, nb::shape<-1, 11>, nb::c_contig, nb::device::cpu> views,
+    // Each row of `jobs` is a source, in ascending order, a spec and a view, whose output goes to the memory
+    // at the address of the same place. Failures by source.
+    nb::list decode(nb::ndarray<const int32_t, nb::shape<-1, 13>, nb::c_contig, nb::device::cpu> jobs,
                     const std::vector<uintptr_t>& addresses) {
         const Use use(*this);
-        const size_t count = decoder_->sources().size();
-        if (views.shape(0) != count || addresses.size() != count)
-            throw std::invalid_argument("views and addresses have one entry for each open source");
-        std::vector<View> native(count);
-        std::vector<void*> outputs(count);
-        for (size_t i = 0; i < count; ++i) {
-            const int32_t* v = views.data() + 11 * i;
-            native[i] = {v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10]};
-            outputs[i] = reinterpret_cast<void*>(addresses[i]);
+        const int sources = static_cast<int>(decoder_->sources().size());
+        if (addresses.size() != jobs.shape(0)) throw std::invalid_argument("a job has one address");
+        std::vector<Job> native(addresses.size());
+        for (size_t i = 0; i < native.size(); ++i) {
+            const int32_t* v = jobs.data() + 13 * i;
+            native[i] = {v[0],
+                         v[1],
+                         {v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10], v[11], v[12]},
+                         reinterpret_cast<void*>(addresses[i])};
+            if (v[0] < (i ? native[i - 1].source : 0) || v[0] >= sources || v[1] < 0 || v[1] >= specs_)
+                throw std::invalid_argument("jobs are in the order of the open sources, each of a spec");
         }
         std::vector<std::optional<Failure>> failures;
         {
             WithoutGil released;
-            failures = decoder_->decode(native, outputs, [&] { released.check_signals(); });
+            failures = decoder_->decode(native, [&] { released.check_signals(); });
         }
         nb::list result;
         for (const auto& failure : failures) result.append(to_python(failure));
@@ -156,6 +174,7 @@ class PyBatchDecoder {
 
     std::unique_ptr<BatchDecoder> decoder_;
     std::vector<std::unique_ptr<Buffer>> buffers_;
+    int specs_ = 0;
     bool in_use_ = false;
 };
 
@@ -166,11 +185,9 @@ void bind_pipeline(nb::module_& module) {
     using freqvision::PyBatchDecoder;
     module.def("advise_huge_pages", &freqvision::advise_huge_pages, "address"_a, "size"_a);
     nb::class_<PyBatchDecoder>(module, "BatchDecoder")
-        .def(nb::init<std::vector<int>, std::vector<float>, std::vector<float>, const std::string&,
-                      const std::string&, int, int64_t>(),
-             "channels"_a, "gain"_a, "bias"_a, "dtype"_a, "interpolation"_a, "threads"_a, "max_pixels"_a)
+        .def(nb::init<nb::list, int, int64_t, bool>(), "specs"_a, "threads"_a, "max_pixels"_a, "upright"_a)
         .def("open", &PyBatchDecoder::open, "sources"_a)
-        .def("decode", &PyBatchDecoder::decode, "views"_a, "addresses"_a)
+        .def("decode", &PyBatchDecoder::decode, "jobs"_a, "addresses"_a)
         .def("bytes", &PyBatchDecoder::bytes, "item"_a)
         .def("close", &PyBatchDecoder::close);
 }

@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
-#include <numeric>
+#include <utility>
 
 namespace freqvision {
 namespace {
@@ -24,11 +24,50 @@ Failure failure_of(const JpegError& error) {
     return {Failure::Kind::jpeg, error.what(), error.kind, error.offset};
 }
 
+// Feeds several resamplers from one reading.
+class FanOut final : public RowSink {
+  public:
+    explicit FanOut(const std::vector<Resampler*>& resamplers) : resamplers_(resamplers) {
+        request_ = resamplers[0]->request();
+        for (const Resampler* resampler : resamplers) {
+            for (int i = 0; i < kMaxComponents; ++i) {
+                const BlockRange& wanted = resampler->request().ranges[i];
+                BlockRange& all = request_.ranges[i];
+                if (wanted.empty()) continue;
+                all = all.empty() ? wanted
+                                  : BlockRange{std::min(all.row_begin, wanted.row_begin),
+                                               std::max(all.row_end, wanted.row_end),
+                                               std::min(all.column_begin, wanted.column_begin),
+                                               std::max(all.column_end, wanted.column_end)};
+                request_.frequencies[i] |= resampler->request().frequencies[i];
+            }
+        }
+    }
+
+    const RowRequest& request() const { return request_; }
+
+    void row(int component, int block_row, const int16_t* blocks) override {
+        for (Resampler* resampler : resamplers_) {
+            const BlockRange& wanted = resampler->request().ranges[component];
+            if (wanted.empty() || block_row < wanted.row_begin || block_row >= wanted.row_end) continue;
+            const int skipped = wanted.column_begin - request_.ranges[component].column_begin;
+            resampler->row(component, block_row, blocks + std::ptrdiff_t{64} * skipped);
+        }
+    }
+
+  private:
+    const std::vector<Resampler*>& resamplers_;
+    RowRequest request_;
+};
+
 }  // namespace
 
-BatchDecoder::BatchDecoder(const OutputSpec& spec, int threads, const Limits& limits)
-    : spec_(spec), limits_(limits), pool_(threads) {
-    for (int i = 0; i < pool_.size(); ++i) workers_.push_back(std::make_unique<Worker>(spec_));
+BatchDecoder::BatchDecoder(std::vector<OutputSpec> specs, int threads, const Limits& limits, bool upright)
+    : specs_(std::move(specs)), limits_(limits), upright_(upright), pool_(threads) {
+    for (int i = 0; i < pool_.size(); ++i) {
+        workers_.push_back(std::make_unique<Worker>());
+        workers_.back()->resamplers.resize(specs_.size());
+    }
 }
 
 void BatchDecoder::open(const std::vector<Source>& sources, const std::function<void()>& between) {
@@ -45,6 +84,7 @@ void BatchDecoder::open(const std::vector<Source>& sources, const std::function<
             const ImageInfo& info = workers_[worker]->reader.open_header(source.data, source.size, limits_);
             opened.height = info.height;
             opened.width = info.width;
+            if (upright_ && info.orientation > 4) std::swap(opened.height, opened.width);
             const bool readable =
                 info.colour_model == ColourModel::gray || info.colour_model == ColourModel::ycbcr;
             if (!readable)
@@ -82,36 +122,62 @@ std::optional<Failure> BatchDecoder::read_file(int item) {
 }
 
 std::vector<std::optional<Failure>> BatchDecoder::decode(const std::vector<View>& views,
-                                                         const std::vector<void*>& outputs,
+                                                         const std::vector<void*>& outputs) {
+    std::vector<Job> jobs;
+    for (size_t i = 0; i < views.size(); ++i)
+        if (outputs[i]) jobs.push_back({static_cast<int>(i), 0, views[i], outputs[i]});
+    return decode(jobs);
+}
+
+std::vector<std::optional<Failure>> BatchDecoder::decode(const std::vector<Job>& jobs,
                                                          const std::function<void()>& between) {
     std::vector<std::optional<Failure>> failures(sources_.size());
+    struct Item {
+        int source, begin, end;  // of the jobs
+    };
+    std::vector<Item> items;
+    for (int i = 0; i < static_cast<int>(jobs.size()); ++i) {
+        if (items.empty() || items.back().source != jobs[i].source)
+            items.push_back({jobs[i].source, i, i + 1});
+        else
+            items.back().end = i + 1;
+    }
     // The largest files first, so that no thread is left with a large one when the others are done.
-    std::vector<int> order(sources_.size());
-    std::iota(order.begin(), order.end(), 0);
-    std::sort(order.begin(), order.end(), [&](int a, int b) {
-        return sources_[a].size != sources_[b].size ? sources_[a].size > sources_[b].size : a < b;
+    std::sort(items.begin(), items.end(), [&](const Item& a, const Item& b) {
+        const size_t size_a = sources_[a.source].size, size_b = sources_[b.source].size;
+        return size_a != size_b ? size_a > size_b : a.begin < b.begin;
     });
     const auto decode_next = [&](int worker, int position) {
-        const int item = order[position];
-        if (outputs[item])
-            failures[item] = decode_one(*workers_[worker], sources_[item], views[item], outputs[item]);
+        const Item& item = items[position];
+        failures[item.source] =
+            decode_one(*workers_[worker], sources_[item.source], &jobs[item.begin], item.end - item.begin);
     };
-    pool_.run(static_cast<int>(order.size()), decode_next, between);
+    pool_.run(static_cast<int>(items.size()), decode_next, between);
     return failures;
 }
 
-std::optional<Failure> BatchDecoder::decode_one(Worker& worker, const Source& source, const View& view,
-                                                void* to) {
+std::optional<Failure> BatchDecoder::decode_one(Worker& worker, const Source& source, const Job* jobs,
+                                                int count) {
     try {
         const ImageInfo& info = worker.reader.open(source.data, source.size, limits_);
-        Plane planes[kMaxComponents];
-        for (int i = 0; i < info.component_count; ++i) {
-            const Component& c = info.components[i];
-            planes[i] = {c.width, c.height, c.h, c.v, c.quant};
+        worker.used.assign(specs_.size(), 0);
+        std::vector<Resampler*>& resamplers = worker.active;
+        resamplers.clear();
+        for (int i = 0; i < count; ++i) {
+            auto& own = worker.resamplers[jobs[i].spec];
+            int& used = worker.used[jobs[i].spec];
+            if (used == static_cast<int>(own.size()))
+                own.push_back(std::make_unique<Resampler>(specs_[jobs[i].spec]));
+            resamplers.push_back(own[used++].get());
+            resamplers.back()->prepare(info, upright_ ? info.orientation : 1, jobs[i].view, jobs[i].to);
         }
-        worker.resampler.prepare(planes, info.component_count, view, to);
-        worker.reader.decode(worker.resampler.request(), worker.resampler, /*strict=*/true);
-        worker.resampler.finish();
+        if (count == 1) {
+            worker.reader.decode(resamplers[0]->request(), *resamplers[0], /*strict=*/true);
+        } else {
+            FanOut fan_out(resamplers);
+            worker.reader.decode(fan_out.request(), fan_out, /*strict=*/true);
+        }
+        for (Resampler* resampler : resamplers) resampler->finish();
     } catch (const JpegError& error) {
         return failure_of(error);
     } catch (const std::bad_alloc&) {

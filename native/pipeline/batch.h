@@ -33,24 +33,38 @@ struct Failure {
     size_t offset = 0;
 };
 
+// One output of a photo: what `view` shows of it, as one of the decoder's specs turns it into values.
+struct Job {
+    int source = 0;
+    int spec = 0;
+    View view;
+    void* to = nullptr;
+};
+
 // Reads in two steps, since which part of a photo is wanted may depend on its size: `open` gives the sizes,
 // `decode` takes the views. Everything is reused from batch to batch. Not for several callers at once. An
 // exception (out of memory, or of `between`, which the calling thread calls before each of its photos) ends a
 // batch; `close` then makes ready for the next.
 class BatchDecoder {
   public:
-    BatchDecoder(const OutputSpec& spec, int threads, const Limits& limits);
+    // `upright`: photos are shown as their EXIF orientation says; otherwise as they are stored.
+    BatchDecoder(std::vector<OutputSpec> specs, int threads, const Limits& limits, bool upright = false);
+    BatchDecoder(const OutputSpec& spec, int threads, const Limits& limits)
+        : BatchDecoder(std::vector<OutputSpec>{spec}, threads, limits) {}
 
     struct Opened {
-        int height = 0, width = 0;
+        int height = 0, width = 0;  // as it is shown
         std::optional<Failure> failure;
     };
     void open(const std::vector<Source>& sources, const std::function<void()>& between = {});
     const std::vector<Opened>& opened() const { return opened_; }
-    // views[i] of source i to outputs[i]; nullptr skips a source. See Resampler::prepare.
-    std::vector<std::optional<Failure>> decode(const std::vector<View>& views,
-                                               const std::vector<void*>& outputs,
+
+    // All jobs of a source come from one reading of it. Failures by source.
+    std::vector<std::optional<Failure>> decode(const std::vector<Job>& jobs,
                                                const std::function<void()>& between = {});
+    // views[i] of source i to outputs[i] by the first spec; nullptr skips a source.
+    std::vector<std::optional<Failure>> decode(const std::vector<View>& views,
+                                               const std::vector<void*>& outputs);
     // The bytes of source i of the open batch.
     const std::vector<Source>& sources() const { return sources_; }
     void close();
@@ -58,16 +72,18 @@ class BatchDecoder {
   private:
     // What a thread keeps for itself.
     struct Worker {
-        explicit Worker(const OutputSpec& spec) : resampler(spec) {}
         JpegReader reader;
-        Resampler resampler;
+        std::vector<std::vector<std::unique_ptr<Resampler>>> resamplers;  // [spec][view]
+        std::vector<int> used;                                            // of each spec
+        std::vector<Resampler*> active;
     };
 
     std::optional<Failure> read_file(int item);
-    std::optional<Failure> decode_one(Worker& worker, const Source& source, const View& view, void* to);
+    std::optional<Failure> decode_one(Worker& worker, const Source& source, const Job* jobs, int count);
 
-    OutputSpec spec_;
+    std::vector<OutputSpec> specs_;
     Limits limits_;
+    bool upright_;
     ThreadPool pool_;
     std::vector<std::unique_ptr<Worker>> workers_;
     std::vector<Source> sources_;

@@ -220,6 +220,17 @@ inline uint16_t to_float16(float x) {
     return static_cast<uint16_t>(sign | (bits >> 13));
 }
 
+void mix(const float* const* components, int count, const float* weights, int columns, float* to) {
+    const Floats zero = {}, most = zero + 255.0f;
+    for (int c = 0; c < columns; c += kWidth) {
+        Floats x = weights[0] * load<Floats>(components[0] + c) + 128.0f;
+        if (count == 3)
+            x += weights[1] * load<Floats>(components[1] + c) + weights[2] * load<Floats>(components[2] + c);
+        x = x > zero ? x : zero;
+        save(to + c, x < most ? x : most);
+    }
+}
+
 void store(const float* from, int columns, float gain, float bias, DataType type, void* to) {
     switch (type) {
         case DataType::float32: {
@@ -247,12 +258,63 @@ void store(const float* from, int columns, float gain, float bias, DataType type
             }
             return;
         }
+        case DataType::uint8: {
+            uint8_t* out = static_cast<uint8_t*>(to);
+            for (int c = 0; c < columns; ++c) {
+                const float x = gain * from[c] + bias + 0.5f;
+                out[c] = static_cast<uint8_t>(static_cast<int>(x > 255 ? 255 : x));
+            }
+            return;
+        }
+    }
+}
+
+template <class T>
+void interleave_as(const uint8_t* from, int channels, int columns, uint8_t* to) {
+    const T* in = reinterpret_cast<const T*>(from);
+    T* out = reinterpret_cast<T*>(to);
+    if (channels == 3) {
+        for (int c = 0; c < columns; ++c) {
+            out[3 * c] = in[c];
+            out[3 * c + 1] = in[columns + c];
+            out[3 * c + 2] = in[2 * columns + c];
+        }
+        return;
+    }
+    for (int k = 0; k < channels; ++k)
+        for (int c = 0; c < columns; ++c) out[channels * c + k] = in[k * columns + c];
+}
+
+void interleave(const uint8_t* from, int channels, int columns, size_t size, uint8_t* to) {
+    if (size == 1) return interleave_as<uint8_t>(from, channels, columns, to);
+    if (size == 2) return interleave_as<uint16_t>(from, channels, columns, to);
+    return interleave_as<uint32_t>(from, channels, columns, to);
+}
+
+template <int Size>
+void scatter_as(const uint8_t* from, int count, uint8_t* to, size_t step) {
+    for (int i = 0; i < count; ++i, from += Size, to += step) __builtin_memcpy(to, from, Size);
+}
+
+void scatter(const uint8_t* from, int count, size_t size, uint8_t* to, size_t step) {
+    switch (size) {
+#define FREQVISION_CASE(S) \
+    case S:                \
+        return scatter_as<S>(from, count, to, step);
+        FREQVISION_CASE(1)
+        FREQVISION_CASE(2)
+        FREQVISION_CASE(3)
+        FREQVISION_CASE(4)
+        FREQVISION_CASE(6)
+        FREQVISION_CASE(12)
+#undef FREQVISION_CASE
     }
 }
 
 }  // namespace
 
 extern const ResampleKernels kResampleKernels;
-const ResampleKernels kResampleKernels = {kGroup, project, dequantise, horizontal, vertical, store};
+const ResampleKernels kResampleKernels = {kGroup, project, dequantise, horizontal, vertical,
+                                          mix,    store,   interleave, scatter};
 
 }  // namespace freqvision::FREQVISION_ISA

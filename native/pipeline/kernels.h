@@ -6,7 +6,7 @@
 
 namespace freqvision {
 
-enum class DataType { float32, float16, bfloat16, int8 };
+enum class DataType { float32, float16, bfloat16, int8, uint8 };
 size_t size_of(DataType type);
 
 constexpr int kLanes = 8;     // one lane for each vertical frequency of a block
@@ -41,8 +41,19 @@ struct ResampleKernels {
     void (*vertical)(const float* const* strips, int rows, size_t step, const float* weights, int frequencies,
                      const int* picks, int outputs, int columns, float* const* to);
 
-    // gain · x + bias, cast: the normalised row of one channel. int8 is rounded and saturated.
+    // One channel of a row of pixels: sum of weights[i] · components[i] + 128, clamped to 0…255.
+    // `columns` are padded.
+    void (*mix)(const float* const* components, int count, const float* weights, int columns, float* to);
+
+    // gain · x + bias, cast: the normalised row of one channel. int8 is rounded to even, uint8 (whose input
+    // is not negative) half up as pixels are; both saturate.
     void (*store)(const float* from, int columns, float gain, float bias, DataType type, void* to);
+
+    // `channels` rows of `columns` values of `size` bytes, one after another → one row of pixels.
+    void (*interleave)(const uint8_t* from, int channels, int columns, size_t size, uint8_t* to);
+
+    // Elements of `size` bytes, side by side → `step` bytes apart.
+    void (*scatter)(const uint8_t* from, int count, size_t size, uint8_t* to, size_t step);
 };
 
 // Those for the instruction set in use (see cpu.h).

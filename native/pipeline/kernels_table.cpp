@@ -29,6 +29,7 @@ size_t size_of(DataType type) {
         case DataType::bfloat16:
             return 2;
         case DataType::int8:
+        case DataType::uint8:
             return 1;
     }
     return 0;

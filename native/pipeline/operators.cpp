@@ -35,98 +35,169 @@ float evaluate(Filter filter, float x) {
     return 0;
 }
 
-// Which samples each output pixel sees, and where its centre lies among them.
-struct Geometry {
-    const Axis& axis;
-    double ratio, step, stretch, support;
-    int low, high;  // samples that belong to the box; the encoder's padding beyond the component has no say
-
-    explicit Geometry(const Axis& a) : axis(a) {
-        ratio = static_cast<double>(a.numerator) / a.denominator;
-        step = static_cast<double>(a.box_length) / a.resized;
-        stretch = std::max(step * ratio, 1.0);
-        support = (a.filter == Filter::bilinear ? 1.0 : 2.0) * stretch;
+// Which samples each output pixel sees, and with which weights.
+class Taps {
+  public:
+    Taps(const Axis& axis, std::vector<float>& taps, std::vector<float>& samples)
+        : axis_(axis), taps_(taps), samples_(samples) {
+        if (axis.upsampling == Upsampling::none) {
+            numerator_ = axis.numerator;
+            denominator_ = axis.denominator;
+        } else {
+            factor_ = axis.denominator / axis.numerator;
+        }
+        ratio_ = static_cast<double>(numerator_) / denominator_;
+        step_ = static_cast<double>(axis.box_length) / axis.resized;
+        stretch_ = std::max(step_ * ratio_, 1.0);
+        support_ = (axis.filter == Filter::bilinear ? 1.0 : 2.0) * stretch_;
+        inverse_stretch_ = static_cast<float>(1 / stretch_);
         // In whole numbers, for a ratio such as 1/3 is not exact.
-        const int64_t start = int64_t{a.box_start} * a.numerator;
-        const int64_t end = (int64_t{a.box_start} + a.box_length) * a.numerator;
-        low = static_cast<int>(start / a.denominator);
-        high = std::min(a.component_size, static_cast<int>((end + a.denominator - 1) / a.denominator));
+        const int64_t start = int64_t{axis.box_start} * numerator_;
+        const int64_t end = (int64_t{axis.box_start} + axis.box_length) * numerator_;
+        low_ = static_cast<int>(start / denominator_);
+        high_ = static_cast<int>((end + denominator_ - 1) / denominator_);
+        // The encoder's padding beyond the component has no say.
+        if (axis.upsampling == Upsampling::none) high_ = std::min(high_, axis.component_size);
     }
-    // Of an output pixel: samples [begin, end), none where it lies outside the resized box.
-    void span(int pixel, double& center, int& begin, int& end) const {
-        const int index = axis.crop_start + (axis.flip ? axis.crop_length - 1 - pixel : pixel);
-        begin = high;
-        end = low;
-        if (index < 0 || index >= axis.resized) return;
-        center = (axis.box_start + (index + 0.5) * step) * ratio;
-        // Truncation is floor here: what would be negative is below `low`.
-        begin = std::max(low, static_cast<int>(center - support + 0.5));
-        end = std::min(high, static_cast<int>(center + support + 0.5));
+
+    // The samples [begin, end) of the component that output pixel `pixel` sees, none where it lies outside
+    // the resized box.
+    void span(int pixel, int& begin, int& end) const {
+        begin = axis_.component_size;
+        end = 0;
+        int from, to;
+        double center;
+        if (!reach(pixel, from, to, center)) return;
+        begin = from;
+        end = to;
+        if (factor_ == 1) return;
+        const int margin = axis_.upsampling == Upsampling::triangle;
+        begin = std::max(0, first_sample(from, margin));
+        end = std::min(axis_.component_size, last_sample(to - 1, margin) + 1);
     }
+
+    // The weights of those samples.
+    const float* weights(int pixel, int begin, int end) {
+        int from, to;
+        double center;
+        if (!reach(pixel, from, to, center)) return nullptr;
+        const int count = to - from;
+        taps_.resize(count);
+        const float start = static_cast<float>(from + 0.5 - center);
+        float sum = 0;
+        for (int j = 0; j < count; ++j)
+            sum += taps_[j] = evaluate(axis_.filter, (start + j) * inverse_stretch_);
+        const float norm = 1 / sum;
+        for (float& tap : taps_) tap *= norm;
+        if (factor_ == 1) return taps_.data();
+        samples_.assign(end - begin, 0);
+        const int last = axis_.component_size - 1;
+        for (int j = 0; j < count; ++j) {
+            const int sample = std::min((from + j) / factor_, last);
+            if (axis_.upsampling == Upsampling::replicate) {
+                samples_[sample - begin] += taps_[j];
+                continue;
+            }
+            const int next = std::clamp(sample + ((from + j) % 2 ? 1 : -1), 0, last);
+            samples_[sample - begin] += 0.75f * taps_[j];
+            samples_[next - begin] += 0.25f * taps_[j];
+        }
+        return samples_.data();
+    }
+
+  private:
+    // Taps [from, to) of a pixel, in samples or, before upsampling, in luma pixels.
+    bool reach(int pixel, int& from, int& to, double& center) const {
+        const int index = axis_.crop_start + (axis_.flip ? axis_.crop_length - 1 - pixel : pixel);
+        if (index < 0 || index >= axis_.resized) return false;
+        center = (axis_.box_start + (index + 0.5) * step_) * ratio_;
+        // Truncation is floor here: what would be negative is below `low_`.
+        from = std::max(low_, static_cast<int>(center - support_ + 0.5));
+        to = std::min(high_, static_cast<int>(center + support_ + 0.5));
+        return from < to;
+    }
+    int first_sample(int pixel, int margin) const { return pixel / factor_ - (margin && pixel % 2 == 0); }
+    int last_sample(int pixel, int margin) const { return pixel / factor_ + (margin && pixel % 2 == 1); }
+
+    const Axis& axis_;
+    std::vector<float>&taps_, &samples_;
+    int numerator_ = 1, denominator_ = 1, factor_ = 1;
+    double ratio_, step_, stretch_, support_;
+    float inverse_stretch_;
+    int low_, high_;  // taps that belong to the box
 };
 
 }  // namespace
 
+Axis Axis::mirrored(int length) const {
+    Axis axis = *this;
+    axis.box_start = length - box_start - box_length;
+    axis.crop_start = resized - crop_start - crop_length;
+    axis.flip = !flip;
+    return axis;
+}
+
 void Operator::build(const Axis& axis, const std::vector<int>& wanted) {
-    blocks = axis.crop_length / 8;
-    frequencies = static_cast<int>(wanted.size());
-    first.assign(blocks, 0);
-    count.assign(blocks, 0);
-    offset.assign(blocks, 0);
+    const int pixels = wanted.empty() ? 1 : 8;  // of an output
+    outputs = axis.crop_length / pixels;
+    frequencies = wanted.empty() ? 1 : static_cast<int>(wanted.size());
+    first.assign(outputs, 0);
+    count.assign(outputs, 0);
+    offset.assign(outputs, 0);
     weights.clear();
     begin = end = max_count = 0;
     source_frequencies = 0;
 
-    const Geometry geometry(axis);
-    const float inverse_stretch = static_cast<float>(1 / geometry.stretch);
+    Taps taps(axis, taps_, samples_);
     const auto project = resample_kernels().project;
     basis_.clear();
     for (int frequency : wanted) basis_.push_back(kForward[frequency].data());
     float largest[8] = {};
     bool any = false;
-    for (int block = 0; block < blocks; ++block) {
-        double centers[8] = {};
+    for (int output = 0; output < outputs; ++output) {
         int from[8], to[8];
-        int band_begin = geometry.high, band_end = geometry.low;
-        for (int i = 0; i < 8; ++i) {
-            geometry.span(block * 8 + i, centers[i], from[i], to[i]);
+        int band_begin = axis.component_size, band_end = 0;
+        for (int i = 0; i < pixels; ++i) {
+            taps.span(output * pixels + i, from[i], to[i]);
             band_begin = std::min(band_begin, from[i]);
             band_end = std::max(band_end, to[i]);
         }
-        offset[block] = weights.size();
-        first[block] = any ? end : 0;
+        offset[output] = weights.size();
+        first[output] = any ? end : 0;
         if (band_begin >= band_end) continue;  // wholly outside the resized box: gray
-        first[block] = band_begin / 8;
-        count[block] = (band_end + 7) / 8 - first[block];
-        begin = any ? std::min(begin, first[block]) : first[block];
-        end = std::max(end, first[block] + count[block]);
-        max_count = std::max(max_count, count[block]);
+        first[output] = band_begin / 8;
+        count[output] = (band_end + 7) / 8 - first[output];
+        begin = any ? std::min(begin, first[output]) : first[output];
+        end = std::max(end, first[output] + count[output]);
+        max_count = std::max(max_count, count[output]);
         any = true;
 
-        // R · D_inᵀ of the block: [source block][output pixel][source frequency]
-        rows_.assign(static_cast<size_t>(count[block]) * 8, {});
-        for (int i = 0; i < 8; ++i) {
-            const int taps = to[i] - from[i];
-            if (taps <= 0) continue;
-            taps_.resize(taps);
-            const float start = static_cast<float>(from[i] + 0.5 - centers[i]);
-            float sum = 0;
-            for (int j = 0; j < taps; ++j)
-                sum += taps_[j] = evaluate(axis.filter, (start + j) * inverse_stretch);
-            const float norm = 1 / sum;
-            for (int j = 0; j < taps; ++j) {
-                const int sample = from[i] + j;
-                const float weight = taps_[j] * norm;
-                auto& row = rows_[static_cast<size_t>(sample / 8 - first[block]) * 8 + i];
+        // R · U · D_inᵀ of the output: [source block][output pixel][source frequency]
+        rows_.assign(static_cast<size_t>(count[output]) * pixels, {});
+        for (int i = 0; i < pixels; ++i) {
+            if (from[i] >= to[i]) continue;
+            const float* weight = taps.weights(output * pixels + i, from[i], to[i]);
+            for (int sample = from[i]; sample < to[i]; ++sample, ++weight) {
+                auto& row = rows_[static_cast<size_t>(sample / 8 - first[output]) * pixels + i];
                 const auto& column = kTransposed[sample % 8];
 #pragma GCC unroll 8
-                for (int k = 0; k < 8; ++k) row[k] += weight * column[k];
+                for (int k = 0; k < 8; ++k) row[k] += *weight * column[k];
             }
         }
-        // D_out · that, transposed to [source block, source frequency][output frequency]
-        weights.resize(weights.size() + static_cast<size_t>(count[block]) * 8 * frequencies);
-        project(reinterpret_cast<const float (*)[8]>(rows_.data()), count[block], basis_.data(), frequencies,
-                weights.data() + offset[block], largest);
+        weights.resize(weights.size() + static_cast<size_t>(count[output]) * 8 * frequencies);
+        float* const result = weights.data() + offset[output];
+        if (wanted.empty()) {
+            for (int block = 0; block < count[output]; ++block) {
+                for (int k = 0; k < 8; ++k) {
+                    result[8 * block + k] = rows_[block][k];
+                    largest[k] = std::max(largest[k], std::abs(rows_[block][k]));
+                }
+            }
+        } else {
+            // D_out · that, transposed to [source block, source frequency][output frequency]
+            project(reinterpret_cast<const float (*)[8]>(rows_.data()), count[output], basis_.data(),
+                    frequencies, result, largest);
+        }
     }
     for (int k = 0; k < 8; ++k)
         if (largest[k] > kNegligible) source_frequencies |= static_cast<uint8_t>(1u << k);

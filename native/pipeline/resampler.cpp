@@ -9,188 +9,226 @@ int index_of(const std::vector<int>& values, int value) {
     return static_cast<int>(std::find(values.begin(), values.end(), value) - values.begin());
 }
 
-int ceil_to(int value, int multiple) { return (value + multiple - 1) / multiple * multiple; }
+// libjpeg's choice (jdsample.c), for the vertical and the horizontal axis of a component. It refuses ratios
+// that are no whole number; those take no detour here.
+std::array<Upsampling, 2> upsampling_of(const ImageInfo& info, const Component& component) {
+    if (info.max_h % component.h || info.max_v % component.v) return {Upsampling::none, Upsampling::none};
+    const int wide = info.max_h / component.h, high = info.max_v / component.v;
+    const bool smooth = (wide == 2 && high <= 2 && component.width > 2) || (wide == 1 && high == 2);
+    const Upsampling kind = smooth ? Upsampling::triangle : Upsampling::replicate;
+    return {high > 1 ? kind : Upsampling::none, wide > 1 ? kind : Upsampling::none};
+}
 
 }  // namespace
 
-Resampler::Resampler(const OutputSpec& spec) : spec_(spec), kernels_(resample_kernels()) {
-    for (int component = 0; component < 3; ++component) {
-        Wanted& wanted = wanted_[component];
-        for (int channel : spec.channels) {
-            if (channel / 64 != component) continue;
-            wanted.vertical.push_back(channel % 64 / 8);
-            wanted.horizontal.push_back(channel % 8);
-        }
-        for (std::vector<int>* list : {&wanted.vertical, &wanted.horizontal}) {
-            std::sort(list->begin(), list->end());
-            list->erase(std::unique(list->begin(), list->end()), list->end());
-        }
-        for (int v : wanted.horizontal) {
-            Column column{index_of(wanted.horizontal, v), {}, {}};
-            for (size_t i = 0; i < spec.channels.size(); ++i) {
-                const int channel = spec.channels[i];
-                if (channel / 64 != component || channel % 8 != v) continue;
-                column.picks.push_back(index_of(wanted.vertical, channel % 64 / 8));
-                column.channels.push_back(static_cast<int>(i));
-            }
-            wanted.columns.push_back(std::move(column));
-        }
+Resampler::Wanted::Wanted(const OutputSpec& spec, int component, bool transposed) {
+    if (spec.pixels()) {
+        columns.push_back({0, {0}, {}});
+        return;
     }
-    request_.order = BlockOrder::transposed;
-    scratch_.resize(8 * 8 * 8 * kernels_.group);
+    const auto along = [&](int channel, bool horizontal) {
+        return horizontal != transposed ? channel % 8 : channel % 64 / 8;
+    };
+    for (int channel : spec.channels) {
+        if (channel / 64 != component) continue;
+        vertical.push_back(along(channel, false));
+        horizontal.push_back(along(channel, true));
+    }
+    for (std::vector<int>* list : {&vertical, &horizontal}) {
+        std::sort(list->begin(), list->end());
+        list->erase(std::unique(list->begin(), list->end()), list->end());
+    }
+    for (int frequency : horizontal) {
+        Column column{index_of(horizontal, frequency), {}, {}};
+        for (size_t i = 0; i < spec.channels.size(); ++i) {
+            const int channel = spec.channels[i];
+            if (channel / 64 != component || along(channel, true) != frequency) continue;
+            column.picks.push_back(index_of(vertical, along(channel, false)));
+            column.channels.push_back(static_cast<int>(i));
+        }
+        columns.push_back(std::move(column));
+    }
 }
 
-void Resampler::prepare(const Plane* planes, int count, const View& view, void* to) {
-    to_ = static_cast<uint8_t*>(to);
-    height_ = view.crop_height / 8;
-    width_ = view.crop_width / 8;
-    stride_ = ceil_to(width_, kColumns);
-    outputs_.resize(static_cast<size_t>(8) * stride_);
-    int horizontal_max = 1, vertical_max = 1;
-    for (int i = 0; i < count; ++i) {
-        horizontal_max = std::max(horizontal_max, planes[i].horizontal);
-        vertical_max = std::max(vertical_max, planes[i].vertical);
-    }
-    for (int i = 0; i < kMaxComponents; ++i) request_.ranges[i] = {};
+Resampler::Resampler(const OutputSpec& spec) : spec_(spec), kernels_(resample_kernels()) {
     for (int component = 0; component < 3; ++component) {
-        const Wanted& wanted = wanted_[component];
-        State& state = states_[component];
-        state.emitted = 0;
-        if (wanted.columns.empty()) {
-            state.emitted = height_;
-            continue;
-        }
-        if (component >= count) {  // a gray photo's chroma
-            zero(component);
-            continue;
-        }
-        const Plane& plane = planes[component];
-        const Axis vertical{plane.height, plane.vertical, vertical_max,     view.box_top, view.box_height,
-                            view.height,  view.crop_top,  view.crop_height, false,        spec_.filter};
-        const Axis horizontal{plane.width, plane.horizontal, horizontal_max,  view.box_left,  view.box_width,
-                              view.width,  view.crop_left,   view.crop_width, view.flip != 0, spec_.filter};
-        // Photos of a data set often share their geometry, and Cb and Cr always do.
-        const State* twin = component == 2 && !wanted_[1].columns.empty() ? &states_[1] : nullptr;
-        auto build = [&](const Axis& axis, const std::vector<int>& frequencies, Axis& built,
-                         Operator State::* which, bool same_frequencies) {
-            if (axis == built) return;
-            built = {};  // what an exception leaves half-built belongs to no axis
-            if (twin && same_frequencies && twin->axes[which == &State::horizontal] == axis)
-                state.*which = twin->*which;
-            else
-                (state.*which).build(axis, frequencies);
-            built = axis;
-        };
-        build(vertical, wanted.vertical, state.axes[0], &State::vertical,
-              wanted.vertical == wanted_[1].vertical);
-        build(horizontal, wanted.horizontal, state.axes[1], &State::horizontal,
-              wanted.horizontal == wanted_[1].horizontal);
-
-        BlockRange& range = request_.ranges[component];
-        range = {state.vertical.begin, state.vertical.end, state.horizontal.begin, state.horizontal.end};
-        if (range.empty()) {  // the crop lies outside the resized box
-            zero(component);
-            continue;
-        }
-        uint64_t frequencies = 0;
-        for (int u = 0; u < 8; ++u)
-            if (state.vertical.source_frequencies >> u & 1)
-                frequencies |= static_cast<uint64_t>(state.horizontal.source_frequencies) << 8 * u;
-        request_.frequencies[component] = frequencies;
-
-        for (int u = 0; u < 8; ++u)
-            for (int v = 0; v < 8; ++v) state.quant[8 * v + u] = plane.quant[8 * u + v];
-        const int blocks = range.column_end - range.column_begin;
-        state.group.resize(static_cast<size_t>(64) * kernels_.group * std::max(blocks, 1));
-        state.limits.assign(std::max(blocks, 1), 0);
-        state.strip_size = static_cast<size_t>(8) * stride_ * state.horizontal.frequencies;
-        state.ring = state.vertical.max_count + kernels_.group;
-        // Padding columns are computed and dropped; zeros keep them from being slow subnormals.
-        if (state.strips.size() < state.strip_size * state.ring)
-            state.strips.resize(state.strip_size * state.ring);
-        state.filled = 0;
-        state.done = range.row_begin;
+        planes_.emplace_back(kernels_);
+        for (bool transposed : {false, true}) wanted_[transposed].emplace_back(spec, component, transposed);
     }
+    for (const auto& weights : spec.matrix) has_chroma_ |= weights[1] != 0 || weights[2] != 0;
+    request_.order = BlockOrder::transposed;
+}
+
+void Resampler::prepare(const ImageInfo& info, int orientation, const View& view, void* to) {
+    to_ = static_cast<uint8_t*>(to);
+    transposed_ = orientation > 4;
+    // Of the stored image, against how it is shown.
+    const bool rows_mirrored = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
+    const bool columns_mirrored =
+        orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
+    Axis vertical, horizontal;  // of the image as it is shown
+    vertical.box_start = view.box_top;
+    vertical.box_length = view.box_height;
+    vertical.resized = view.height;
+    vertical.crop_start = view.crop_top;
+    vertical.crop_length = view.crop_height;
+    horizontal.box_start = view.box_left;
+    horizontal.box_length = view.box_width;
+    horizontal.resized = view.width;
+    horizontal.crop_start = view.crop_left;
+    horizontal.crop_length = view.crop_width;
+    horizontal.flip = view.flip != 0;
+    vertical.filter = horizontal.filter = spec_.filter;
+    if (transposed_) std::swap(vertical, horizontal);
+    if (rows_mirrored) vertical = vertical.mirrored(info.height);
+    if (columns_mirrored) horizontal = horizontal.mirrored(info.width);
+
+    reversed_ = vertical.flip;
+    const int side = spec_.pixels() ? 1 : 8;
+    rows_ = vertical.crop_length / side;
+    columns_ = horizontal.crop_length / side;
+    begin_ = 0;
+    end_ = columns_;
+    if (spec_.pixels()) {
+        begin_ = std::max(0, -horizontal.crop_start);
+        end_ = std::min(columns_, horizontal.resized - horizontal.crop_start);
+        if (horizontal.flip) {
+            std::swap(begin_, end_);
+            begin_ = columns_ - begin_;
+            end_ = columns_ - end_;
+        }
+    }
+    components_ = spec_.pixels() && !has_chroma_ ? 1 : std::min(info.component_count, 3);
+    for (int i = 0; i < kMaxComponents; ++i) request_.ranges[i] = {};
+    const std::vector<Wanted>& wanted = wanted_[transposed_];
+    int stride = 0;
+    for (int i = 0; i < components_; ++i) {
+        if (wanted[i].columns.empty()) continue;
+        const Component& component = info.components[i];
+        vertical.component_size = component.height;
+        vertical.numerator = component.v;
+        vertical.denominator = info.max_v;
+        horizontal.component_size = component.width;
+        horizontal.numerator = component.h;
+        horizontal.denominator = info.max_h;
+        if (spec_.pixels()) {
+            const auto upsampling = upsampling_of(info, component);
+            vertical.upsampling = upsampling[0];
+            horizontal.upsampling = upsampling[1];
+        }
+        planes_[i].prepare(vertical, horizontal, wanted[i].vertical, wanted[i].horizontal, component.quant,
+                           i == 2 ? &planes_[1] : nullptr);
+        request_.ranges[i] = planes_[i].range();
+        request_.frequencies[i] = planes_[i].frequencies();
+        stride = planes_[i].stride();
+    }
+    stride_ = std::max(stride, (columns_ + kColumns - 1) / kColumns * kColumns);
+    values_.resize(static_cast<size_t>(8) * stride_);
+    line_.resize(spec_.depth() * columns_ * size_of(spec_.type));
+    mixed_.resize(line_.size());
+    blank_.assign(columns_, 0);
+    std::fill_n(emitted_, 3, 0);
+    if (spec_.pixels()) return;
+    for (int i = components_; i < 3; ++i)  // a gray photo's chroma
+        for (const Column& column : wanted[i].columns)
+            for (int channel : column.channels)
+                for (int row = 0; row < rows_; ++row) write(blank_.data(), channel, row);
 }
 
 void Resampler::row(int component, int block_row, const int16_t* blocks) {
-    State& state = states_[component];
-    const BlockRange& range = request_.ranges[component];
-    const int count = range.column_end - range.column_begin;
-    if (state.filled == 0) {
-        state.group_row = block_row;
-        std::fill(state.limits.begin(), state.limits.end(), uint8_t{0});
-    }
-    kernels_.dequantise(blocks, count, state.quant.data(), state.group.data(), state.filled,
-                        state.limits.data());
-    ++state.filled;
-    if (state.filled == kernels_.group || block_row + 1 == range.row_end) flush(component);
-}
-
-void Resampler::flush(int component) {
-    State& state = states_[component];
-    if (state.filled == 0) return;
-    const Operator& op = state.horizontal;
-    float* strips[2];
-    for (int i = 0; i < kernels_.group; ++i) strips[i] = strip(state, state.group_row + i);
-    kernels_.horizontal(state.group.data(), state.limits.data(), op.weights.data(), op.first.data(),
-                        op.count.data(), op.offset.data(), op.begin, op.blocks, op.frequencies, stride_,
-                        strips, scratch_.data());
-    state.done = state.group_row + state.filled;
-    state.filled = 0;
-    emit(component, state.done);
-}
-
-void Resampler::emit(int component, int limit) {
-    State& state = states_[component];
-    const Operator& op = state.vertical;
-    const size_t row_bytes = width_ * size_of(spec_.type);
-    const size_t plane_bytes = row_bytes * height_;
-    for (; state.emitted < height_; ++state.emitted) {
-        const int r = state.emitted, first = op.first[r], count = op.count[r];
-        if (count > 0 && first + count > limit) return;
-        for (const Column& column : wanted_[component].columns) {
-            inputs_.clear();
-            for (int i = 0; i < count; ++i)
-                inputs_.push_back(strip(state, first + i) + static_cast<size_t>(column.index) * stride_);
-            const int outputs = static_cast<int>(column.picks.size());
-            float* to[8];
-            for (int k = 0; k < outputs; ++k) to[k] = outputs_.data() + static_cast<size_t>(k) * stride_;
-            kernels_.vertical(inputs_.data(), count, state.strip_size / 8, op.block(r), op.frequencies,
-                              column.picks.data(), outputs, stride_, to);
-            for (int k = 0; k < outputs; ++k) {
-                const int channel = column.channels[k];
-                kernels_.store(to[k], width_, spec_.gain[channel], spec_.bias[channel], spec_.type,
-                               to_ + channel * plane_bytes + r * row_bytes);
-            }
-        }
-    }
+    if (planes_[component].add(block_row, blocks, oldest(component))) emit(component);
 }
 
 void Resampler::finish() {
-    for (int component = 0; component < 3; ++component) {
-        State& state = states_[component];
-        if (state.emitted == height_) continue;
-        flush(component);
-        // A damaged file, read leniently: missing rows are gray.
-        const BlockRange& range = request_.ranges[component];
-        while (state.done < range.row_end) {
-            std::fill_n(strip(state, state.done), state.strip_size, 0.0f);
-            emit(component, ++state.done);
+    // A damaged file, read leniently: missing rows are gray.
+    for (bool more = true; more;) {
+        more = false;
+        for (int i = 0; i < components_; ++i) {
+            if (wanted_[transposed_][i].columns.empty()) continue;
+            more |= planes_[i].add_missing(oldest(i));
+            emit(i);
         }
-        emit(component, range.row_end);
     }
 }
 
-void Resampler::zero(int component) {
-    const size_t row_bytes = width_ * size_of(spec_.type);
-    std::fill(outputs_.begin(), outputs_.end(), 0.0f);
-    for (const Column& column : wanted_[component].columns)
-        for (int channel : column.channels)
-            for (int r = 0; r < height_; ++r)
-                kernels_.store(outputs_.data(), width_, spec_.gain[channel], spec_.bias[channel], spec_.type,
-                               to_ + (static_cast<size_t>(channel) * height_ + r) * row_bytes);
-    states_[component].emitted = height_;
+// The first block row of a component that an output still needs.
+int Resampler::oldest(int component) const {
+    const PlaneResampler& plane = planes_[component];
+    for (int i = emitted_[spec_.pixels() ? 0 : component]; i < rows_; ++i)
+        if (plane.shows(output_row(i))) return plane.first_row(output_row(i));
+    return plane.range().row_end;
+}
+
+void Resampler::emit(int component) {
+    if (spec_.pixels())
+        emit_pixels();
+    else
+        emit_channels(component);
+}
+
+void Resampler::emit_channels(int component) {
+    PlaneResampler& plane = planes_[component];
+    for (int& emitted = emitted_[component]; emitted < rows_; ++emitted) {
+        const int row = output_row(emitted);
+        if (!plane.ready(row)) return;
+        for (const Column& column : wanted_[transposed_][component].columns) {
+            const int count = static_cast<int>(column.picks.size());
+            float* to[8];
+            for (int k = 0; k < count; ++k) to[k] = values_.data() + static_cast<size_t>(k) * stride_;
+            plane.product(row, column.index, column.picks.data(), count, to);
+            for (int k = 0; k < count; ++k) write(to[k], column.channels[k], row);
+        }
+    }
+}
+
+void Resampler::emit_pixels() {
+    constexpr int kPick = 0;
+    float* rows[4];
+    for (int i = 0; i < 4; ++i) rows[i] = values_.data() + static_cast<size_t>(i) * stride_;
+    for (int& emitted = emitted_[0]; emitted < rows_; ++emitted) {
+        const int row = output_row(emitted);
+        for (int i = 0; i < components_; ++i)
+            if (!planes_[i].ready(row)) return;
+        const bool shown = planes_[0].shows(row);
+        if (shown)
+            for (int i = 0; i < components_; ++i) planes_[i].product(row, 0, &kPick, 1, &rows[i]);
+        write_pixels(rows, row, shown);
+    }
+}
+
+void Resampler::write_pixels(float* const* rows, int row, bool shown) {
+    const size_t size = size_of(spec_.type), depth = spec_.depth();
+    const int begin = shown ? begin_ : columns_, end = shown ? end_ : columns_;
+    const bool direct = !transposed_ && !spec_.interleaved;
+    for (size_t k = 0; k < depth; ++k) {
+        uint8_t* const line =
+            direct ? to_ + (k * rows_ + row) * columns_ * size : line_.data() + k * columns_ * size;
+        const auto fill = [&](int from, int to) {
+            kernels_.store(blank_.data(), to - from, 0, spec_.fill[k], spec_.type, line + from * size);
+        };
+        if (begin > 0) fill(0, begin);
+        if (begin < end) {
+            kernels_.mix(rows, components_, spec_.matrix[k].data(), stride_, rows[3]);
+            kernels_.store(rows[3] + begin, end - begin, spec_.gain[k], spec_.bias[k], spec_.type,
+                           line + begin * size);
+        }
+        if (end < columns_) fill(end, columns_);
+        if (transposed_ && !spec_.interleaved)
+            kernels_.scatter(line, columns_, size, to_ + (k * columns_ * rows_ + row) * size, rows_ * size);
+    }
+    if (!spec_.interleaved) return;
+    const size_t pixel = depth * size;
+    uint8_t* const line = transposed_ ? mixed_.data() : to_ + static_cast<size_t>(row) * columns_ * pixel;
+    kernels_.interleave(line_.data(), static_cast<int>(depth), columns_, size, line);
+    if (transposed_) kernels_.scatter(line, columns_, pixel, to_ + row * pixel, rows_ * pixel);
+}
+
+void Resampler::write(const float* values, size_t channel, int row) {
+    const size_t size = size_of(spec_.type), plane = static_cast<size_t>(rows_) * columns_ * size;
+    uint8_t* const to = to_ + channel * plane;
+    uint8_t* const line = transposed_ ? line_.data() : to + static_cast<size_t>(row) * columns_ * size;
+    kernels_.store(values, columns_, spec_.gain[channel], spec_.bias[channel], spec_.type, line);
+    if (transposed_) kernels_.scatter(line, columns_, size, to + row * size, rows_ * size);
 }
 
 }  // namespace freqvision

@@ -1,37 +1,39 @@
-// Coefficients of one image, block row by block row → its normalised, selected, cast channels.
+// Coefficients of one image, block row by block row → its channels or its pixels, normalised and cast.
 #pragma once
 
 #include <array>
 #include <vector>
 
+#include "jpeg/info.h"
 #include "jpeg/rows.h"
 #include "pipeline/kernels.h"
-#include "pipeline/operators.h"
+#include "pipeline/plane.h"
 
 namespace freqvision {
 
-// What a photo is turned into. Channels are 64 · component + 8 · u + v, ascending; a coefficient x becomes
-// gain · x + bias.
+// What a photo is turned into. Frequencies: the `channels`, 64 · component + 8 · u + v, ascending. Pixels,
+// where `matrix` is not empty: channel k is matrix[k] · (Y, Cb, Cr) + 128, all without their 128, clamped to
+// 0…255. A value x becomes gain · x + bias.
 struct OutputSpec {
     std::vector<int> channels;
+    std::vector<std::array<float, 3>> matrix;
     std::vector<float> gain, bias;
+    std::vector<float> fill;   // of pixels: each channel's value outside the resized box, as it is written
+    bool interleaved = false;  // of pixels: (height, width, channels), not (channels, height, width)
     DataType type = DataType::float32;
     Filter filter = Filter::bilinear;
+
+    bool pixels() const { return !matrix.empty(); }
+    size_t depth() const { return pixels() ? matrix.size() : channels.size(); }
 };
 
-// Which part of the photo is seen: pixels of the stored image. See View in Python.
+// Which part of the photo is seen: pixels of the image as it is shown. See View in Python. Of frequencies,
+// the crop's sides are multiples of 8.
 struct View {
     int box_top, box_left, box_height, box_width;
     int height, width;  // the box is resized to this
     int crop_top, crop_left, crop_height, crop_width;
     int flip;
-};
-
-// What the resampler needs to know of a component.
-struct Plane {
-    int width = 0, height = 0;         // in samples
-    int horizontal = 1, vertical = 1;  // sampling factors
-    const uint16_t* quant = nullptr;   // natural order
 };
 
 // Use: prepare, then feed rows in `request()`'s ranges (the reader does), then finish. Reusable; allocates
@@ -40,15 +42,16 @@ class Resampler final : public RowSink {
   public:
     explicit Resampler(const OutputSpec& spec);
 
-    // `planes`: one (gray) or three (YCbCr). `to` holds channels × crop_height / 8 × crop_width / 8 values.
-    void prepare(const Plane* planes, int count, const View& view, void* to);
+    // A gray or YCbCr image; `orientation` (EXIF, 1 to 8) is how it is shown, and 1 is as it is stored. `to`
+    // holds the output.
+    void prepare(const ImageInfo& info, int orientation, const View& view, void* to);
     const RowRequest& request() const { return request_; }
     void row(int component, int block_row, const int16_t* blocks) override;
     // Writes what is still open: rows that never came count as zero.
     void finish();
 
   private:
-    // The channels of a component that share a horizontal frequency.
+    // The channels of a component that share a horizontal frequency of the stored image.
     struct Column {
         int index;                  // among the operator's horizontal frequencies
         std::vector<int> picks;     // among the operator's vertical frequencies
@@ -58,39 +61,33 @@ class Resampler final : public RowSink {
     struct Wanted {
         std::vector<int> vertical, horizontal;
         std::vector<Column> columns;
-    };
-    struct State {
-        Axis axes[2];
-        Operator vertical, horizontal;
-        std::array<float, 64> quant;  // transposed order
-        std::vector<float> group;     // dequantised block rows waiting for the horizontal product
-        std::vector<uint8_t> limits;
-        std::vector<float> strips;  // ring of the horizontal product's results
-        size_t strip_size = 0;
-        int ring = 0;       // strips in it
-        int group_row = 0;  // first block row of the group
-        int filled = 0;     // rows in the group
-        int done = 0;       // block rows [begin, done) have passed the horizontal product
-        int emitted = 0;    // output block rows
+        Wanted(const OutputSpec& spec, int component, bool transposed);
     };
 
-    void zero(int component);   // all of its channels: no coefficient but 0
-    void flush(int component);  // the horizontal product of the rows in the group, then what this completes
-    void emit(int component, int limit);  // output rows whose source rows all lie before `limit`
-    float* strip(State& state, int block_row) {
-        return state.strips.data() + state.strip_size * (block_row % state.ring);
-    }
+    void emit(int component);
+    void emit_channels(int component);
+    void emit_pixels();
+    void write(const float* values, size_t channel, int row);
+    void write_pixels(float* const* rows, int row, bool shown);
+    int oldest(int component) const;
+    int output_row(int emitted) const { return reversed_ ? rows_ - 1 - emitted : emitted; }
 
     OutputSpec spec_;
     const ResampleKernels& kernels_;
-    int height_ = 0, width_ = 0;  // of the output, in blocks
-    int stride_ = 0;              // output columns, padded
-    Wanted wanted_[3];
-    State states_[3];
+    std::vector<Wanted> wanted_[2];  // [transposed][component]
+    bool has_chroma_ = false;        // of the pixels
+    std::vector<PlaneResampler> planes_;
     RowRequest request_;
+    int components_ = 0;          // of the image that the output needs
+    bool transposed_ = false;     // a stored row is a column of the output
+    bool reversed_ = false;       // rows are done from last to first
+    int rows_ = 0, columns_ = 0;  // of the output as it is computed (transposed or not), in blocks or pixels
+    int begin_ = 0, end_ = 0;     // the columns that show something of the photo
+    int emitted_[3] = {};         // rows of each component; of pixels all are counted by the first
+    int stride_ = 0;
     uint8_t* to_ = nullptr;
-    std::vector<float> scratch_, outputs_;
-    std::vector<const float*> inputs_;
+    std::vector<float> values_, blank_;
+    std::vector<uint8_t> line_, mixed_;
 };
 
 }  // namespace freqvision

@@ -13,7 +13,7 @@ from freqvision.analysis.measures import energy, gate_frequencies, rectangles
 from freqvision.analysis.probe import find_labelled_photos, make_probe
 from freqvision.analysis.scores import ChannelScores
 from freqvision.cli.main import main
-from freqvision.inputs import decoder_for
+from freqvision.inputs import Decoder
 from freqvision.models.gates import hard_gates, record_gates
 
 
@@ -70,7 +70,7 @@ def test_rgb_models_see_their_pixels_through_all_channels(tiny, tmp_path, photos
     assert probe.inputs.mean((0, 2, 3)).abs().max() < 1e-4  # normalised by their own statistics
     with torch.no_grad():
         ours = probe.network(probe.inputs)
-        theirs = model(decoder_for(model.spec)(found.paths))
+        theirs = model(Decoder(model.spec)(found.paths))
     assert (ours - theirs).abs().max() < 0.02 * theirs.abs().max()
     gray = probe.inputs.clone()
     gray[:, 64:] = (

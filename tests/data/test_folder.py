@@ -13,7 +13,6 @@ from torch.utils.data.distributed import DistributedSampler
 
 import freqvision as fv
 from freqvision.data import FrequencyFolder, PixelFolder, RandomView
-from freqvision.inputs import PixelDecoder
 
 SPEC = fv.FrequencySpec(resize=72, crop=64)
 
@@ -104,8 +103,10 @@ def test_pixel_folder_in_evaluation_is_torchvisions(photos):
     steps = [v2.Resize(70, antialias=True), v2.CenterCrop(50), v2.ToImage(), v2.ToDtype(torch.float32, True)]
     theirs = ImageFolder(str(photos / "train"), v2.Compose([*steps, v2.Normalize(spec.mean, spec.std)]))
     ours = PixelFolder(photos / "train", spec)
+    std = torch.tensor(spec.std)[:, None, None]
     for index in (0, 11, 23):
-        torch.testing.assert_close(ours[index][0], theirs[index][0])
+        difference = 255 * std * (ours[index][0] - theirs[index][0])
+        assert difference.square().mean().sqrt() < 1.2  # gray levels: rounding, and colours that are clipped
 
 
 def test_sixteen_bit_gray_is_not_cut_off(tmp_path):
@@ -201,17 +202,17 @@ def test_random_view_refuses_impossible_ranges(bad):
 
 def test_pixels_heed_max_size():
     """As the spec of DCT channels does: a long photo is made smaller than resize says."""
-    decode = PixelDecoder(fv.PixelSpec(resize=50, crop=None, max_size=60))
+    decode = fv.Decoder(fv.PixelSpec(resize=50, crop=None, max_size=60))
     file = io.BytesIO()
     Image.new("RGB", (200, 100)).save(file, "JPEG")
-    (image,) = decode.each([file])
-    assert image.shape == decode([file])[0].shape == (3, 30, 60)
+    (image,) = decode.each([file.getvalue()])
+    assert image.shape == decode([file.getvalue()])[0].shape == (3, 30, 60)
 
 
 def test_batches_of_pixels_without_a_photo():
-    """They have the shape and type of other batches, as those of `Decoder` have."""
+    """They have the shape and type of other batches."""
     spec = fv.PixelSpec(40, 32, dtype="uint8")
-    decode = PixelDecoder(spec)
+    decode = fv.Decoder(spec)
     for sources in ([], ["nowhere.jpg"] * 2):
         batch, errors = decode.try_decode(sources)
         assert batch.shape == (len(sources), 3, 32, 32)
@@ -223,17 +224,16 @@ def test_batches_of_pixels_have_one_size():
     files = [io.BytesIO(), io.BytesIO()]
     for file, size in zip(files, [(64, 48), (48, 64)], strict=True):
         Image.new("RGB", size).save(file, "JPEG")
-    with pytest.raises(ValueError, match="set the spec's crop"):
-        PixelDecoder(fv.PixelSpec(40, crop=None))(files)
+    with pytest.raises(ValueError, match="set the specification's crop"):
+        fv.Decoder(fv.PixelSpec(40, crop=None))([file.getvalue() for file in files])
 
 
 def test_pixels_of_many_files_are_open_a_few_at_a_time(photos, tmp_path):
     """A process may have 1,024 files open, or fewer, and batches and workers add up."""
     (tmp_path / "many.py").write_text(
         "import resource, sys\n"
-        "from freqvision import PixelSpec\n"
-        "from freqvision.inputs import PixelDecoder\n"
-        "decode = PixelDecoder(PixelSpec(40, 32), num_threads=2)\n"
+        "from freqvision import Decoder, PixelSpec\n"
+        "decode = Decoder(PixelSpec(40, 32), num_threads=2)\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
         "batch, errors = decode.try_decode([sys.argv[1]] * 80)\n"
         "assert not errors, errors\n"

@@ -195,7 +195,7 @@ def test_a_copy_takes_its_threads_where_it_decodes(monkeypatch):
     """A worker process unpickles its data set before it knows that it is one; it must not take all cores."""
     data, taken, native = jpeg(photo(20, 20)), [], _native.BatchDecoder
     monkeypatch.setattr(decoder, "available_cores", lambda: 3)
-    monkeypatch.setattr(_native, "BatchDecoder", lambda *args: taken.append(args[5]) or native(*args))
+    monkeypatch.setattr(_native, "BatchDecoder", lambda *args: taken.append(args[1]) or native(*args))
     copy = pickle.loads(pickle.dumps(fv.Decoder(full_spec())))
     monkeypatch.setattr(decoder, "get_worker_info", lambda: object())
     copy([data])
@@ -267,13 +267,19 @@ class TestPixelPath:
         assert torch.equal(batch[1], fv.PixelTransform(spec)(Image.open(file)))
 
     @pytest.mark.parametrize(
-        "damaged", [b"P6 5x 40 255 ", b"DDS |\0\0\0" + bytes(120)], ids=["ValueError", "NotImplementedError"]
+        ("damaged", "cause"),
+        [
+            (b"P6 5x 40 255 ", "Pillow cannot read it"),
+            (b"DDS |\0\0\0" + bytes(120), "none of the formats JPEG, PNG"),
+            (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "none of the formats JPEG, PNG"),
+        ],
+        ids=["ValueError", "another format", "PostScript"],
     )
-    def test_whatever_pillow_raises_costs_one_file(self, damaged):
+    def test_whatever_pillow_raises_costs_one_file(self, damaged, cause):
         batch, errors = fv.Decoder(full_spec()).try_decode([jpeg(photo(20, 20)), damaged])
         assert list(errors) == [1]
         assert batch[0].any()
-        with pytest.raises(fv.JpegError, match=r"source 1 .*Pillow cannot read it"):
+        with pytest.raises(fv.JpegError, match=f"source 1 .*{cause}"):
             raise errors[1]
 
     def test_a_mode_without_a_range_costs_one_file(self):

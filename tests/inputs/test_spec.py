@@ -122,7 +122,7 @@ def test_other_mistakes():
         spec_from_dict({"kind": ["frequency"]})
     with pytest.raises(TypeError, match=r"ChannelSet\.preset"):
         FrequencySpec(channels=24)
-    with pytest.raises(ValueError, match="rgb, ycbcr"):
+    with pytest.raises(ValueError, match="rgb, bgr, ycbcr, gray"):
         PixelSpec(colour="hsv")
     with pytest.raises(ValueError, match="load_spec"):
         FrequencySpec.from_dict(PixelSpec().to_dict())

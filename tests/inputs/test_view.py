@@ -128,7 +128,11 @@ def test_flip_probability_and_spread():
 
 def test_illegal_views_are_refused_with_the_way_out():
     with pytest.raises(ValueError, match=r"try \(232, 224\)"):
-        View((0, 0, 9, 9), (256, 256), (0, 0, 225, 224))
+        _ = View((0, 0, 9, 9), (256, 256), (0, 0, 225, 224)).grid
+    with pytest.raises(ValueError, match="positive"):
+        View((0, 0, 9, 9), (256, 256), (0, 0, 0, 224))
+    with pytest.raises(ValueError, match="multiple of 8"):
+        resize_crop_view((9, 9), 300, 225)
     with pytest.raises(ValueError, match="box"):
         View((-1, 0, 9, 9), (8, 8), (0, 0, 8, 8))
     with pytest.raises(ValueError, match="size"):

@@ -13,7 +13,7 @@ from torch import nn
 
 from freqvision.analysis.probe import LabelledPhotos
 from freqvision.inputs import ChannelStatistics, FrequencySpec, InputSpec, PixelSpec
-from freqvision.inputs.fallback import decoder_for
+from freqvision.inputs.decoder import Decoder
 from freqvision.models import FrequencyModel, Transport
 from freqvision.runtime import progress_bar
 from freqvision.spectrum.channels import BLOCK, ChannelSet
@@ -150,7 +150,7 @@ def measure(
     """
     if photos.labels is None:
         raise ValueError("to measure accuracy the photos need labels: one sub-folder a class, or a CSV file")
-    read: Callable[[list[Any]], torch.Tensor] = decoder_for(spec, num_threads)
+    read: Callable[[list[Any]], torch.Tensor] = Decoder(spec, num_threads)
     model = model.to(device).eval()
     batches = [photos.paths[i : i + batch_size] for i in range(0, len(photos.paths), batch_size)]
     title = (

@@ -18,7 +18,7 @@ from torchvision.transforms import v2
 
 from freqvision.analysis.timing import Spread, Task, measure, one_thread
 from freqvision.data.folder import evenly, find_photos
-from freqvision.inputs import ChannelStatistics, FrequencySpec, InputSpec, PixelSpec, decoder_for
+from freqvision.inputs import ChannelStatistics, Decoder, FrequencySpec, InputSpec, PixelSpec
 from freqvision.inputs.decoder import available_cores
 from freqvision.inputs.spec import IMAGENET_MEAN, IMAGENET_STD
 from freqvision.jpeg import JpegError, read_coefficients
@@ -91,7 +91,7 @@ class _Contents(Dataset):
 
 def decode_batches(spec: InputSpec, contents: Sequence[Any], threads: int, batch: int) -> Epoch:
     """Batches by freqvision's decoder, from files' contents or paths."""
-    decode = decoder_for(spec, threads)
+    decode = Decoder(spec, threads)
     return lambda: (decode(chunk) for chunk in batches(contents, batch))
 
 

@@ -12,10 +12,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from freqvision.inputs.decoder import Decoder
-from freqvision.inputs.fallback import decoder_for
 from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
 from freqvision.inputs.view import View, random_resized_view
-from freqvision.spectrum.channels import BLOCK, ChannelSet
+from freqvision.spectrum.channels import ChannelSet
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
 Item = TypeVar("Item")
@@ -151,7 +150,7 @@ class PhotoDataset(Dataset):
         self.on_error = on_error
         self.seed = seed
         self.num_threads = num_threads
-        self._decoder = decoder_for(spec, num_threads)
+        self._decoder = Decoder(spec, num_threads)
         self.paths, labels = list_photos(root, self.classes)
         self.labels = torch.tensor(labels, device="cpu")
         # In shared memory, so that worker processes that outlive an epoch see the new one and can report what
@@ -206,12 +205,11 @@ class PhotoDataset(Dataset):
     def _random_view(self, index: int, size: tuple[int, int]) -> View:
         """The part of photo `index`, of (height, width) `size`, that is seen in this epoch."""
         assert self.augment is not None
+        assert self.spec.crop is not None
         how = self.augment
         entropy = np.random.SeedSequence([self.seed, int(self._epoch), index])
         generator = torch.Generator().manual_seed(int(entropy.generate_state(1)[0]))
-        # Crops of pixels need not be whole blocks, as a View's; of theirs only box and flip are used.
-        crop: Any = self.spec.crop if isinstance(self.spec, FrequencySpec) else BLOCK
-        return random_resized_view(size, crop, how.scale, how.ratio, how.hflip, generator)
+        return random_resized_view(size, self.spec.crop, how.scale, how.ratio, how.hflip, generator)
 
 
 class FrequencyFolder(PhotoDataset):

@@ -11,7 +11,7 @@ from freqvision.detection import DetectionModel, paste_in_photo
 from freqvision.detection.average_precision import coco_results
 from freqvision.detection.drawing import draw_objects
 from freqvision.detection.photos import whole_view
-from freqvision.inputs.fallback import decoder_for
+from freqvision.inputs.decoder import Decoder
 from freqvision.inputs.view import View
 from freqvision.models.checkpoint import build_model, description, read_checkpoint
 from freqvision.runtime import choose_device
@@ -55,7 +55,7 @@ def find_objects(
         raise ValueError(f"{checkpoint} holds no detector but the classifier {model.settings['name']}")
     device = choose_device(device)
     model.eval().to(device)
-    decoder = decoder_for(model.spec, num_threads)
+    decoder = Decoder(model.spec, num_threads)
     class_names = stored.class_names or [str(label) for label in range(model.settings["num_classes"])]
     category_ids = stored.detection.get("category_ids", range(len(class_names)))
     names = picture_names(images)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from freqvision.detection.targets import objects_of, target_in_view, view_pixels
-from freqvision.inputs.fallback import decoder_for
+from freqvision.inputs.decoder import Decoder
 from freqvision.inputs.spec import InputSpec
 from freqvision.inputs.view import BLOCK, View, resize_crop_view, whole_blocks
 
@@ -163,7 +163,7 @@ class DetectionPhotos(Dataset):
         self.spec = spec
         self.augment = augment
         self.seed = seed
-        self._decoder = decoder_for(spec, num_threads)
+        self._decoder = Decoder(spec, num_threads)
         # In shared memory, so that worker processes that outlive an epoch see the new one.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 

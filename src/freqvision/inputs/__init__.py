@@ -2,7 +2,6 @@
 
 from freqvision.inputs.augment import FrequencyAugment, adjust_colour, erase, horizontal_flip
 from freqvision.inputs.decoder import Decoder
-from freqvision.inputs.fallback import PixelDecoder, decoder_for
 from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec, load_spec, spec_from_dict
 from freqvision.inputs.statistics import ChannelStatistics, collect_statistics
 from freqvision.inputs.transform import PixelTransform, image_to_tensor
@@ -14,13 +13,11 @@ __all__ = [
     "FrequencyAugment",
     "FrequencySpec",
     "InputSpec",
-    "PixelDecoder",
     "PixelSpec",
     "PixelTransform",
     "View",
     "adjust_colour",
     "collect_statistics",
-    "decoder_for",
     "erase",
     "horizontal_flip",
     "image_to_tensor",

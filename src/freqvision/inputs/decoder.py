@@ -1,9 +1,7 @@
-"""The compressed path: JPEG bytes → model input, without pixels."""
+"""The native pass: JPEG bytes → model input, frequencies or pixels."""
 
 from __future__ import annotations
 
-import io
-import math
 import os
 import threading
 from collections.abc import Callable, Container, Sequence
@@ -11,17 +9,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch.utils.data import get_worker_info
 
 from freqvision import _native
-from freqvision.inputs.spec import FrequencySpec
-from freqvision.inputs.transform import PixelTransform
+from freqvision.inputs.fallback import image_in_view, open_image
+from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
 from freqvision.inputs.view import View, random_resized_views
 from freqvision.jpeg.errors import UNSUPPORTED_KINDS, JpegError
 from freqvision.jpeg.read import MAX_PIXELS, Source, check_buffer, check_max_pixels
 
-# What the reader leaves to Pillow and the pixel path.
+# What the reader leaves to Pillow.
 _PIXEL_KINDS = UNSUPPORTED_KINDS | {"not-jpeg"}
 
 MAX_THREADS = 1024  # a typing mistake must not take all threads that the system has
@@ -35,19 +33,23 @@ class Decoder:
     """Turns JPEG files into the input of a model, batch by batch, on several threads.
 
     Entropy decoding, resizing, cropping, flipping, selection and normalisation are one native pass over the
-    coefficients; no pixel is ever computed. The result is that of `PixelTransform` up to the rounding of
-    pixels, and the same for any number of threads. Photos are seen as they are stored: their EXIF orientation
-    is ignored, as torchvision's ImageFolder ignores it. One batch is decoded at a time: calls from several
-    Python threads wait for each other.
+    coefficients, and the result is the same for any number of threads. Frequencies (`FrequencySpec`) are
+    those of `PixelTransform` up to the rounding of pixels; pixels (`PixelSpec`) are those of torchvision's
+    decoder, antialiased ``Resize`` and crop up to the rounding of what lies between these steps, with chroma
+    upsampled as libjpeg does it. Photos are seen as they are stored: their EXIF orientation is ignored, as
+    torchvision's ImageFolder ignores it. One batch is decoded at a time: calls from several Python threads
+    wait for each other.
 
     Args:
         spec: What the model expects.
         num_threads: Threads that share out the images; 0 means one for each core (in a worker process of a
             DataLoader: one).
-        pixel_fallback: Whether PNG, CMYK and other images that the JPEG reader refuses go through Pillow and
-            the pixel path (of an animation its first picture); otherwise they are errors.
+        pixel_fallback: Whether PNG, CMYK and other images that the JPEG reader refuses go through Pillow (of
+            an animation its first picture); otherwise they are errors.
         pin_memory: Whether results lie in pinned memory, ready for an asynchronous copy to a GPU.
-        max_pixels: Larger photos are refused before memory is taken.
+        max_pixels: Larger photos, and photos of which more would be made, are refused before memory is taken.
+        memory_format: `torch.channels_last` lays a batch of pixels out as (B, H, W, C) in memory, as
+            convolutions on GPUs prefer it.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -60,19 +62,30 @@ class Decoder:
         >>> decode = Decoder(FrequencySpec(resize=512, crop=448), num_threads=1)
         >>> decode([file.getvalue(), file.getvalue()]).shape
         torch.Size([2, 24, 56, 56])
+        >>> Decoder(PixelSpec(resize=256, crop=224), num_threads=1)([file.getvalue()]).shape
+        torch.Size([1, 3, 224, 224])
     """
 
     def __init__(
         self,
-        spec: FrequencySpec,
+        spec: InputSpec,
         num_threads: int = 0,
         *,
         pixel_fallback: bool = True,
         pin_memory: bool = False,
         max_pixels: int = MAX_PIXELS,
+        memory_format: torch.memory_format = torch.contiguous_format,
     ) -> None:
-        if not isinstance(spec, FrequencySpec):
-            raise TypeError(f"spec is an FrequencySpec, not {type(spec).__name__}")
+        if not isinstance(spec, InputSpec):
+            raise TypeError(f"spec is a FrequencySpec or a PixelSpec, not {type(spec).__name__}")
+        formats = (torch.contiguous_format, torch.channels_last)
+        if memory_format not in formats or (
+            memory_format is torch.channels_last and not isinstance(spec, PixelSpec)
+        ):
+            raise ValueError(
+                f"memory_format is torch.contiguous_format or, for a PixelSpec, torch.channels_last; got "
+                f"{memory_format} for a {type(spec).__name__}"
+            )
         if not isinstance(num_threads, int) or not 0 <= num_threads <= MAX_THREADS:
             raise ValueError(
                 f"num_threads is 0 (one for each core) or more, up to {MAX_THREADS}, got {num_threads!r}"
@@ -82,7 +95,7 @@ class Decoder:
         self.pixel_fallback = pixel_fallback
         self.pin_memory = pin_memory
         self.max_pixels = check_max_pixels(max_pixels)
-        self._pixel_path = PixelTransform(spec)
+        self.memory_format = memory_format
         self._start()
 
     def __call__(self, sources: Sequence[Source], views: Sequence[View] | None = None) -> torch.Tensor:
@@ -204,24 +217,33 @@ class Decoder:
 
     def _batch(self, views: Sequence[View], bad: Container[int]) -> torch.Tensor:
         """Room for a batch of one output size, in which bad sources have no say."""
-        grids = {view.grid for index, view in enumerate(views) if index not in bad}
-        grids = grids or {view.grid for view in views}
-        if len(grids) > 1:
+        shapes = {self.spec.output_shape(view) for index, view in enumerate(views) if index not in bad}
+        shapes = shapes or {self.spec.output_shape(view) for view in views}
+        if len(shapes) > 1:
+            sizes = sorted(shape[1:] for shape in shapes)
             raise ValueError(
-                f"the views of a batch have one output size, got {sorted(grids)} blocks: set the "
+                f"the views of a batch have one output size, got (height, width) {sizes}: set the "
                 "specification's crop, pass views of one size, or decode them by Decoder.each"
             )
-        return self._room(len(views), *(grids.pop() if grids else self.spec.grid or (0, 0)))
+        shape = shapes.pop() if shapes else self.spec.shape or (self.spec.num_channels, 0, 0)
+        return self._room(len(views), shape)
 
     def _separate(self, views: Sequence[View], bad: Container[int]) -> list[torch.Tensor]:
         """Room for images of any size."""
-        return [self._room(1, *view.grid)[0] for view in views]
+        nothing = (self.spec.num_channels, 0, 0)
+        shapes = (nothing if i in bad else self.spec.output_shape(view) for i, view in enumerate(views))
+        return [self._room(1, shape)[0] for shape in shapes]
 
-    def _room(self, count: int, height: int, width: int) -> torch.Tensor:
+    def _room(self, count: int, shape: tuple[int, int, int]) -> torch.Tensor:
         pinned = self.pin_memory and torch.cuda.is_available()
-        shape = (count, len(self.spec.channels), height, width)
         # Native code writes there, so never on torch's default device.
-        room = torch.empty(shape, dtype=self.spec.torch_dtype, device="cpu", pin_memory=pinned)
+        room = torch.empty(
+            (count, *shape),
+            dtype=self.spec.torch_dtype,
+            device="cpu",
+            pin_memory=pinned,
+            memory_format=self.memory_format,
+        )
         if not pinned:
             _native.advise_huge_pages(room.data_ptr(), room.nbytes)
         return room
@@ -246,34 +268,17 @@ class Decoder:
     def _start(self) -> None:
         """Make ready in this process; threads start with the first batch."""
         self._native: _native.BatchDecoder | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._process = os.getpid()
 
-    def _started(self) -> _native.BatchDecoder:
-        """The native decoder.
+    def _new_native(self) -> _native.BatchDecoder:
+        """A native decoder.
 
         Made only when it is needed: a copy that is sent to a worker process arrives there before the process
         knows that it is a worker, so that each would take all cores.
         """
-        if self._native is None:
-            spec = self.spec
-            if spec.dtype == "int8":
-                gain = [1 / scale for scale in spec.scale or ()]
-                bias = [0.0] * len(gain)
-            else:
-                with torch.device("cpu"):
-                    mean, std = (values.double() for values in spec.normalisation())
-                gain, bias = (1 / std).tolist(), (-mean / std).tolist()
-            self._native = _native.BatchDecoder(
-                list(spec.channels),
-                gain,
-                bias,
-                spec.dtype,
-                spec.interpolation,
-                threads_here(self.num_threads),
-                self.max_pixels,
-            )
-        return self._native
+        spec = _native_spec(self.spec, self.memory_format is torch.channels_last)
+        return _native.BatchDecoder([spec], threads_here(self.num_threads), self.max_pixels, False)
 
     def _decode(
         self, sources: Sequence[Source], views: Sequence[View] | Choose | None, allocate: Allocate
@@ -290,52 +295,79 @@ class Decoder:
         if self._process != os.getpid():  # a fork has copied this object, but not its threads
             self._start()
         with self._lock:
-            native = self._started()
+            # Python may run a finaliser or a signal's handler amid a batch, and that may decode with this
+            # object too: it gets a native decoder of its own.
+            native, self._native = self._native or self._new_native(), None
             try:
                 return self._decode_locked(native, sources, choose, allocate)
             finally:
                 native.close()
+                self._native = native
 
     def _decode_locked(
         self, native: _native.BatchDecoder, sources: Sequence[Source], choose: Choose, allocate: Allocate
     ) -> tuple[Outputs, dict[int, Exception]]:
         errors: dict[int, Exception] = {}
         opened = native.open([_native_source(i, source, errors) for i, source in enumerate(sources)])
-        images: dict[int, Image.Image] = {}  # those that take the pixel path
+        images: dict[int, Image.Image] = {}  # those that go through Pillow
         sizes = []
         for index, (height, width, failure) in enumerate(opened):
             if failure is not None and index not in errors:
                 try:
-                    images[index] = self._open_pixels(native.bytes, index, sources[index], failure)
+                    images[index] = self._open_image(native.bytes, index, sources[index], failure)
                     width, height = images[index].size
                 except (JpegError, OSError) as error:
                     errors[index] = _without_frames(error)
             sizes.append((1, 1) if index in errors else (height, width))
         views = choose(sizes)
+        for index, view in enumerate(views):
+            if index not in errors and (refused := self._too_large(_name(index, sources[index]), view)):
+                errors[index] = refused
         outputs = allocate(views, errors)
-        addresses = []
+        jobs, addresses = [], []
         for index, (view, size) in enumerate(zip(views, sizes, strict=True)):
+            if index in errors:
+                continue
             top, left, height, width = view.box
-            if (top + height > size[0] or left + width > size[1]) and index not in errors:
+            if top + height > size[0] or left + width > size[1]:
                 raise ValueError(
                     f"{_name(index, sources[index])}: the view's box {view.box} (top, left, height, width) "
                     f"leaves the photo of {size}"
                 )
-            skipped = index in errors or index in images
-            addresses.append(0 if skipped else outputs[index].data_ptr())
-        for index, failure in enumerate(native.decode(_view_table(views), addresses)):
+            if index not in images:
+                jobs.append((index, 0, *view.box, *view.size, *view.crop, view.flip))
+                addresses.append(outputs[index].data_ptr())
+        table = np.array(jobs, dtype=np.int32).reshape(len(jobs), 13)
+        for index, failure in enumerate(native.decode(table, addresses)):
             if failure is not None:
                 errors[index] = _exception(_name(index, sources[index]), failure)
-        for index, image in images.items():
+        for index in list(images):
+            image = images.pop(index)  # the decoded images of a batch are never in memory together
             try:
-                outputs[index].copy_(self._pixels(_name(index, sources[index]), image, views[index]))
+                outputs[index].copy_(
+                    image_in_view(
+                        image, self.spec, views[index], self.max_pixels, _name(index, sources[index])
+                    )
+                )
             except JpegError as error:
                 errors[index] = _without_frames(error)
         for index in errors:
             outputs[index].zero_()
         return outputs, dict(sorted(errors.items()))
 
-    def _open_pixels(
+    def _too_large(self, name: str, view: View) -> JpegError | None:
+        """The error of an output that is refused before memory is taken for it."""
+        height, width = view.crop[2:]
+        if height * width <= self.max_pixels:
+            return None
+        return JpegError(
+            f"{name}: what is made of it, {width}×{height}, is more than max_pixels={self.max_pixels}; set "
+            "the specification's crop, or max_size for photos of extreme shape",
+            "too-large",
+            0,
+        )
+
+    def _open_image(
         self, contents: Callable[[int], bytes], index: int, source: Source, failure: _native.Failure
     ) -> Image.Image:
         """The image that the JPEG reader refused, opened but not yet decoded by Pillow."""
@@ -345,39 +377,7 @@ class Decoder:
             raise _exception(name, failure)
         if not self.pixel_fallback:
             raise JpegError(f"{name}: {message}; pixel_fallback=True would read it through Pillow", reason, 0)
-        try:
-            image = Image.open(io.BytesIO(contents(index)))
-        except UnidentifiedImageError as error:  # whose message is the address of the buffer
-            raise JpegError(f"{name}: {message}, and no format that Pillow knows", reason, 0) from error
-        except Exception as error:  # whatever its many formats' readers raise
-            raise JpegError(
-                f"{name}: {message}, and Pillow cannot read it either: {error}", reason, 0
-            ) from error
-        if math.prod(image.size) > self.max_pixels:
-            raise JpegError(
-                f"{name}: {image.width}×{image.height} is more than max_pixels={self.max_pixels}",
-                "too-large",
-                0,
-            )
-        return image
-
-    def _pixels(self, name: str, image: Image.Image, view: View) -> torch.Tensor:
-        """Model input by way of pixels; whatever hinders it is an error that names the source."""
-        try:
-            image.load()
-        except Exception as error:  # whatever its many formats' readers raise
-            raise JpegError(f"{name}: Pillow cannot read it: {error}", "corrupt", 0) from error
-        if math.prod(view.size) > self.max_pixels:  # all of which the pixel path computes before it crops
-            height, width = view.size
-            raise JpegError(
-                f"{name}: resized to {width}×{height}, it is more than max_pixels={self.max_pixels}",
-                "too-large",
-                0,
-            )
-        try:
-            return self._pixel_path(image, view)
-        except TypeError as error:  # a mode without a defined range
-            raise JpegError(f"{name}: {error}", "unsupported", 0) from error
+        return open_image(contents(index), self.max_pixels, f"{name}: {message}", reason)
 
 
 def available_cores() -> int:
@@ -427,6 +427,35 @@ def _exception(name: str, failure: tuple[str, str, str, int]) -> Exception:
     return JpegError(f"{name}: {message}", reason, offset)
 
 
-def _view_table(views: Sequence[View]) -> np.ndarray:
-    rows = [(*view.box, *view.size, *view.crop, view.flip) for view in views]
-    return np.array(rows, dtype=np.int32).reshape(len(views), 11)
+def _native_spec(spec: InputSpec, interleaved: bool) -> dict[str, Any]:
+    """What native/bindings_pipeline.cpp takes."""
+    matrix: list[list[float]] = []
+    fill: list[float] = []
+    channels: list[int] = []
+    with torch.device("cpu"):
+        mean, std = (values.double() for values in spec.normalisation())
+    gain, bias = 1 / std, -mean / std
+    if isinstance(spec, PixelSpec):
+        matrix = spec.colour_matrix().tolist()
+        if spec.dtype == "uint8":
+            fill = (255 * mean).round().tolist()
+            gain, bias = torch.ones_like(mean), torch.zeros_like(mean)
+        else:
+            fill = [0.0] * len(mean)
+            gain = gain / 255
+    else:
+        assert isinstance(spec, FrequencySpec)
+        channels = list(spec.channels)
+        if spec.dtype == "int8":
+            gain = 1 / torch.tensor(spec.scale, dtype=torch.float64, device="cpu")
+            bias = torch.zeros_like(gain)
+    return {
+        "channels": channels,
+        "matrix": matrix,
+        "gain": gain.tolist(),
+        "bias": bias.tolist(),
+        "fill": fill,
+        "interleaved": interleaved,
+        "dtype": spec.dtype,
+        "interpolation": spec.interpolation,
+    }

@@ -12,10 +12,12 @@ import numpy as np
 import torch
 
 from freqvision.inputs.encoding import encode
-from freqvision.inputs.spec import FrequencySpec
+from freqvision.inputs.spec import FrequencySpec, PixelSpec
 from freqvision.inputs.view import View
 from freqvision.spectrum.channels import COMPONENTS
+from freqvision.spectrum.colour import GRAY
 from freqvision.spectrum.cube import gather
+from freqvision.spectrum.dct import dct_matrix
 from freqvision.spectrum.resampling import Resampling
 
 if TYPE_CHECKING:
@@ -51,6 +53,69 @@ def transform_coefficients(coefficients: Coefficients, view: View, spec: Frequen
             stored = dequantised_plane(coefficients, component)
             planes[component] = vertical.coefficient_matrix() @ stored @ horizontal.coefficient_matrix().T
     return encode(gather(planes), spec)
+
+
+def transform_pixels(coefficients: Coefficients, view: View, spec: PixelSpec) -> torch.Tensor:
+    """Pixels from a JPEG's coefficients, nothing rounded on the way: the definition of `Decoder`'s pixels.
+
+    Inverse DCT, chroma upsampled as libjpeg does it, antialiased resizing, colour, clamping, normalising.
+
+    Args:
+        coefficients: What `freqvision.read_coefficients` gave, of a gray or YCbCr file.
+        view: Which part of the photo to show; what lies outside it has the mean colour.
+        spec: Colour, statistics, type and interpolation; its resize and crop are the view's business.
+
+    Returns:
+        (C, height, width) of the spec's type.
+    """
+    height, width = coefficients.size
+    vertical, horizontal = (
+        Resampling(
+            photo=coefficients.size[axis],
+            box_start=view.box[axis],
+            box_length=view.box[2 + axis],
+            size=view.size[axis],
+            crop_start=view.crop[axis],
+            crop_length=view.crop[2 + axis],
+            flip=view.flip and axis == 1,
+            interpolation=spec.interpolation,
+        ).pixel_matrix()
+        for axis in (0, 1)
+    )
+    planes = torch.zeros(len(COMPONENTS), view.crop[2], view.crop[3], dtype=torch.float64)
+    for component in range(len(coefficients.planes)):
+        stored = dequantised_plane(coefficients, component).unflatten(0, (-1, 8)).unflatten(2, (-1, 8))
+        dct = dct_matrix(8, torch.float64)
+        samples = torch.einsum("ui,aubv,vj->aibj", dct, stored, dct).flatten(2, 3).flatten(0, 1)
+        high, wide = _upsampling(coefficients, component)
+        luma = (high @ samples[: high.shape[1]][:, : wide.shape[1]] @ wide.T)[:height, :width]
+        planes[component] = vertical[:, :height] @ luma @ horizontal[:, :width].T
+    matrix = spec.colour_matrix()
+    pixels = (torch.einsum("ki,ihw->khw", matrix, planes) + GRAY).clamp(0, 255)  # (C, height, width)
+    mean, std = (values.double()[:, None, None] for values in spec.normalisation())
+    shown = (vertical.sum(1)[:, None] * horizontal.sum(1)) > 0.5  # (height, width)
+    pixels = torch.where(shown, pixels, 255 * mean)
+    if spec.dtype == "uint8":
+        return (pixels + 0.5).floor().byte()
+    return ((pixels / 255 - mean) / std).to(spec.torch_dtype)
+
+
+def _upsampling(coefficients: Coefficients, component: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """U of both axes, (luma pixels, samples): libjpeg's triangle for ratios of 2, else samples repeated."""
+    factors = coefficients.sampling_factors
+    ratios = [max(factor[axis] for factor in factors) // factors[component][axis] for axis in (0, 1)]
+    counts = [-(-side // ratio) for side, ratio in zip(coefficients.size, ratios, strict=True)]
+    smooth = (ratios[1] == 2 and ratios[0] <= 2 and counts[1] > 2) or ratios == [2, 1]
+    matrices = []
+    for ratio, count in zip(ratios, counts, strict=True):
+        matrix = torch.eye(count, dtype=torch.float64).repeat_interleave(ratio, 0)
+        if ratio == 2 and smooth:
+            pixels = torch.arange(2 * count)
+            other = (pixels // 2 + 2 * (pixels % 2) - 1).clamp(0, count - 1)
+            matrix *= 0.75
+            matrix[pixels, other] += 0.25
+        matrices.append(matrix)
+    return matrices[0], matrices[1]
 
 
 def dequantised_plane(coefficients: Coefficients, component: int) -> torch.Tensor:

@@ -13,6 +13,7 @@ import torch
 
 from freqvision.inputs.view import BLOCK, View, resize_crop_view
 from freqvision.spectrum.channels import ChannelSet
+from freqvision.spectrum.colour import ycbcr_to_rgb_matrix
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -58,6 +59,18 @@ class InputSpec:
     def bytes_per_image(self) -> int | None:
         """Bytes of one photo on its way to the device; None where it depends on the photo."""
         return None if self.shape is None else math.prod(self.shape) * _ITEM_BYTES[self.dtype]
+
+    def view(self, image_size: tuple[int, int]) -> View:
+        """The view of evaluation for a photo of (height, width) pixels: resize and centre crop."""
+        return resize_crop_view(image_size, self.resize, self.crop, self.max_size, self.cell)
+
+    def output_shape(self, view: View) -> tuple[int, int, int]:
+        """(channels, height, width) of what a view shows.
+
+        Raises:
+            ValueError: The view's crop is not of whole cells.
+        """
+        raise NotImplementedError
 
     def normalisation(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and std of each channel, float32 of shape (C,)."""
@@ -211,9 +224,9 @@ class FrequencySpec(InputSpec):
         """(channels, height, width) of the input; None where it depends on the photo."""
         return None if self.grid is None else (len(self.channels), *self.grid)
 
-    def view(self, image_size: tuple[int, int]) -> View:
-        """The view of evaluation for a photo of (height, width) pixels: resize and centre crop."""
-        return resize_crop_view(image_size, self.resize, self.crop, self.max_size)
+    def output_shape(self, view: View) -> tuple[int, int, int]:
+        """(channels, height, width) of what a view shows, in blocks."""
+        return len(self.channels), *view.grid
 
     def normalisation(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and std of each selected channel, float32 of shape (C,): 0 and 1 where none are set."""
@@ -255,16 +268,16 @@ class FrequencySpec(InputSpec):
 
 @dataclass(frozen=True)
 class PixelSpec(InputSpec):
-    """Everything that turns a photo into the input of a model of pixels, for fair comparisons.
+    """Everything that turns a photo into the input of a model of pixels.
 
     Args:
         resize: Length in pixels of the photo's shorter side, exact (height, width), or None for the stored
             size.
         crop: Side of the square, or (height, width), cut out of the middle; None takes the whole resized
             photo.
-        colour: "rgb" or "ycbcr" (JPEG's full range).
-        mean: One for each of the three components, of values in [0, 1].
-        std: One for each of the three components, of values in [0, 1].
+        colour: "rgb", "bgr", "ycbcr" (JPEG's full range) or "gray" (one channel, JPEG's luma).
+        mean: One for each channel in its order, of values in [0, 1]; ImageNet's unless given.
+        std: One for each channel in its order, of values in [0, 1]; ImageNet's unless given.
         dtype: Type of the tensor that is sent to the device. A float tensor holds (value − mean) / std; a
             uint8 tensor holds 0 to 255, which the model's first step on the device normalises.
         interpolation: "bilinear" or "bicubic", antialiased.
@@ -276,13 +289,15 @@ class PixelSpec(InputSpec):
     Example:
         >>> PixelSpec(dtype="uint8").bytes_per_image
         150528
+        >>> PixelSpec(colour="gray").shape
+        (1, 224, 224)
     """
 
     resize: int | tuple[int, int] | None = 256
     crop: int | tuple[int, int] | None = 224
     colour: str = "rgb"
-    mean: tuple[float, ...] = IMAGENET_MEAN
-    std: tuple[float, ...] = IMAGENET_STD
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
     dtype: str = "float32"
     interpolation: str = "bilinear"
     max_size: int | None = None
@@ -292,34 +307,59 @@ class PixelSpec(InputSpec):
 
     def __post_init__(self) -> None:
         _check_geometry(self, self.cell)
-        _check_choice("colour", self.colour, ("rgb", "ycbcr"))
+        _check_choice("colour", self.colour, tuple(_IMAGENET))
         _check_choice("dtype", self.dtype, ("float32", "float16", "bfloat16", "uint8"))
-        for name in ("mean", "std"):
-            _freeze_numbers(self, name, 3, "the 3 components", name == "std")
+        for name, usual in zip(("mean", "std"), _IMAGENET[self.colour], strict=True):
+            if getattr(self, name) == ():
+                object.__setattr__(self, name, usual)
+            count = self.num_channels
+            _freeze_numbers(self, name, count, f"the {count} components", name == "std")
 
     @property
     def num_channels(self) -> int:
-        """3: the components of a pixel."""
-        return 3
+        """3: the components of a pixel; 1 of gray."""
+        return 1 if self.colour == "gray" else 3
 
     def describe(self) -> str:
         """The channels in a few words: "RGB pixels"."""
-        return f"{self.colour.upper()} pixels"
+        return f"{self.colour if self.colour == 'gray' else self.colour.upper()} pixels"
 
     @property
     def shape(self) -> tuple[int, int, int] | None:
-        """(3, height, width) of the input; None where it depends on the photo."""
+        """(channels, height, width) of the input; None where it depends on the photo."""
         size = (
             self.crop if self.crop is not None else (self.resize if isinstance(self.resize, tuple) else None)
         )
         if size is None:
             return None
         height, width = (size, size) if isinstance(size, int) else size
-        return 3, height, width
+        return self.num_channels, height, width
+
+    def output_shape(self, view: View) -> tuple[int, int, int]:
+        """(channels, height, width) of what a view shows, in pixels."""
+        return self.num_channels, view.crop[2], view.crop[3]
 
     def normalisation(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and std of each component, float32 of shape (3,), of values in [0, 1]."""
+        """Mean and std of each component, float32 of shape (C,), of values in [0, 1]."""
         return torch.tensor(self.mean, dtype=torch.float32), torch.tensor(self.std, dtype=torch.float32)
+
+    def colour_matrix(self) -> torch.Tensor:
+        """M (C, 3), float64, with ``channels = M @ (y − 128, cb − 128, cr − 128) + 128``."""
+        if self.colour == "gray":
+            return torch.tensor([[1.0, 0, 0]], dtype=torch.float64)
+        if self.colour == "ycbcr":
+            return torch.eye(3, dtype=torch.float64)
+        matrix = ycbcr_to_rgb_matrix(torch.float64)
+        return matrix.flip(0) if self.colour == "bgr" else matrix
+
+
+# Of each colour: mean and std.
+_IMAGENET = {
+    "rgb": (IMAGENET_MEAN, IMAGENET_STD),
+    "bgr": (IMAGENET_MEAN[::-1], IMAGENET_STD[::-1]),
+    "ycbcr": (IMAGENET_MEAN, IMAGENET_STD),
+    "gray": ((0.449,), (0.226,)),
+}
 
 
 def spec_from_dict(values: dict[str, Any]) -> InputSpec:

@@ -20,13 +20,13 @@ class View:
     Args:
         box: (top, left, height, width) cut out of the stored photo; what lies outside it is never looked at.
         size: (height, width) that the box is resized to.
-        crop: (top, left, height, width) cut out of the resized box. Height and width are multiples of 8. Rows
-            and columns outside the resized box are gray (coefficient 0), so top and left may be negative.
+        crop: (top, left, height, width) cut out of the resized box. For frequencies, height and width are
+            multiples of 8. Rows and columns outside the resized box are gray (coefficient 0), or of pixels
+            the mean colour, so top and left may be negative.
         flip: Mirror the crop horizontally.
 
     Raises:
-        ValueError: A side is not positive, box or crop lies outside the photo, or a side of the crop is no
-            multiple of 8.
+        ValueError: A side is not positive, or box or crop lies outside the photo.
 
     Example:
         >>> view = resize_crop_view((375, 500), resize=256, crop=224)
@@ -50,19 +50,25 @@ class View:
         if rows <= 0 or columns <= 0:
             raise ValueError(f"size is (height > 0, width > 0) in pixels; got {self.size}")
         top, left, height, width = self.crop
-        if height <= 0 or width <= 0 or height % BLOCK or width % BLOCK:
-            up = tuple(max(BLOCK, whole_blocks(side)) for side in (height, width))
-            raise ValueError(
-                f"a crop's height and width are positive multiples of {BLOCK}, whole blocks; "
-                f"got ({height}, {width}), try {up}"
-            )
+        if height <= 0 or width <= 0:
+            raise ValueError(f"a crop's height and width are positive; got ({height}, {width})")
         if not (-height < top < rows and -width < left < columns):
             raise ValueError(f"the crop {self.crop} shows nothing of the photo resized to {self.size}")
 
     @property
     def grid(self) -> tuple[int, int]:
-        """(height, width) of the output in blocks."""
-        return self.crop[2] // BLOCK, self.crop[3] // BLOCK
+        """(height, width) of the output in blocks.
+
+        Raises:
+            ValueError: The crop is not of whole blocks, which only pixels may be cropped to.
+        """
+        height, width = self.crop[2:]
+        if height % BLOCK or width % BLOCK:
+            raise ValueError(
+                f"a crop of frequencies has a height and width that are multiples of {BLOCK}, whole blocks; "
+                f"got ({height}, {width}), try {whole_blocks(height), whole_blocks(width)}"
+            )
+        return height // BLOCK, width // BLOCK
 
     def flipped(self) -> View:
         """The same view, mirrored."""
@@ -79,6 +85,7 @@ def resize_crop_view(
     resize: int | tuple[int, int] | None = None,
     crop: int | tuple[int, int] | None = None,
     max_size: int | None = None,
+    cell: int = BLOCK,
 ) -> View:
     """The view that torchvision's ``Resize(resize, max_size=max_size)`` and ``CenterCrop(crop)`` show.
 
@@ -86,14 +93,15 @@ def resize_crop_view(
         image_size: (height, width) of the photo in pixels.
         resize: Length of the shorter side (the longer one is cut to whole pixels), exact (height, width), or
             None for the stored size.
-        crop: Side of a square, or (height, width), multiples of 8; None for the whole resized photo, padded
-            with gray to whole blocks at the bottom and on the right. A crop larger than the resized photo has
-            gray margins where torchvision's are black.
+        crop: Side of a square, or (height, width), multiples of `cell`; None for the whole resized photo,
+            padded with gray to whole cells at the bottom and on the right. A crop larger than the resized
+            photo has gray margins where torchvision's are black.
         max_size: Where `resize` is one number, the longer side that it may lead to; above it, the photo is
             resized to that instead.
+        cell: Side in pixels of what the output consists of: 8 for frequencies, 1 for pixels.
 
     Raises:
-        ValueError: A side is not positive or a crop's is no multiple of 8.
+        ValueError: A side is not positive or a crop's is no multiple of `cell`.
     """
     height, width = _pair(image_size, "image_size")
     if isinstance(resize, int):
@@ -103,9 +111,11 @@ def resize_crop_view(
     else:
         size = (height, width) if resize is None else _pair(resize, "resize")
     if crop is None:
-        window = (0, 0, whole_blocks(size[0]), whole_blocks(size[1]))
+        window = (0, 0, -(-size[0] // cell) * cell, -(-size[1] // cell) * cell)
     else:
         crop_height, crop_width = (crop, crop) if isinstance(crop, int) else _pair(crop, "crop")
+        if crop_height % cell or crop_width % cell:
+            raise ValueError(f"crop is a multiple of {cell} pixels, whole blocks; got {crop}")
         window = (_centre(size[0], crop_height), _centre(size[1], crop_width), crop_height, crop_width)
     return View(box=(0, 0, height, width), size=size, crop=window)
 
@@ -122,7 +132,8 @@ def random_resized_view(
 
     Args:
         image_size: (height, width) of the photo in pixels.
-        crop: Side of the square, or (height, width), that the random box is resized to: multiples of 8.
+        crop: Side of the square, or (height, width), that the random box is resized to: for frequencies
+            multiples of 8.
         scale: Smallest and largest share of the photo's area that the box may have.
         ratio: Smallest and largest width / height of the box.
         hflip: Probability of a mirrored view.

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from freqvision.inputs.fallback import decoder_for
+from freqvision.inputs.decoder import Decoder
 from freqvision.models.checkpoint import load_checkpoint
 from freqvision.runtime import choose_device
 
@@ -47,7 +47,7 @@ def predict(
         class_names = [str(label) for label in range(model.settings["num_classes"])]
     device = choose_device(device)
     model.to(device)
-    decoder = decoder_for(model.spec, num_threads)
+    decoder = Decoder(model.spec, num_threads)
     results: list[dict[str, Any]] = []
     for start in range(0, len(images), batch_size):
         paths = [str(path) for path in images[start : start + batch_size]]

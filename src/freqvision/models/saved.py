@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from freqvision.inputs.spec import FrequencySpec, InputSpec, spec_from_dict
+from freqvision.inputs.spec import InputSpec, spec_from_dict
 from freqvision.models.create import create_model
 from freqvision.models.frequency_model import FrequencyModel
 
@@ -118,12 +118,7 @@ def _card(model: FrequencyModel, classes: Sequence[str] | None) -> str:
 
     spec = model.spec
     shape = "whatever size the photo has" if spec.shape is None else "×".join(map(str, spec.shape))
-    if isinstance(spec, FrequencySpec):
-        sees, imports = f"{spec.describe()} of JPEG photos", ""
-        decoder = "fv.Decoder"
-    else:
-        sees, imports = f"{spec.describe()}", "from freqvision.inputs import PixelDecoder\n"
-        decoder = "PixelDecoder"
+    sees = f"{spec.describe()} of JPEG photos"
     if isinstance(model, DetectionModel):
         task, kind = "object-detection", "A detector"
         answer = 'found = model(decode.each(["photo.jpg"]))'
@@ -153,9 +148,9 @@ tags: [frequency-domain, dct, jpeg]
 
 ```python
 import freqvision as fv
-{imports}
+
 model = fv.load("path/of/this/folder")
-decode = {decoder}(model.spec)
+decode = fv.Decoder(model.spec)
 {answer}
 ```
 

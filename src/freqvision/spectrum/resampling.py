@@ -50,14 +50,14 @@ class Resampling:
         box_length: Pixels of the box.
         size: Pixels that the box is resized to.
         crop_start: First pixel of the window in the resized box; may be negative.
-        crop_length: Pixels of the window, a multiple of 8.
+        crop_length: Pixels of the window; for coefficients a multiple of 8.
         samples_per_pixel: Sampling factor of the component over the largest one.
         flip: Mirror the window.
         interpolation: "bilinear" or "bicubic".
 
     Raises:
-        ValueError: The box is empty or reaches beyond the photo, the window is not in whole blocks, or the
-            interpolation is unknown.
+        ValueError: The box is empty or reaches beyond the photo, the window is empty, or the interpolation is
+            unknown.
 
     Example:
         >>> half = Resampling(photo=16, box_start=0, box_length=16, size=8, crop_start=0, crop_length=8)
@@ -81,11 +81,8 @@ class Resampling:
                 f"the box of {self.box_length} pixels from {self.box_start} "
                 f"is not inside the photo's {self.photo}"
             )
-        if self.size <= 0 or self.crop_length <= 0 or self.crop_length % BLOCK:
-            raise ValueError(
-                f"size is positive and crop_length a positive multiple of {BLOCK}; "
-                f"got {self.size} and {self.crop_length}"
-            )
+        if self.size <= 0 or self.crop_length <= 0:
+            raise ValueError(f"size and crop_length are positive; got {self.size} and {self.crop_length}")
         if self.interpolation not in _FILTERS:
             raise ValueError(f"interpolation is {' or '.join(_FILTERS)}; got {self.interpolation!r}")
 
@@ -117,6 +114,8 @@ class Resampling:
 
     def coefficient_matrix(self) -> torch.Tensor:
         """A = D_out · R · D_inᵀ (crop_length, 8·blocks), float64: from stored to shown coefficients."""
+        if self.crop_length % BLOCK:
+            raise ValueError(f"crop_length is in multiples of {BLOCK} here, got {self.crop_length}")
         dct = dct_matrix(BLOCK, torch.float64)
         matrix = self.pixel_matrix().unflatten(0, (-1, BLOCK))  # (output blocks, 8, 8·blocks)
         matrix = (dct @ matrix).flatten(0, 1).unflatten(1, (-1, BLOCK))  # (crop_length, blocks, 8)

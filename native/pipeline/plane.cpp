@@ -1,0 +1,113 @@
+#include "pipeline/plane.h"
+
+#include <algorithm>
+
+namespace freqvision {
+
+PlaneResampler::PlaneResampler(const ResampleKernels& kernels)
+    : kernels_(kernels), scratch_(size_t{8} * 8 * 8 * kernels.group) {}
+
+void PlaneResampler::build(Operator PlaneResampler::* which, Built PlaneResampler::* built, const Axis& axis,
+                           const std::vector<int>& wanted, const PlaneResampler* twin) {
+    // Photos of a data set often share their geometry, and Cb and Cr always do.
+    if ((this->*built).axis == axis && (this->*built).wanted == wanted) return;
+    (this->*built).axis = {};  // what an exception leaves half-built belongs to no axis
+    if (twin && (twin->*built).axis == axis && (twin->*built).wanted == wanted)
+        this->*which = twin->*which;
+    else
+        (this->*which).build(axis, wanted);
+    (this->*built).wanted = wanted;
+    (this->*built).axis = axis;
+}
+
+void PlaneResampler::prepare(const Axis& vertical, const Axis& horizontal,
+                             const std::vector<int>& wanted_vertical,
+                             const std::vector<int>& wanted_horizontal, const uint16_t* quant,
+                             const PlaneResampler* twin) {
+    using Self = PlaneResampler;
+    build(&Self::vertical_, &Self::built_vertical_, vertical, wanted_vertical, twin);
+    build(&Self::horizontal_, &Self::built_horizontal_, horizontal, wanted_horizontal, twin);
+    range_ = {vertical_.begin, vertical_.end, horizontal_.begin, horizontal_.end};
+    filled_ = 0;
+    done_ = range_.row_begin;
+    stride_ = (horizontal_.outputs + kColumns - 1) / kColumns * kColumns;
+    for (int u = 0; u < 8; ++u)
+        for (int v = 0; v < 8; ++v) quant_[8 * v + u] = quant[8 * u + v];
+    const int blocks = std::max(1, range_.column_end - range_.column_begin);
+    group_.resize(static_cast<size_t>(64) * kernels_.group * blocks);
+    limits_.assign(blocks, 0);
+    strip_size_ = static_cast<size_t>(8) * stride_ * horizontal_.frequencies;
+    ring_ = vertical_.max_count + kernels_.group + lead_;
+    // Padding columns are computed and dropped; zeros keep them from being slow subnormals.
+    if (strips_.size() < strip_size_ * ring_) strips_.resize(strip_size_ * ring_);
+}
+
+uint64_t PlaneResampler::frequencies() const {
+    uint64_t frequencies = 0;
+    for (int u = 0; u < 8; ++u)
+        if (vertical_.source_frequencies >> u & 1)
+            frequencies |= static_cast<uint64_t>(horizontal_.source_frequencies) << 8 * u;
+    return frequencies;
+}
+
+bool PlaneResampler::add(int block_row, const int16_t* blocks, int oldest) {
+    if (filled_ == 0) {
+        group_row_ = block_row;
+        std::fill(limits_.begin(), limits_.end(), uint8_t{0});
+    }
+    kernels_.dequantise(blocks, range_.column_end - range_.column_begin, quant_.data(), group_.data(),
+                        filled_, limits_.data());
+    ++filled_;
+    if (filled_ < kernels_.group && block_row + 1 < range_.row_end) return false;
+    flush(oldest);
+    return true;
+}
+
+bool PlaneResampler::add_missing(int oldest) {
+    if (filled_) {
+        flush(oldest);
+        return true;
+    }
+    if (done_ >= range_.row_end) return false;
+    group_row_ = done_;
+    reserve_strips(oldest);
+    std::fill_n(strip(done_++), strip_size_, 0.0f);
+    return true;
+}
+
+void PlaneResampler::flush(int oldest) {
+    const Operator& op = horizontal_;
+    reserve_strips(oldest);
+    float* strips[2];
+    for (int i = 0; i < kernels_.group; ++i) strips[i] = strip(group_row_ + i);
+    kernels_.horizontal(group_.data(), limits_.data(), op.weights.data(), op.first.data(), op.count.data(),
+                        op.offset.data(), op.begin, op.outputs, op.frequencies, stride_, strips,
+                        scratch_.data());
+    done_ = group_row_ + filled_;
+    filled_ = 0;
+}
+
+// Makes room for the next group. Outputs that need several components wait for the last of them, and the
+// strips of the others must stay.
+void PlaneResampler::reserve_strips(int oldest) {
+    const int needed = group_row_ + kernels_.group - std::min(oldest, group_row_);
+    if (needed <= ring_) return;
+    const int larger = needed + kernels_.group;
+    lead_ += larger - ring_;
+    moved_.assign(strip_size_ * larger, 0.0f);
+    for (int row = oldest; row < done_; ++row)
+        std::copy_n(strip(row), strip_size_, moved_.data() + strip_size_ * (row % larger));
+    strips_.swap(moved_);
+    ring_ = larger;
+}
+
+void PlaneResampler::product(int output, int horizontal, const int* picks, int count, float* const* to) {
+    const int first = vertical_.first[output], rows = vertical_.count[output];
+    inputs_.clear();
+    for (int i = 0; i < rows; ++i)
+        inputs_.push_back(strip(first + i) + static_cast<size_t>(horizontal) * stride_);
+    kernels_.vertical(inputs_.data(), rows, strip_size_ / 8, vertical_.output(output), vertical_.frequencies,
+                      picks, count, stride_, to);
+}
+
+}  // namespace freqvision

@@ -1,0 +1,80 @@
+// One component of an image, block row by block row → rows of its resampled values.
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "jpeg/rows.h"
+#include "pipeline/kernels.h"
+#include "pipeline/operators.h"
+
+namespace freqvision {
+
+// Use: prepare, then add the block rows of range() in order; product() gives an output once it is ready().
+// Reusable; allocates nothing once it has seen images of the same kind.
+class PlaneResampler {
+  public:
+    explicit PlaneResampler(const ResampleKernels& kernels);
+
+    // `wanted`: see Operator::build. `quant` is in natural order. A twin, prepared before, may lend its
+    // operators.
+    void prepare(const Axis& vertical, const Axis& horizontal, const std::vector<int>& wanted_vertical,
+                 const std::vector<int>& wanted_horizontal, const uint16_t* quant,
+                 const PlaneResampler* twin);
+
+    // The blocks that are needed, and (bit 8·u + v) their frequencies. Where nothing of the component is
+    // seen, the range is empty, and it is not ready for anything.
+    const BlockRange& range() const { return range_; }
+    uint64_t frequencies() const;
+    int columns() const { return horizontal_.outputs; }
+    int stride() const { return stride_; }  // columns, padded
+
+    // True if more outputs may be ready now. `oldest` is the first block row that is still needed.
+    bool add(int block_row, const int16_t* blocks, int oldest);
+    // What waits for a full group; then rows that never came, which count as zero, one at a time until false.
+    bool add_missing(int oldest);
+
+    // Along the vertical axis: whether an output shows anything, its first block row, whether all have come.
+    bool shows(int output) const { return vertical_.count[output] > 0; }
+    int first_row(int output) const { return vertical_.first[output]; }
+    bool ready(int output) const {
+        return vertical_.first[output] + vertical_.count[output] <= done_ || !shows(output);
+    }
+
+    // to[k][column] = the values of an output at one of the horizontal frequencies and the vertical
+    // frequencies picks[k], both as places in what was wanted.
+    void product(int output, int horizontal, const int* picks, int count, float* const* to);
+
+  private:
+    struct Built {
+        Axis axis;
+        std::vector<int> wanted;
+        bool operator==(const Built&) const = default;
+    };
+
+    void build(Operator PlaneResampler::* which, Built PlaneResampler::* built, const Axis& axis,
+               const std::vector<int>& wanted, const PlaneResampler* twin);
+    void flush(int oldest);
+    void reserve_strips(int oldest);
+    float* strip(int block_row) { return strips_.data() + strip_size_ * (block_row % ring_); }
+
+    const ResampleKernels& kernels_;
+    Operator vertical_, horizontal_;
+    Built built_vertical_, built_horizontal_;
+    BlockRange range_;
+    int stride_ = 0;
+    std::array<float, 64> quant_;  // transposed order
+    std::vector<float> group_;     // dequantised block rows waiting for the horizontal product
+    std::vector<uint8_t> limits_;
+    int group_row_ = 0;  // first block row of the group
+    int filled_ = 0;     // rows in the group
+    int done_ = 0;       // block rows [range_.row_begin, done_) have passed the horizontal product
+    std::vector<float> strips_, moved_;  // ring of the horizontal product's results
+    size_t strip_size_ = 0;
+    int ring_ = 0;  // strips in it
+    int lead_ = 0;  // of them, those that are kept until other components catch up
+    std::vector<float> scratch_;
+    std::vector<const float*> inputs_;
+};
+
+}  // namespace freqvision
