@@ -10,11 +10,13 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "bindings.h"
+#include "jpeg/file.h"
 #include "jpeg/reader.h"
 
 namespace nb = nanobind;
@@ -29,6 +31,14 @@ JpegReader& thread_reader() {
     static thread_local JpegReader reader;
     return reader;
 }
+
+// Ends a read: a thread may never read such a large file again.
+struct Trimmed {
+    Trimmed() = default;
+    ~Trimmed() { thread_reader().trim(std::size_t{4} << 20); }
+    Trimmed(const Trimmed&) = delete;
+    Trimmed& operator=(const Trimmed&) = delete;
+};
 
 struct Free {
     void operator()(int16_t* memory) const { std::free(memory); }
@@ -80,32 +90,62 @@ nb::tuple to_tuple(const std::vector<std::string>& texts) {
     return nb::tuple(list);
 }
 
-Limits limits_for(int64_t max_pixels) {
+Limits limits_for(int64_t max_pixels, int64_t max_bytes) {
     Limits limits;
     limits.max_pixels = max_pixels;
+    limits.max_bytes = max_bytes;
     return limits;
 }
 
-nb::dict read_header(nb::handle source, int64_t max_pixels) {
+// The first bytes of a file, at most `count`, as a bytes object.
+nb::object read_file(nb::handle path, int64_t max_bytes, std::size_t count) {
+    PyObject* encoded = nullptr;
+    if (!PyUnicode_FSConverter(path.ptr(), &encoded)) nb::raise_python_error();
+    const std::string name = PyBytes_AS_STRING(nb::steal<nb::bytes>(encoded).ptr());
+    std::optional<File> file;
+    try {
+        {
+            const WithoutGil released;
+            file.emplace(name, limits_for(0, max_bytes));
+        }
+        PyObject* bytes =
+            PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(std::min(file->size(), count)));
+        nb::object result = nb::steal(bytes);
+        if (!bytes) nb::raise_python_error();
+        std::size_t size = 0;
+        {
+            const WithoutGil released;
+            size = file->read(reinterpret_cast<uint8_t*>(PyBytes_AS_STRING(bytes)), PyBytes_GET_SIZE(bytes));
+        }
+        if (size == static_cast<std::size_t>(PyBytes_GET_SIZE(bytes))) return result;
+        return nb::steal(PyBytes_FromStringAndSize(PyBytes_AS_STRING(bytes), static_cast<Py_ssize_t>(size)));
+    } catch (const FileError& error) {
+        PyErr_SetObject(PyExc_OSError, nb::make_tuple(error.code, error.what(), path).ptr());
+        throw nb::python_error();
+    }
+}
+
+nb::dict read_header(nb::handle source, int64_t max_pixels, int64_t max_bytes) {
     const Buffer buffer(source);
     ImageInfo info;
     {
         const WithoutGil released;
-        info = thread_reader().open_header(buffer.data(), buffer.size(), limits_for(max_pixels));
+        info = thread_reader().open_header(buffer.data(), buffer.size(), limits_for(max_pixels, max_bytes));
     }
     return header_dict(info);
 }
 
-nb::dict read_coefficients(nb::handle source, bool strict, int64_t max_pixels) {
+nb::dict read_coefficients(nb::handle source, bool strict, int64_t max_pixels, int64_t max_bytes) {
     const Buffer buffer(source);
     ImageInfo info;
     Memory planes[kMaxComponents];
     std::vector<std::string> warnings;
     {
         const WithoutGil released;
+        const Trimmed trimmed;
         JpegReader& reader = thread_reader();
-        info = reader.open(buffer.data(), buffer.size(), limits_for(max_pixels));
-        if (strict) reader.check();
+        info = reader.open(buffer.data(), buffer.size(), limits_for(max_pixels, max_bytes));
+        reader.check(strict);
         int16_t* pointers[kMaxComponents] = {};
         for (int i = 0; i < info.component_count; ++i) {
             const Component& component = info.components[i];
@@ -124,6 +164,15 @@ nb::dict read_coefficients(nb::handle source, bool strict, int64_t max_pixels) {
     result["planes"] = nb::tuple(arrays);
     result["warnings"] = to_tuple(warnings);
     return result;
+}
+
+void judge(nb::handle source, int64_t max_pixels, int64_t max_bytes) {
+    const Buffer buffer(source);
+    const WithoutGil released;
+    const Trimmed trimmed;
+    JpegReader& reader = thread_reader();
+    reader.open(buffer.data(), buffer.size(), limits_for(max_pixels, max_bytes));
+    reader.judge();
 }
 
 // Collects the rows of a request, and how often each came.
@@ -145,18 +194,20 @@ class CollectingSink : public RowSink {
 // For tests of the row interface that the pipeline uses. `ranges`: (row_begin, row_end, column_begin,
 // column_end) for each component; `frequencies`: a mask for each. Returns the blocks of each range.
 nb::list read_rows(nb::handle source, const std::vector<std::array<int, 4>>& ranges,
-                   const std::vector<uint64_t>& frequencies, bool transposed, bool strict,
+                   const std::vector<uint64_t>& frequencies, bool transposed, bool whole, bool strict,
                    int64_t max_pixels) {
     const Buffer buffer(source);
     RowRequest request;
     CollectingSink sink;
     sink.request = &request;
     request.order = transposed ? BlockOrder::transposed : BlockOrder::natural;
+    request.whole = whole;
     int count = 0;
     {
         const WithoutGil released;
         JpegReader& reader = thread_reader();
-        count = reader.open(buffer.data(), buffer.size(), limits_for(max_pixels)).component_count;
+        count = reader.open(buffer.data(), buffer.size(), limits_for(max_pixels, Limits().max_bytes))
+                    .component_count;
         if (ranges.size() != static_cast<std::size_t>(count) || frequencies.size() != ranges.size())
             throw std::invalid_argument("a component has one range and one mask of frequencies");
         for (int i = 0; i < count; ++i) {
@@ -197,10 +248,12 @@ void bind_jpeg(nb::module_& module) {
                             nb::make_tuple(error.what(), kind_name(error.kind), error.offset).ptr());
         }
     });
-    module.def("read_header", &read_header, nb::arg("source"), nb::arg("max_pixels"));
+    module.def("read_file", &read_file, nb::arg("path"), nb::arg("max_bytes"), nb::arg("count"));
+    module.def("read_header", &read_header, nb::arg("source"), nb::arg("max_pixels"), nb::arg("max_bytes"));
     module.def("read_coefficients", &read_coefficients, nb::arg("source"), nb::arg("strict"),
-               nb::arg("max_pixels"));
+               nb::arg("max_pixels"), nb::arg("max_bytes"));
+    module.def("judge", &judge, nb::arg("source"), nb::arg("max_pixels"), nb::arg("max_bytes"));
     module.def("read_rows", &read_rows, nb::arg("source"), nb::arg("ranges"), nb::arg("frequencies"),
-               nb::arg("transposed") = false, nb::arg("strict") = true,
+               nb::arg("transposed") = false, nb::arg("whole") = false, nb::arg("strict") = true,
                nb::arg("max_pixels") = int64_t{1} << 28);
 }

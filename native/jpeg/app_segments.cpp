@@ -26,10 +26,14 @@ int exif_orientation(const uint8_t* tiff, std::size_t size) {
     for (int i = 0; i < entries; ++i) {
         const std::size_t at = directory + 2 + std::size_t{12} * i;
         if (at + 12 > size) return 0;
-        constexpr int kOrientation = 0x0112, kShort = 3;
-        if (u16(at) != kOrientation || u16(at + 2) != kShort || u32(at + 4) != 1) continue;
-        const int value = u16(at + 8);
-        return value >= 1 && value <= 8 ? value : 0;
+        constexpr int kOrientation = 0x0112, kByte = 1, kShort = 3, kLong = 4;
+        const int type = u16(at + 2);
+        if (u16(at) != kOrientation || u32(at + 4) != 1) continue;
+        if (type != kByte && type != kShort && type != kLong) continue;
+        const uint32_t value = type == kByte    ? tiff[at + 8]
+                               : type == kShort ? static_cast<uint32_t>(u16(at + 8))
+                                                : u32(at + 8);
+        return value >= 1 && value <= 8 ? static_cast<int>(value) : 0;
     }
     return 0;
 }

@@ -6,7 +6,6 @@
 namespace freqvision {
 
 void HuffmanTable::define(const uint8_t* counts_1_to_16, const uint8_t* new_symbols, int count) {
-    defined = true;
     if (count == symbol_count && std::memcmp(counts + 1, counts_1_to_16, 16) == 0 &&
         std::memcmp(symbols, new_symbols, count) == 0) {
         return;

@@ -24,7 +24,6 @@ struct HuffmanCode {
 // Forms of one table. Which of them is made depends on the scan that uses it.
 struct HuffmanTable {
     // Definition, as in a DHT segment.
-    bool defined = false;
     uint8_t counts[17] = {};  // counts[n]: codes of n bits
     uint8_t symbols[256] = {};
     int symbol_count = 0;
@@ -50,6 +49,10 @@ struct HuffmanTable {
   private:
     bool prepare_code();
     bool legal_dc() const;
+};
+
+struct HuffmanTables {
+    HuffmanTable dc[4], ac[4];
 };
 
 // The tables of ITU-T T.81 annex K.3, which Motion JPEG leaves out. `slot` is 0 (luma) or 1 (chroma).

@@ -48,10 +48,11 @@ struct ImageInfo {
     int restart_interval = 0;  // MCUs of the first scan; 0 = none
 };
 
-// Bounds on what a file may make the reader do. Memory: 2 bytes for each sample of a multi-scan file, a few
-// rows of blocks for others. Time: the number of blocks times the number of scans.
+// Bounds on what a file may make the reader do. Memory: the file's size, and 2 bytes for each sample of a
+// multi-scan file, a few rows of blocks for others. Time: the number of blocks times the number of scans.
 struct Limits {
     int64_t max_pixels = int64_t{1} << 28;
+    int64_t max_bytes = int64_t{1} << 28;  // of the file
     int max_scans = 100;
 };
 

@@ -71,6 +71,8 @@ struct BandJob {
 struct JpegKernels {
     // Copies entropy-coded data up to the next marker, 0xFF00 becoming 0xFF. May write 64 bytes too many.
     UnstuffResult (*unstuff)(const uint8_t* source, const uint8_t* end, uint8_t* target);
+    // The first marker other than RSTn: its first 0xFF, or the end.
+    const uint8_t* (*find_marker)(const uint8_t* begin, const uint8_t* end);
     // MCUs (or, for bands, blocks) begin ≤ i < end of one row.
     RunResult (*sequential)(BitState&, McuJob&, int begin, int end);
     RunResult (*dc_first)(BitState&, McuJob&, int begin, int end);
@@ -85,6 +87,7 @@ const JpegKernels& jpeg_kernels();
 #define FREQVISION_DECLARE_KERNELS(isa)                                                \
     namespace isa {                                                                    \
     UnstuffResult unstuff(const uint8_t* source, const uint8_t* end, uint8_t* target); \
+    const uint8_t* find_marker(const uint8_t* begin, const uint8_t* end);              \
     RunResult sequential(BitState&, McuJob&, int begin, int end);                      \
     RunResult dc_first(BitState&, McuJob&, int begin, int end);                        \
     RunResult dc_refine(BitState&, McuJob&, int begin, int end);                       \

@@ -4,9 +4,10 @@
 namespace freqvision {
 
 const JpegKernels& jpeg_kernels() {
-#define FREQVISION_KERNELS(isa)                                                                     \
-    {                                                                                               \
-        isa::unstuff, isa::sequential, isa::dc_first, isa::dc_refine, isa::ac_first, isa::ac_refine \
+#define FREQVISION_KERNELS(isa)                                                                        \
+    {                                                                                                  \
+        isa::unstuff, isa::find_marker, isa::sequential, isa::dc_first, isa::dc_refine, isa::ac_first, \
+            isa::ac_refine                                                                             \
     }
     static constexpr JpegKernels kBaseline = FREQVISION_KERNELS(baseline);
 #ifdef FREQVISION_X86

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <numeric>
 
 #include "jpeg/zigzag.h"
 
@@ -13,6 +14,9 @@ namespace {
 bool has_no_length(int code) {
     return code == marker::kTem || (code >= marker::kRst0 && code <= marker::kEoi);
 }
+
+// Whether nobody depends on what the segment holds.
+bool may_be_skipped(int code) { return code >= marker::kApp0 || code == marker::kDnl; }
 
 std::string hex(int value) {
     char text[8];
@@ -90,34 +94,15 @@ Segment next_segment(Bytes file, std::size_t position) {
                             " that begins at byte " + std::to_string(segment.offset));
     }
     const int length = at[0] << 8 | at[1];
+    segment.payload += 2;
     if (length < 2) {
+        if (may_be_skipped(segment.marker)) return segment;  // as in libjpeg: nothing but the length
         throw JpegError(ErrorKind::corrupt, segment.offset,
                         "corrupt JPEG: the segment of marker " + hex(segment.marker) + " has length " +
                             std::to_string(length) + ", less than the length field itself");
     }
-    segment.payload += 2;
     segment.size = length - 2;
     return segment;
-}
-
-std::size_t end_of_scan(Bytes file, std::size_t position) {
-    const uint8_t* const end = file.data + file.size;
-    const uint8_t* at = file.data + position;
-    for (;;) {
-        at = find_ff(at, end);
-        const uint8_t* code = at;
-        while (code < end && *code == 0xFF) ++code;
-        if (code == end) return file.size;
-        if (*code != 0 && !(*code >= marker::kRst0 && *code <= marker::kRst7)) return at - file.data;
-        at = code + 1;
-    }
-}
-
-bool has_end_of_image(Bytes file, std::size_t position) {
-    for (std::size_t at = file.size; at >= position + 2; --at) {
-        if (file.data[at - 1] == marker::kEoi && file.data[at - 2] == 0xFF) return true;
-    }
-    return false;
 }
 
 void read_frame_header(Bytes file, const Segment& segment, const Limits& limits, ImageInfo& info) {
@@ -202,10 +187,6 @@ void read_frame_header(Bytes file, const Segment& segment, const Limits& limits,
         if (component.quant_slot > 3)
             payload.corrupt("refers to quantisation table " + std::to_string(component.quant_slot) +
                             "; 0 to 3 are legal");
-        for (int j = 0; j < i; ++j) {
-            if (info.components[j].id == component.id)
-                payload.corrupt("lists component " + std::to_string(component.id) + " twice");
-        }
         info.max_h = std::max(info.max_h, component.h);
         info.max_v = std::max(info.max_v, component.v);
     }
@@ -230,19 +211,27 @@ ScanHeader read_scan_header(Bytes file, const Segment& segment, const ImageInfo&
     int blocks = 0;
     for (int i = 0; i < scan.count; ++i) {
         const int id = payload.byte();
-        const Component* begin = info.components;
-        const Component* end = begin + info.component_count;
-        const Component* found = std::find_if(begin, end, [&](const Component& c) { return c.id == id; });
-        if (found == end)
-            payload.corrupt("lists component " + std::to_string(id) + ", which the frame does not have");
-        scan.components[i] = static_cast<int>(found - begin);
-        if (std::find(scan.components, scan.components + i, scan.components[i]) != scan.components + i) {
-            payload.corrupt("lists component " + std::to_string(id) + " twice");
+        const auto is_next = [&](int index) {
+            return info.components[index].id == id &&
+                   std::find(scan.components, scan.components + i, index) == scan.components + i;
+        };
+        // Some cameras give all components one id. libjpeg-turbo then takes the i-th, or a later one; what it
+        // refuses are scans that list components in another order than the frame does.
+        int index = i;
+        while (index < info.component_count && !is_next(index)) ++index;
+        if (index == info.component_count)
+            for (index = 0; index < i && !is_next(index);) ++index;
+        if (!is_next(index)) {
+            const bool known = std::any_of(info.components, info.components + info.component_count,
+                                           [&](const Component& c) { return c.id == id; });
+            payload.corrupt("lists component " + std::to_string(id) +
+                            (known ? " twice" : ", which the frame does not have"));
         }
+        scan.components[i] = index;
         const int slots = payload.byte();
         scan.dc_slots[i] = slots >> 4;
         scan.ac_slots[i] = slots & 15;
-        blocks += found->h * found->v;
+        blocks += info.components[index].h * info.components[index].v;
     }
     if (scan.count > 1 && blocks > 10) {
         payload.corrupt("interleaves " + std::to_string(blocks) + " blocks in an MCU; 10 are legal");
@@ -279,15 +268,14 @@ ScanHeader read_scan_header(Bytes file, const Segment& segment, const ImageInfo&
     return scan;
 }
 
-void read_quant_tables(Bytes file, const Segment& segment, Tables& tables) {
+void read_quant_tables(Bytes file, const Segment& segment, QuantTable (&tables)[4]) {
     Payload payload(file, segment, "quantisation table (DQT)");
     while (payload.left()) {
         const int head = payload.byte();
+        // Any precision but 0 is 16 bits, as in libjpeg; only 1 is legal.
         const int wide = head >> 4, slot = head & 15;
-        if (wide > 1 || slot > 3)
-            payload.corrupt("defines table " + std::to_string(slot) + " of precision " +
-                            std::to_string(wide) + "; tables 0 to 3 of precision 0 or 1 are legal");
-        QuantTable& table = tables.quant[slot];
+        if (slot > 3) payload.corrupt("defines table " + std::to_string(slot) + "; tables 0 to 3 are legal");
+        QuantTable& table = tables[slot];
         for (const int position : kZigzag) {
             table.values[position] = static_cast<uint16_t>(wide ? payload.word() : payload.byte());
         }
@@ -295,7 +283,7 @@ void read_quant_tables(Bytes file, const Segment& segment, Tables& tables) {
     }
 }
 
-void read_huffman_tables(Bytes file, const Segment& segment, Tables& tables) {
+void read_huffman_tables(Bytes file, const Segment& segment, HuffmanPlaces& places) {
     Payload payload(file, segment, "Huffman table (DHT)");
     while (payload.left()) {
         const int head = payload.byte();
@@ -303,13 +291,23 @@ void read_huffman_tables(Bytes file, const Segment& segment, Tables& tables) {
         if (kind > 1 || slot > 3)
             payload.corrupt("defines table " + std::to_string(slot) + " of class " + std::to_string(kind) +
                             "; tables 0 to 3 of class 0 or 1 are legal");
+        (kind == 0 ? places.dc : places.ac)[slot] = payload.position();
         const uint8_t* counts = payload.bytes(16);
-        int count = 0;
-        for (int i = 0; i < 16; ++i) count += counts[i];
+        const int count = std::accumulate(counts, counts + 16, 0);
         if (count > 256)
             payload.corrupt("defines " + std::to_string(count) + " codes in one table; 256 are legal");
-        (kind == 0 ? tables.dc : tables.ac)[slot].define(counts, payload.bytes(count), count);
+        payload.bytes(count);
     }
+}
+
+void define_huffman_table(Bytes file, std::size_t place, HuffmanTable& table) {
+    uint8_t counts[16];
+    std::copy_n(file.data + place, 16, counts);
+    // Read again, so checked again: the bytes are the caller's, who might be changing them.
+    const int count = std::accumulate(counts, counts + 16, 0);
+    if (count > 256 || file.size - place - 16 < static_cast<std::size_t>(count))
+        throw JpegError(ErrorKind::corrupt, place, "corrupt JPEG: the file changes while it is read");
+    table.define(counts, file.data + place + 16, count);
 }
 
 int read_restart_interval(Bytes file, const Segment& segment) {

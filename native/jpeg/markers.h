@@ -55,23 +55,14 @@ struct Segment {
 // none.
 Segment next_segment(Bytes file, std::size_t position);
 
-// Where the entropy-coded data that begins at `position` ends: at a marker other than RSTn, or at the end of
-// the file.
-std::size_t end_of_scan(Bytes file, std::size_t position);
-
-// Whether an end-of-image marker lies between `position` and the end. Looks from the back: in a sound file it
-// is there.
-bool has_end_of_image(Bytes file, std::size_t position);
-
 struct QuantTable {
     bool defined = false;
     uint16_t values[64];  // natural order
 };
 
-struct Tables {
-    QuantTable quant[4];
-    HuffmanTable dc[4], ac[4];
-    int restart_interval = 0;
+// Where the file defines each Huffman table; 0: nowhere yet.
+struct HuffmanPlaces {
+    std::size_t dc[4] = {}, ac[4] = {};
 };
 
 struct ScanHeader {
@@ -86,8 +77,10 @@ struct ScanHeader {
 // large.
 void read_frame_header(Bytes file, const Segment& segment, const Limits& limits, ImageInfo& info);
 ScanHeader read_scan_header(Bytes file, const Segment& segment, const ImageInfo& info);
-void read_quant_tables(Bytes file, const Segment& segment, Tables& tables);
-void read_huffman_tables(Bytes file, const Segment& segment, Tables& tables);
+void read_quant_tables(Bytes file, const Segment& segment, QuantTable (&tables)[4]);
+void read_huffman_tables(Bytes file, const Segment& segment, HuffmanPlaces& places);
+// The table that the file defines at a place that read_huffman_tables has found.
+void define_huffman_table(Bytes file, std::size_t place, HuffmanTable& table);
 int read_restart_interval(Bytes file, const Segment& segment);
 
 // What APP0, APP1 and APP14 say about colours and orientation. Malformed ones are ignored, as everyone does.

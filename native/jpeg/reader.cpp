@@ -17,8 +17,8 @@ void check_range(const BlockRange& range, const Component& component, int index)
 }
 
 // A component's rows of blocks that belong to one row of MCUs.
-int rows_in_mcu(const ImageInfo& info, int component) {
-    return info.component_count == 1 ? 1 : info.components[component].v;
+int rows_in_mcu(const ImageInfo& info, const ScanHeader& scan, int component) {
+    return scan.count == 1 ? 1 : info.components[component].v;
 }
 
 }  // namespace
@@ -26,10 +26,8 @@ int rows_in_mcu(const ImageInfo& info, int component) {
 void JpegReader::start_decode(bool strict) {
     problems_.clear(strict);
     for (const std::string& oddity : oddities_) problems_.note(oddity);
-    if (strict) check();
+    check(strict);
     if (damage_) problems_.report(*damage_);
-    tables_.restart_interval = 0;
-    for (int i = 0; i < 4; ++i) tables_.dc[i].defined = tables_.ac[i].defined = false;
 }
 
 int16_t* JpegReader::reserve(std::size_t coefficients) {
@@ -49,18 +47,23 @@ void JpegReader::trim(std::size_t bytes) {
     capacity_ = 0;
 }
 
-void JpegReader::decode(const RowRequest& request, RowSink& sink, bool strict) {
+void JpegReader::decode(const RowRequest& wanted, RowSink& sink, bool strict) {
+    RowRequest request = wanted;
+    request.whole |= !ended_;  // may be cut anywhere
     Target targets[kMaxComponents];
     std::size_t sizes[kMaxComponents] = {}, total = 0;
     for (int i = 0; i < info_.component_count; ++i) {
         const Component& component = info_.components[i];
         const BlockRange& range = request.ranges[i];
-        if (range.empty()) continue;
-        check_range(range, component, i);
+        // A progressive file cannot be parsed without the coefficients that earlier scans have sent.
+        const bool is_parsed = request.whole && info_.progressive;
+        if (range.empty() && !is_parsed) continue;
+        if (!range.empty()) check_range(range, component, i);
         Target& target = targets[i];
         target.is_plane = !single_;
         target.range = single_ ? range : BlockRange{0, component.blocks_high, 0, component.blocks_wide};
-        sizes[i] = target.stride() * std::size_t(single_ ? rows_in_mcu(info_, i) : component.blocks_high);
+        sizes[i] = target.stride() *
+                   std::size_t(single_ ? rows_in_mcu(info_, scans_[0].header, i) : component.blocks_high);
         total += sizes[i];
     }
     start_decode(strict);
@@ -70,7 +73,7 @@ void JpegReader::decode(const RowRequest& request, RowSink& sink, bool strict) {
         free += sizes[i];
     }
     if (single_) {
-        decode_single(targets, request.order, &sink);
+        decode_scan(scans_[0], targets, request, &sink);
         return;
     }
     std::fill_n(blocks_.get(), total, int16_t{0});
@@ -92,92 +95,129 @@ void JpegReader::decode(const RowRequest& request, RowSink& sink, bool strict) {
 
 void JpegReader::decode_planes(int16_t* const planes[kMaxComponents], bool strict) {
     RowRequest request;
+    request.whole = true;
     Target targets[kMaxComponents];
     for (int i = 0; i < info_.component_count; ++i) {
-        if (!planes[i]) continue;
         const Component& component = info_.components[i];
         request.ranges[i] = {0, component.blocks_high, 0, component.blocks_wide};
         targets[i] = {planes[i], request.ranges[i], true};
     }
     start_decode(strict);
     if (single_) {
-        decode_single(targets, request.order, nullptr);
+        decode_scan(scans_[0], targets, request, nullptr);
         return;
     }
-    for (int i = 0; i < info_.component_count; ++i) {
-        if (planes[i])
-            std::fill_n(planes[i], targets[i].stride() * info_.components[i].blocks_high, int16_t{0});
-    }
+    for (int i = 0; i < info_.component_count; ++i)
+        std::fill_n(planes[i], targets[i].stride() * info_.components[i].blocks_high, int16_t{0});
     decode_multiple(request, targets);
 }
 
-void JpegReader::apply(const Step& step) {
-    if (step.segment.marker == marker::kDht) read_huffman_tables(file_, step.segment, tables_);
-    if (step.segment.marker == marker::kDri)
-        tables_.restart_interval = read_restart_interval(file_, step.segment);
+namespace {
+
+class NoSink : public RowSink {
+    void row(int, int, const int16_t*) override {}
+};
+
+}  // namespace
+
+void JpegReader::judge() {
+    RowRequest request;
+    request.whole = true;
+    NoSink sink;
+    decode(request, sink, /*strict=*/true);
 }
 
-void JpegReader::prepare_tables(const Step& step) {
-    const ScanHeader& scan = step.scan;
-    const auto prepare = [&](HuffmanTable& table, bool is_dc, int slot) {
-        const std::string name = std::string(is_dc ? "DC" : "AC") + " Huffman table " + std::to_string(slot);
-        // Frames of Motion JPEG leave out the standard's tables, and libjpeg-turbo puts them in.
-        if (!table.defined && !info_.progressive && slot < 2) define_standard(table, is_dc, slot);
-        if (!table.defined) {
-            throw JpegError(ErrorKind::missing_table, step.segment.offset,
-                            "missing table: a scan uses " + name + ", which the file does not define");
+void JpegReader::prepare_tables(const Scan& scan) {
+    const auto prepare = [&](HuffmanTable& table, std::size_t place, bool is_dc, int slot) {
+        const auto name = [&] {
+            return std::string(is_dc ? "DC" : "AC") + " Huffman table " + std::to_string(slot);
+        };
+        if (place) {
+            define_huffman_table(file_, place, table);
+        } else if (!info_.progressive && slot < 2) {
+            // Frames of Motion JPEG leave out the standard's tables, and libjpeg-turbo puts them in.
+            define_standard(table, is_dc, slot);
+        } else {
+            throw JpegError(ErrorKind::missing_table, scan.segment.offset,
+                            "missing table: a scan uses " + name() + ", which the file does not define");
         }
         const bool legal = info_.progressive ? table.prepare_plain(is_dc)
                            : is_dc           ? table.prepare_dc()
                                              : table.prepare_ac();
         if (!legal) {
-            throw JpegError(ErrorKind::corrupt, step.segment.offset,
-                            "corrupt JPEG: a scan uses " + name + ", which is no legal Huffman code");
+            throw JpegError(ErrorKind::corrupt, scan.segment.offset,
+                            "corrupt JPEG: a scan uses " + name() + ", which is no legal Huffman code");
         }
     };
-    for (int i = 0; i < scan.count; ++i) {
-        const Component& component = info_.components[scan.components[i]];
+    const ScanHeader& header = scan.header;
+    for (int i = 0; i < header.count; ++i) {
+        const Component& component = info_.components[header.components[i]];
         if (!component.has_quant) {
-            throw JpegError(ErrorKind::missing_table, step.segment.offset,
+            throw JpegError(ErrorKind::missing_table, scan.segment.offset,
                             "missing table: a scan uses quantisation table " +
                                 std::to_string(component.quant_slot) + ", which the file does not define");
         }
-        if (scan.band_begin == 0 && scan.high == 0)
-            prepare(tables_.dc[scan.dc_slots[i]], true, scan.dc_slots[i]);
-        if (scan.band_end > 0) prepare(tables_.ac[scan.ac_slots[i]], false, scan.ac_slots[i]);
+        const int dc = header.dc_slots[i], ac = header.ac_slots[i];
+        if (header.band_begin == 0 && header.high == 0) prepare(tables_.dc[dc], scan.tables.dc[dc], true, dc);
+        if (header.band_end > 0) prepare(tables_.ac[ac], scan.tables.ac[ac], false, ac);
     }
 }
 
-std::size_t JpegReader::decode_scan(const Step& step, const Target* targets, BlockOrder order,
-                                    RowSink* sink) {
-    prepare_tables(step);
-    return decoder_.decode({file_, step.segment.end(), info_, step.scan, tables_, targets, order, sink},
-                           problems_);
-}
-
-void JpegReader::decode_single(const Target* targets, BlockOrder order, RowSink* sink) {
-    for (std::size_t i = 0; i + 1 < steps_.size(); ++i) apply(steps_[i]);
-    finish(decode_scan(steps_.back(), targets, order, sink));
-}
-
-// What follows the only scan of a file, or the part of it that was read. (A strict decode has looked for the
-// end.)
-void JpegReader::finish(std::size_t position) {
-    if (!problems_.strict() && !has_end_of_image(file_, position)) {
-        problems_.note("the file does not have an end-of-image marker");
-    }
+void JpegReader::decode_scan(const Scan& scan, const Target* targets, const RowRequest& request,
+                             RowSink* sink) {
+    prepare_tables(scan);
+    decoder_.decode({file_, scan.segment.end(), info_, scan.header, tables_, scan.restart_interval, targets,
+                     request.order, sink, request.whole},
+                    problems_);
 }
 
 void JpegReader::decode_multiple(const RowRequest& request, const Target* targets) {
-    plan_scans(info_, request, steps_, problems_);
-    for (const Step& step : steps_) {
+    plan_scans(info_, request, scans_, problems_);
+    for (const Scan& scan : scans_) {
+        if (!scan.needed) continue;
         try {
-            apply(step);
-            if (step.needed) decode_scan(step, targets, request.order, nullptr);
+            if (scan.repeats && !info_.progressive) {
+                decode_over(scan, targets, request);
+            } else {
+                decode_scan(scan, targets, request, nullptr);
+            }
         } catch (const JpegError& error) {
             problems_.report(error);  // rethrows if strict
         }
     }
+}
+
+namespace {
+
+// Puts rows over what is there: a block's DC coefficient, and others that are not zero.
+class Overlay : public RowSink {
+  public:
+    explicit Overlay(const Target* targets) : targets_(targets) {}
+
+    void row(int component, int block_row, const int16_t* blocks) override {
+        const Target& target = targets_[component];
+        int16_t* to = target.row(block_row, 0);
+        for (std::ptrdiff_t k = 0; k < target.stride(); ++k)
+            if (blocks[k] || k % 64 == 0) to[k] = blocks[k];
+    }
+
+  private:
+    const Target* targets_;
+};
+
+}  // namespace
+
+// A sequential scan of blocks that an earlier one has sent. libjpeg decodes it over them.
+void JpegReader::decode_over(const Scan& scan, const Target* targets, const RowRequest& request) {
+    Target rows[kMaxComponents];
+    std::vector<int16_t> memory[kMaxComponents];
+    for (int i = 0; i < info_.component_count; ++i) {
+        if (!targets[i].data) continue;
+        memory[i].resize(targets[i].stride() * rows_in_mcu(info_, scan.header, i));
+        rows[i] = {memory[i].data(), targets[i].range, false};
+    }
+    Overlay overlay(targets);
+    decode_scan(scan, rows, request, &overlay);
 }
 
 }  // namespace freqvision

@@ -24,53 +24,61 @@ namespace freqvision {
 // wanted.
 class JpegReader {
   public:
-    // Reads all of the file but its entropy-coded data; of a file with one scan, only its header.
+    // Reads all of the file but its entropy-coded data.
     const ImageInfo& open(const uint8_t* data, std::size_t size, const Limits& limits = {});
     // Only up to the first scan: quantisation tables that come later are missing, and nothing can be decoded.
     const ImageInfo& open_header(const uint8_t* data, std::size_t size, const Limits& limits = {});
 
     const ImageInfo& info() const { return info_; }
 
-    // Throws what a strict decode would throw for a reason that is known without decoding: a file without its
-    // end, or too short for the size it claims. Call it before memory for the result is taken.
-    void check() const;
+    // Throws what a decode would throw for a reason that is known without decoding: a file that ends too
+    // early (if strict), or is too short for the size it claims. Call it before memory for the result is
+    // taken.
+    void check(bool strict) const;
 
     // Hands each wanted block row to `sink`. If `strict`, anything lost is a JpegError (rows before it have
-    // been handed out by then); if not, it is a warning, and the coefficients concerned are 0. A strict
-    // decode that needs not all of the file still notices that its end is missing.
+    // been handed out by then); if not, it is a warning, and the coefficients concerned are 0. What is not
+    // wanted is judged only if the request's `whole` says so, or the file has no end marker.
     void decode(const RowRequest& request, RowSink& sink, bool strict);
 
-    // All blocks of each component whose plane, (blocks_high, blocks_wide, 64) in natural order, is not
-    // nullptr.
+    // All blocks of each component into its plane, (blocks_high, blocks_wide, 64) in natural order.
     void decode_planes(int16_t* const planes[kMaxComponents], bool strict);
+
+    // Parses all of the file for nothing but the JpegError that a strict decode would throw.
+    void judge();
 
     // Frees each buffer that has grown beyond this for a large file.
     void trim(std::size_t bytes);
 
-    // Of the last decode.
+    // Of the last decode: what is odd, and if it was not strict the first thing that was lost.
     const std::vector<std::string>& warnings() const { return problems_.warnings(); }
+    const std::optional<JpegError>& damage() const { return problems_.damage(); }
 
   private:
     void read_until_scan(const Limits& limits);
     void read_remaining_scans(const Limits& limits);
+    void add_scan(const Segment& segment);
+    void note(std::size_t offset, const std::string& oddity);
 
     void start_decode(bool strict);
-    void decode_single(const Target* targets, BlockOrder order, RowSink* sink);
     void decode_multiple(const RowRequest& request, const Target* targets);
-    std::size_t decode_scan(const Step& step, const Target* targets, BlockOrder order, RowSink* sink);
-    void prepare_tables(const Step& step);
-    void apply(const Step& step);
-    void finish(std::size_t position);
+    void decode_scan(const Scan& scan, const Target* targets, const RowRequest& request, RowSink* sink);
+    void decode_over(const Scan& scan, const Target* targets, const RowRequest& request);
+    void prepare_tables(const Scan& scan);
     int16_t* reserve(std::size_t coefficients);
 
     Bytes file_;
     ImageInfo info_;
-    Tables tables_;
-    std::vector<Step> steps_;
+    QuantTable quant_[4];
+    HuffmanPlaces places_;  // up to the segment read last
+    int restart_interval_ = 0;
+    std::vector<Scan> scans_;
     bool single_ = false;              // sequential, one scan of all components
+    bool ended_ = false;               // by an end marker
     std::optional<JpegError> damage_;  // met while looking for scans
     std::vector<std::string> oddities_;
     Problems problems_;
+    HuffmanTables tables_;
     ScanDecoder decoder_;
     std::unique_ptr<int16_t[]> blocks_;
     std::size_t capacity_ = 0;  // of blocks_

@@ -23,6 +23,8 @@ struct RowRequest {
     BlockRange ranges[kMaxComponents];
     uint64_t frequencies[kMaxComponents] = {~0ull, ~0ull, ~0ull, ~0ull};
     BlockOrder order = BlockOrder::natural;
+    // Parse what is not wanted, too, so that damage anywhere in the file is met whatever the ranges.
+    bool whole = false;
 };
 
 // Receives each wanted block row once, top to bottom within a component (components interleave).

@@ -9,7 +9,6 @@ namespace freqvision {
 void ScanData::start(Bytes file, std::size_t position, Problems& problems) {
     file_ = file;
     problems_ = &problems;
-    position_ = position;
     restarts_ = 0;
     // Without stuffing the data is never longer than the rest of the file.
     const std::size_t needed = file.size - position + kEntropyPadding + 64;
@@ -17,7 +16,7 @@ void ScanData::start(Bytes file, std::size_t position, Problems& problems) {
         buffer_.reset(new uint8_t[needed + needed / 2]);
         capacity_ = needed + needed / 2;
     }
-    load();
+    load(position);
 }
 
 void ScanData::trim(std::size_t bytes) {
@@ -26,21 +25,20 @@ void ScanData::trim(std::size_t bytes) {
     capacity_ = 0;
 }
 
-void ScanData::load() {
-    interval_begin_ = position_;
+void ScanData::load(std::size_t position) {
+    interval_begin_ = position;
     const UnstuffResult result =
-        jpeg_kernels().unstuff(file_.data + position_, file_.data + file_.size, buffer_.get());
-    position_ = result.source - file_.data;
+        jpeg_kernels().unstuff(file_.data + position, file_.data + file_.size, buffer_.get());
+    position_ = after_marker_ = result.source - file_.data;
+    // Read once: a damaged file may ask for the same marker once for each block.
+    while (after_marker_ < file_.size && file_.data[after_marker_] == 0xFF) ++after_marker_;
+    marker_ = after_marker_ < file_.size ? file_.data[after_marker_++] : static_cast<int>(marker::kNone);
     std::memset(result.target, 0, kEntropyPadding);
     bits = BitState{buffer_.get(), result.target, 0, 0};
     usable_ = true;
 }
 
-int ScanData::marker_here() const {
-    std::size_t at = position_;
-    while (at < file_.size && file_.data[at] == 0xFF) ++at;
-    return at < file_.size ? file_.data[at] : static_cast<int>(marker::kNone);
-}
+bool ScanData::ends_image() const { return marker_ == marker::kNone || marker_ == marker::kEoi; }
 
 std::size_t ScanData::bytes_used() const { return bits.next - buffer_.get() - bits.count / 8; }
 
@@ -55,7 +53,7 @@ std::size_t ScanData::file_offset(std::size_t used) const {
 }
 
 void ScanData::note_unread() {
-    if (!usable_) return;
+    if (!usable_ || problems_->full()) return;
     const std::size_t size = bits.end - buffer_.get(), used = bytes_used();
     const auto is_padding = [](uint8_t byte) { return byte == 0 || byte == 0xFF; };
     if (used < size && !std::all_of(buffer_.get() + used, buffer_.get() + size, is_padding)) {
@@ -66,12 +64,12 @@ void ScanData::note_unread() {
 
 void ScanData::fail(RunStatus status) {
     usable_ = false;
+    if (problems_->full()) return;
     const std::size_t size = bits.end - buffer_.get(), used = bytes_used();
     // Beyond the data the kernels read zeros, which may look like a bad code first.
     constexpr std::size_t kLongestCode = 2;
     if (status == RunStatus::overrun || used + kLongestCode > size) {
-        const int next = marker_here();
-        const bool ends = next == marker::kNone || next == marker::kEoi;
+        const bool ends = ends_image();
         problems_->report({ends ? ErrorKind::truncated : ErrorKind::corrupt, position_,
                            std::string(ends ? "truncated" : "corrupt") + " JPEG: the image data " +
                                (ends ? "ends" : "of a restart interval or scan ends") +
@@ -91,11 +89,10 @@ void ScanData::next_interval() {
     note_unread();
     const int expected = restarts_++ & 7;
     for (;;) {
-        const int found = marker_here();
-        const bool is_restart = found >= marker::kRst0 && found <= marker::kRst7;
-        if (is_restart && found - marker::kRst0 == expected) break;
+        const bool is_restart = marker_ >= marker::kRst0 && marker_ <= marker::kRst7;
+        if (is_restart && marker_ - marker::kRst0 == expected) break;
         if (usable_) {
-            const bool ends = found == marker::kNone || found == marker::kEoi;
+            const bool ends = ends_image();
             usable_ = false;
             problems_->report({ends ? ErrorKind::truncated : ErrorKind::corrupt, position_,
                                std::string(ends ? "truncated" : "corrupt") + " JPEG: restart marker " +
@@ -103,18 +100,13 @@ void ScanData::next_interval() {
         }
         usable_ = false;
         if (!is_restart) return;
-        const int ahead = (found - marker::kRst0 - expected) & 7;
+        const int ahead = (marker_ - marker::kRst0 - expected) & 7;
         if (ahead <= 2) return;  // this interval is missing
         if (ahead < 6) break;    // anything may have happened: take it for the expected one
-        position_ = std::find_if(file_.data + position_, file_.data + file_.size,
-                                 [](uint8_t b) { return b != 0xFF; }) -
-                    file_.data + 1;
-        load();  // superfluous: pass over it
+        load(after_marker_);     // superfluous: pass over it
         usable_ = false;
     }
-    while (file_.data[position_] == 0xFF) ++position_;
-    ++position_;
-    load();
+    load(after_marker_);
 }
 
 void ScanData::finish() { note_unread(); }

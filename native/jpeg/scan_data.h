@@ -29,12 +29,10 @@ class ScanData {
     void trim(std::size_t bytes);
 
     BitState bits;
-    // Of the marker behind the current interval's data, or of the end of the file.
-    std::size_t position() const { return position_; }
 
   private:
-    void load();                                 // the interval that begins at position_
-    int marker_here() const;                     // at position_; kNone at the end of the file
+    void load(std::size_t position);             // the interval that begins there
+    bool ends_image() const;                     // at position_
     std::size_t bytes_used() const;              // of the interval's data without stuffing
     std::size_t file_offset(std::size_t) const;  // of a byte of the interval's data
     void note_unread();
@@ -42,7 +40,9 @@ class ScanData {
     Bytes file_;
     Problems* problems_ = nullptr;
     std::size_t interval_begin_ = 0;
-    std::size_t position_ = 0;
+    std::size_t position_ = 0;      // of the marker after the interval's data, or of the end of the file
+    int marker_ = marker::kNone;    // at position_; kNone at the end of the file
+    std::size_t after_marker_ = 0;  // where the bytes after it begin
     int restarts_ = 0;
     bool usable_ = false;
     std::unique_ptr<uint8_t[]> buffer_;

@@ -75,13 +75,12 @@ class McuBlocks {
 
     // Whether the scan goes on.
     bool end_row(int mcu_row) {
-        if (!task_.sink) return true;
         for (int i = 0; i < job_.slot_count; ++i) {
             const BlockSlot& slot = job_.slots[i];
-            if (slot.column_offset || !slot.row) continue;
+            if (!task_.sink || slot.column_offset || !slot.row) continue;
             task_.sink->row(slot.component, mcu_row * slot.row_step + slot.row_offset, slot.row);
         }
-        return mcu_row < last_row_;
+        return task_.whole || mcu_row < last_row_;
     }
 
   private:
@@ -123,7 +122,7 @@ class BandBlocks {
 template <class Blocks>
 void ScanDecoder::run(const ScanTask& task, int wide, int high, Blocks& blocks, Problems& problems) {
     data_.start(task.file, task.position, problems);
-    const int interval = task.tables.restart_interval;
+    const int interval = task.restart_interval;
     int left = interval;
     for (int row = 0; row < high; ++row) {
         blocks.begin_row(row);
@@ -144,12 +143,12 @@ void ScanDecoder::run(const ScanTask& task, int wide, int high, Blocks& blocks, 
             x += count;
             left -= count;
         }
-        if (!blocks.end_row(row)) return;
+        if (!blocks.end_row(row) && row + 1 < high) return;
     }
     data_.finish();
 }
 
-std::size_t ScanDecoder::decode(const ScanTask& task, Problems& problems) {
+void ScanDecoder::decode(const ScanTask& task, Problems& problems) {
     const Component& first = task.info.components[task.scan.components[0]];
     const int mcu_width = 8 * task.info.max_h, mcu_height = 8 * task.info.max_v;
     const bool interleaved = task.scan.count > 1;
@@ -162,7 +161,6 @@ std::size_t ScanDecoder::decode(const ScanTask& task, Problems& problems) {
         McuBlocks blocks(task);
         run(task, wide, high, blocks, problems);
     }
-    return data_.position();
 }
 
 }  // namespace freqvision

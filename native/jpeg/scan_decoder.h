@@ -33,19 +33,19 @@ struct ScanTask {
     std::size_t position;  // of the entropy-coded data
     const ImageInfo& info;
     const ScanHeader& scan;
-    const Tables& tables;
+    const HuffmanTables& tables;
+    int restart_interval;
     const Target* targets;  // one for each component of the image
     BlockOrder order;
-    RowSink* sink;  // gets each stored row when its MCU row is complete, and ends the scan after the last; or
-                    // nullptr
+    RowSink* sink;  // gets each stored row when its MCU row is complete, or nullptr
+    bool whole;     // goes on to the end of the scan when all that is stored is complete
 };
 
 class ScanDecoder {
   public:
     // The tables that the scan uses must have been prepared. Blocks that cannot be decoded become 0, or keep
-    // what earlier scans of a progressive file have put there. Returns a position in the file up to which the
-    // scan was read.
-    std::size_t decode(const ScanTask& task, Problems& problems);
+    // what earlier scans of a progressive file have put there.
+    void decode(const ScanTask& task, Problems& problems);
 
     void trim(std::size_t bytes) { data_.trim(bytes); }
 

@@ -17,20 +17,24 @@ struct Progress {
     Progress() { std::fill_n(&low[0][0], kMaxComponents * 64, kNothing); }
 };
 
-// Takes note of a scan; returns false if it sends what has been sent, or refines what has not.
-bool advance(const ScanHeader& scan, Progress& progress) {
-    const int expected = scan.high == 0 ? kNothing : scan.high;
+enum class Order { next, repeated, impossible };
+
+// Takes note of a scan, unless it is impossible: refines what has not been sent, or skips bits. As in
+// libjpeg, first bits may be sent again once all have been sent.
+Order advance(const ScanHeader& scan, Progress& progress) {
+    Order order = Order::next;
     for (int i = 0; i < scan.count; ++i) {
         const int8_t* low = progress.low[scan.components[i]];
-        const bool fits = std::all_of(low + scan.band_begin, low + scan.band_end + 1,
-                                      [&](int8_t bit) { return bit == expected; });
-        if (!fits) return false;
+        for (int k = scan.band_begin; k <= scan.band_end; ++k) {
+            if (scan.high != (low[k] == kNothing ? 0 : low[k])) return Order::impossible;
+            if (scan.high == 0 && low[k] != kNothing) order = Order::repeated;
+        }
     }
     for (int i = 0; i < scan.count; ++i) {
         int8_t* low = progress.low[scan.components[i]];
         std::fill(low + scan.band_begin, low + scan.band_end + 1, static_cast<int8_t>(scan.low));
     }
-    return true;
+    return order;
 }
 
 uint64_t band_mask(const ScanHeader& scan) {
@@ -46,7 +50,7 @@ void report_gaps(const ImageInfo& info, const RowRequest& request, const Progres
         const int8_t* low = progress.low[i];
         const std::string name = "component " + std::to_string(info.components[i].id);
         if (std::all_of(low, low + 64, [](int8_t bit) { return bit == kNothing; })) {
-            problems.report({ErrorKind::corrupt, 0, "corrupt JPEG: no scan carries " + name});
+            problems.note("no scan carries " + name);
         } else if (low[0] == kNothing) {
             problems.note("no scan carries the DC coefficients of " + name);
         } else if (std::any_of(low, low + 64, [](int8_t bit) { return bit != 0; })) {
@@ -57,32 +61,46 @@ void report_gaps(const ImageInfo& info, const RowRequest& request, const Progres
 
 }  // namespace
 
-void plan_scans(const ImageInfo& info, const RowRequest& request, std::vector<Step>& steps,
+std::size_t count_until_complete(const ImageInfo& info, const std::vector<Scan>& scans) {
+    Progress progress;
+    for (std::size_t i = 0; i < scans.size(); ++i) {
+        advance(scans[i].header, progress);
+        const int8_t* low = progress.low[0];
+        if (std::all_of(low, low + 64 * info.component_count, [](int8_t bit) { return bit == 0; }))
+            return i + 1;
+    }
+    return 0;
+}
+
+void plan_scans(const ImageInfo& info, const RowRequest& request, std::vector<Scan>& scans,
                 Problems& problems) {
     Progress progress;
-    for (Step& step : steps) {
-        step.needed = step.scan.count && advance(step.scan, progress);
-        if (step.scan.count && !step.needed) {
+    for (Scan& scan : scans) {
+        const Order order = advance(scan.header, progress);
+        scan.needed = order != Order::impossible;
+        scan.repeats = order == Order::repeated;
+        if (!scan.needed) {
             problems.report(
-                {ErrorKind::corrupt, step.segment.offset,
+                {ErrorKind::corrupt, scan.segment.offset,
                  "corrupt JPEG: a scan that does not continue what the scans before it have sent"});
         }
     }
     report_gaps(info, request, progress, problems);
+    if (request.whole) return;
 
     uint64_t wanted[kMaxComponents];
     for (int i = 0; i < kMaxComponents; ++i) {
         wanted[i] = request.ranges[i].empty() ? 0 : info.progressive ? request.frequencies[i] : ~uint64_t{0};
     }
-    for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
-        if (!step->needed) continue;
-        const uint64_t band = band_mask(step->scan);
-        step->needed = false;
-        for (int i = 0; i < step->scan.count; ++i) {
-            uint64_t& mask = wanted[step->scan.components[i]];
+    for (auto scan = scans.rbegin(); scan != scans.rend(); ++scan) {
+        if (!scan->needed) continue;
+        const uint64_t band = band_mask(scan->header);
+        scan->needed = false;
+        for (int i = 0; i < scan->header.count; ++i) {
+            uint64_t& mask = wanted[scan->header.components[i]];
             if (!(mask & band)) continue;
-            step->needed = true;
-            if (step->scan.high) mask |= band;
+            scan->needed = true;
+            if (scan->header.high) mask |= band;
         }
     }
 }

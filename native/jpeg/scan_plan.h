@@ -11,17 +11,23 @@
 
 namespace freqvision {
 
-// A segment that decoding depends on: DHT, DRI or SOS.
-struct Step {
+// A scan, and the definitions that hold where it begins.
+struct Scan {
     Segment segment;
-    ScanHeader scan;  // count == 0 if this is no scan
-    bool needed = false;
+    ScanHeader header;
+    HuffmanPlaces tables;
+    int restart_interval = 0;  // MCUs; 0: none
+    bool needed = true;
+    bool repeats = false;  // some of what it carries has been sent
 };
+
+// How many of the scans, from the first on, give all bits of all coefficients; 0 if all scans do not.
+std::size_t count_until_complete(const ImageInfo& info, const std::vector<Scan>& scans);
 
 // Marks the scans to decode, and reports those that contradict the ones before them (they are left out). A
 // scan that sends a band's first bits depends on no other; one that refines a band depends on all that came
 // before for any coefficient of that band, since it says nothing about those that are still zero.
-void plan_scans(const ImageInfo& info, const RowRequest& request, std::vector<Step>& steps,
+void plan_scans(const ImageInfo& info, const RowRequest& request, std::vector<Scan>& scans,
                 Problems& problems);
 
 }  // namespace freqvision

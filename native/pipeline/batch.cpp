@@ -88,9 +88,10 @@ void BatchDecoder::open(const std::vector<Source>& sources, const std::function<
             const bool readable =
                 info.colour_model == ColourModel::gray || info.colour_model == ColourModel::ycbcr;
             if (!readable)
-                opened.failure = {Failure::Kind::colour, std::string("its planes are ") +
-                                                             colour_model_name(info.colour_model) +
-                                                             ", not YCbCr or gray"};
+                opened.failure = {Failure::Kind::colour,
+                                  std::string("its planes are ") + colour_model_name(info.colour_model) +
+                                      ", not YCbCr or gray",
+                                  ErrorKind::unsupported};
         } catch (const JpegError& error) {
             opened.failure = failure_of(error);
         } catch (const std::bad_alloc&) {

@@ -30,7 +30,7 @@ Limits limits() {
 bool decode_planes(JpegReader& reader, const uint8_t* data, std::size_t size, bool strict, Planes& planes) {
     try {
         const ImageInfo& info = reader.open(data, size, limits());
-        if (strict) reader.check();
+        reader.check(strict);
         planes.assign(info.component_count, {});
         int16_t* pointers[kMaxComponents] = {};
         for (int i = 0; i < info.component_count; ++i) {

@@ -294,6 +294,14 @@ class TestPixelPath:
         with pytest.raises(fv.JpegError, match="pixel_fallback=True"):
             fv.Decoder(full_spec(), pixel_fallback=False)([file.getvalue()])
 
+    def test_sound_files_of_other_colours_are_unsupported_not_corrupt(self):
+        file = io.BytesIO()
+        photo(20, 20).convert("CMYK").save(file, "JPEG")
+        with pytest.raises(fv.JpegError, match="planes are CMYK") as caught:
+            fv.Decoder(full_spec(), pixel_fallback=False)([file.getvalue()])
+        assert caught.value.kind == "unsupported"
+        assert caught.value.unsupported
+
     def test_exif_orientation_is_ignored_everywhere(self):
         exif = Image.Exif()
         exif[0x112] = 6  # turned by a quarter

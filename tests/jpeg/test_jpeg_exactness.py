@@ -1,13 +1,14 @@
 """What the reader returns is what the encoder stored, bit by bit."""
 
 import gc
+import re
 import threading
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from jpeg_files import attempt, encode, oracle, photo, same_planes
+from jpeg_files import attempt, encode, offset_of, oracle, photo, same_planes
 from jpeg_samples import random_file
 from jpeg_writer import Scan, random_picture, write
 
@@ -202,6 +203,12 @@ def opencv_reads_it_well(data: bytes, capfd) -> bool:
     return image is not None and not capfd.readouterr().err
 
 
+def end_of_data(data: bytes) -> int:
+    """Where the data of the only scan ends."""
+    scan = offset_of(data, 0xDA) + 2
+    return re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]|\Z").search(data, scan).start()
+
+
 def test_corpus(shared, capfd):
     """Each file is read as the oracle does, or refused for a reason that OpenCV or the file confirms."""
     root = shared / "data" / "jpeg-corpus"
@@ -210,7 +217,14 @@ def test_corpus(shared, capfd):
         ours, error = attempt(file)
         if error is None:
             # jpeglib gives up on files with more than 50 segments of a kind.
-            assert file.parent.name == "icc" or same_planes(ours.planes, oracle(file)), file
+            if file.parent.name == "icc":
+                continue
+            theirs = oracle(file)
+            if theirs is None:  # it goes on to read what stands in the place of the end marker
+                assert any("end-of-image marker" in warning for warning in ours.warnings), file
+                data = file.read_bytes()
+                theirs = oracle(data[: end_of_data(data)] + b"\xff\xd9")
+            assert same_planes(ours.planes, theirs), file
             continue
         kinds[error.kind] = kinds.get(error.kind, 0) + 1
         assert str(error).startswith(str(file))
@@ -218,9 +232,8 @@ def test_corpus(shared, capfd):
         data = file.read_bytes()
         if error.kind in SIGNS:
             assert any(sign in data for sign in SIGNS[error.kind]), file
-        elif opencv_reads_it_well(data, capfd):
-            assert "end-of-image marker is missing" in str(error), file
-            assert b"\xff\xd9" not in data[data.index(b"\xff\xda") :], file
+        else:
+            assert not opencv_reads_it_well(data, capfd), file
     assert kinds.pop("lossless") == 12
-    assert kinds.pop("arithmetic") == 6
+    assert kinds.pop("arithmetic") == 7
     assert set(kinds) == {"truncated", "corrupt", "illegal-size", "too-large", "unsupported"}

@@ -31,7 +31,8 @@ def test_odd_sizes_round_up():
 
 
 def exif(order: str, value: int, kind: int = 3) -> bytes:
-    entry = struct.pack(order + "HHIHH", 0x0112, kind, 1, value, 0)
+    number = struct.pack(order + ("I" if kind == 4 else "HH"), *((value,) if kind == 4 else (value, 0)))
+    entry = struct.pack(order + "HHI", 0x0112, kind, 1) + number
     other = struct.pack(order + "HHII", 0x0131, 2, 4, 0)
     tiff = (
         (b"II" if order == "<" else b"MM") + struct.pack(order + "HIH", 42, 8, 2) + other + entry + bytes(4)
@@ -45,10 +46,11 @@ def with_app(data: bytes, marker: int, payload: bytes, *, bare: bool = False) ->
     return b"\xff\xd8" + segment(marker, payload) + rest
 
 
+@pytest.mark.parametrize("kind", [3, 4])  # SHORT, and LONG as some tools write it
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("value", range(10))
-def test_orientation(value, order):
-    data = with_app(encode(photo(16, 24)), 0xE1, exif(order, value))
+def test_orientation(value, order, kind):
+    data = with_app(encode(photo(16, 24)), 0xE1, exif(order, value, kind))
     assert fv.read_header(data).orientation == (value if 1 <= value <= 8 else 1)
     assert fv.read_coefficients(data).orientation == fv.read_header(data).orientation
 

@@ -2,6 +2,6 @@
 
 from freqvision.jpeg.coefficients import Coefficients, Header
 from freqvision.jpeg.errors import JpegError
-from freqvision.jpeg.read import read_coefficients, read_header
+from freqvision.jpeg.read import find_damage, read_coefficients, read_header
 
-__all__ = ["Coefficients", "Header", "JpegError", "read_coefficients", "read_header"]
+__all__ = ["Coefficients", "Header", "JpegError", "find_damage", "read_coefficients", "read_header"]

@@ -2,7 +2,8 @@
 
 import operator
 import os
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from freqvision import _native
@@ -13,9 +14,12 @@ from freqvision.jpeg.errors import JpegError
 Source: TypeAlias = "str | os.PathLike[str] | Any"
 
 MAX_PIXELS = 2**28
+MAX_BYTES = 2**28
 
 
-def read_coefficients(source: Source, *, strict: bool = True, max_pixels: int = MAX_PIXELS) -> Coefficients:
+def read_coefficients(
+    source: Source, *, strict: bool = True, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES
+) -> Coefficients:
     """Read the quantised DCT coefficients of a JPEG file.
 
     Baseline, extended sequential and progressive Huffman files of 8 bits, 1 to 4 components and any sampling,
@@ -27,13 +31,14 @@ def read_coefficients(source: Source, *, strict: bool = True, max_pixels: int = 
         strict: Raise if anything is lost. If False, whatever could be decoded is returned, the rest is 0, and
             `warnings` says what happened; a file whose header cannot be read raises all the same.
         max_pixels: Refuse files that claim to be larger, before memory for them is taken; a positive integer.
+        max_bytes: Refuse files of more bytes, before they are read; a positive integer.
 
     Returns:
         The coefficients, quantisation tables and header.
 
     Raises:
         JpegError: The file is damaged, too large, or of a kind that is not supported; `kind` says which.
-        OSError: The path cannot be read.
+        OSError: The path cannot be read, or is no regular file.
         TypeError: `source` is neither a path nor a contiguous buffer.
 
     Example:
@@ -46,25 +51,66 @@ def read_coefficients(source: Source, *, strict: bool = True, max_pixels: int = 
         >>> coefficients.size, [plane.shape for plane in coefficients.planes]
         ((30, 50), [(4, 7, 8, 8), (2, 4, 8, 8), (2, 4, 8, 8)])
     """
-    fields = _named(
-        _native.read_coefficients, source, _contents(source), bool(strict), check_max_pixels(max_pixels)
-    )
-    return Coefficients(**fields)
+    limits = check_max_pixels(max_pixels), check_max_bytes(max_bytes)
+    with _naming(source):
+        contents = _contents(source, limits[1])
+        return Coefficients(**_native.read_coefficients(contents, bool(strict), *limits))
 
 
-def read_header(source: Source, *, max_pixels: int = MAX_PIXELS) -> Header:
+def find_damage(
+    source: Source, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES
+) -> JpegError | None:
+    """Find out whether a strict read of a whole JPEG file would fail, without storing its coefficients.
+
+    Takes about two thirds of the time of `read_coefficients` for a sequential file; of a progressive file all
+    coefficients are decoded, since its scans build on each other. Other threads run meanwhile.
+
+    Args:
+        source: As for `read_coefficients`.
+        max_pixels: As for `read_coefficients`.
+        max_bytes: As for `read_coefficients`.
+
+    Returns:
+        The error that `read_coefficients` would raise, or None.
+
+    Raises:
+        OSError: The path cannot be read, or is no regular file.
+        TypeError: `source` is neither a path nor a contiguous buffer.
+
+    Example:
+        >>> import io
+        >>> from PIL import Image
+        >>> from freqvision.jpeg import find_damage
+        >>> file = io.BytesIO()
+        >>> Image.effect_noise((50, 30), 20).save(file, "JPEG")
+        >>> find_damage(file.getvalue()) is None
+        True
+        >>> find_damage(file.getvalue()[:-200]).kind
+        'truncated'
+    """
+    limits = check_max_pixels(max_pixels), check_max_bytes(max_bytes)
+    try:
+        with _naming(source):
+            _native.judge(_contents(source, limits[1]), *limits)
+    except JpegError as error:
+        return error.with_traceback(None)
+    return None
+
+
+def read_header(source: Source, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> Header:
     """Read size, sampling, colour model and orientation of a JPEG file, without its image data.
 
     Args:
         source: As for `read_coefficients`. Of a path, only the beginning of the file is read as a rule.
         max_pixels: Refuse files that claim to be larger.
+        max_bytes: Refuse files of more bytes.
 
     Returns:
         The header.
 
     Raises:
         JpegError: The header is damaged, or of a kind that `read_coefficients` does not support.
-        OSError: The path cannot be read.
+        OSError: The path cannot be read, or is no regular file.
         TypeError: `source` is neither a path nor a buffer.
 
     Example:
@@ -77,16 +123,17 @@ def read_header(source: Source, *, max_pixels: int = MAX_PIXELS) -> Header:
         >>> header.size, header.colour_model, header.blocks
         ((30, 50), 'gray', ((4, 7),))
     """
-    max_pixels = check_max_pixels(max_pixels)
-    if _is_path(source):
-        # A header seldom passes a few kilobytes; thumbnails and colour profiles make exceptions.
-        beginning = _contents(source, 2**16)
-        try:
-            return _header(_native.read_header(beginning, max_pixels))
-        except JpegError as error:
-            if error.kind != "truncated" or len(beginning) < 2**16:
-                raise _with_path(error, source) from None
-    return _header(_named(_native.read_header, source, _contents(source), max_pixels))
+    limits = check_max_pixels(max_pixels), check_max_bytes(max_bytes)
+    with _naming(source):
+        if _is_path(source):
+            # A header seldom passes a few kilobytes; thumbnails and colour profiles make exceptions.
+            beginning = _contents(source, limits[1], 2**16)
+            try:
+                return _header(_native.read_header(beginning, *limits))
+            except JpegError as error:
+                if error.kind != "truncated" or len(beginning) < 2**16:
+                    raise
+        return _header(_native.read_header(_contents(source, limits[1]), *limits))
 
 
 def _header(fields: dict[str, Any]) -> Header:
@@ -98,12 +145,9 @@ def _is_path(source: Source) -> bool:
     return isinstance(source, (str, os.PathLike))
 
 
-def _contents(source: Any, limit: int = -1) -> Any:
-    """The bytes of a file, or the buffer itself."""
-    if _is_path(source):
-        with open(source, "rb") as file:
-            return file.read(limit)
-    return check_buffer(source)
+def _contents(source: Any, max_bytes: int, count: int = 2**62) -> Any:
+    """The first bytes of a file, or the buffer itself."""
+    return _native.read_file(source, max_bytes, count) if _is_path(source) else check_buffer(source)
 
 
 def check_buffer(source: Any) -> memoryview:
@@ -128,24 +172,30 @@ def check_buffer(source: Any) -> memoryview:
 
 def check_max_pixels(value: Any) -> int:
     """A limit that the native core takes: a positive integer, of which more than 2⁶² mean no limit."""
+    return _check_limit("max_pixels", value, MAX_PIXELS)
+
+
+def check_max_bytes(value: Any) -> int:
+    """As `check_max_pixels`, of the size of a file."""
+    return _check_limit("max_bytes", value, MAX_BYTES)
+
+
+def _check_limit(name: str, value: Any, default: int) -> int:
     try:
-        pixels = operator.index(value)
+        limit = operator.index(value)
     except TypeError:
-        raise TypeError(f"max_pixels is an integer, got {value!r}; the default is {MAX_PIXELS}") from None
-    if pixels <= 0:
-        raise ValueError(f"max_pixels is positive, got {value!r}; the default is {MAX_PIXELS}")
-    return min(pixels, 2**62)
+        raise TypeError(f"{name} is an integer, got {value!r}; the default is {default}") from None
+    if limit <= 0:
+        raise ValueError(f"{name} is positive, got {value!r}; the default is {default}")
+    return min(limit, 2**62)
 
 
-def _named(function: Callable[..., dict[str, Any]], source: Source, *arguments: Any) -> dict[str, Any]:
-    """Call a native function; its errors name the file."""
+@contextmanager
+def _naming(source: Source) -> Iterator[None]:
+    """Errors name the file."""
     try:
-        return function(*arguments)
+        yield
     except JpegError as error:
-        raise _with_path(error, source) from None
-
-
-def _with_path(error: JpegError, source: Source) -> JpegError:
-    if not _is_path(source):
-        return error
-    return JpegError(f"{os.fspath(source)}: {error}", error.kind, error.offset)
+        if not _is_path(source):
+            raise
+        raise JpegError(f"{os.fspath(source)}: {error}", error.kind, error.offset) from None
