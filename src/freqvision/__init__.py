@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from freqvision.detection import create_detector
     from freqvision.inputs import ChannelStatistics, Decoder, FrequencySpec, PixelSpec, PixelTransform, View
     from freqvision.jpeg import Coefficients, Header, JpegError, read_coefficients, read_header
     from freqvision.models import Transport, create_model, list_models, load, save
@@ -24,6 +25,7 @@ __all__ = [
     "PixelTransform",
     "Transport",
     "View",
+    "create_detector",
     "create_model",
     "list_models",
     "load",
@@ -46,6 +48,7 @@ _HOMES = {
     "PixelTransform": "inputs",
     "Transport": "models",
     "View": "inputs",
+    "create_detector": "detection",
     "create_model": "models",
     "list_models": "models",
     "load": "models",

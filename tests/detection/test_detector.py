@@ -157,7 +157,7 @@ class TestARun:
             validate(folder, **data)
         with pytest.raises(ValueError, match="no classifier but the detector"):
             predict(photos, folder)
-        boxes_alone = fv.create_model("fasterrcnn_resnet18_fpn", model.spec, len(names))
+        boxes_alone = fv.create_detector("fasterrcnn_resnet18_fpn", model.spec, len(names))
         metrics = validate(fv.save(boxes_alone, tmp_path / "boxes", names), **data)
         assert "box_ap" in metrics
         assert "mask_ap" not in metrics

@@ -8,6 +8,7 @@ import torch
 
 import freqvision as fv
 from freqvision.cli.main import main
+from freqvision.detection import create_detector
 from freqvision.detection.export import export_size, padding
 from freqvision.inputs.spec import spec_from_dict
 from freqvision.models import create_model, export_onnx, export_pt2
@@ -22,7 +23,7 @@ KEEN = {"norm": "frozen", "score_threshold": 0.0, "detections": 15}  # an untrai
 
 def detector(name, spec=SPEC):
     torch.manual_seed(2)
-    return create_model(f"{name}_resnet18_fpn", spec, len(CLASSES), detector=KEEN).eval()
+    return create_detector(f"{name}_resnet18_fpn", spec, len(CLASSES), options=KEEN).eval()
 
 
 def random_image(model, height, width, seed=0):
@@ -114,7 +115,7 @@ def test_what_cannot_be_exported_says_what_can(tmp_path):
     model = detector("retinanet")
     with pytest.raises(NotImplementedError, match=r"retinanet_resnet18_fpn has no archive.*--to onnx"):
         export_pt2(model, tmp_path / "model.pt2")
-    with pytest.raises(ValueError, match="size is of detectors"):
+    with pytest.raises(ValueError, match="size is for detectors"):
         export_onnx(create_model("resnet18", num_classes=2), tmp_path / "model.onnx", size=(64, 64))
 
 
@@ -133,4 +134,4 @@ def test_command(tmp_path, capsys):
     assert main(["export", str(tmp_path / "model"), "--to", "onnx", "--size", "[50,96]"]) == 1
     assert "multiples of 32" in capsys.readouterr().err
     assert main(["export", str(tmp_path / "model"), "--to", "hub", "--size", "[64,96]"]) == 1
-    assert "--size is of detectors for onnx; this is fcos_resnet18_fpn for hub" in capsys.readouterr().err
+    assert "--size is for detectors and onnx; this is fcos_resnet18_fpn for hub" in capsys.readouterr().err

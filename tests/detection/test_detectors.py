@@ -13,7 +13,8 @@ from torchvision.models.detection.retinanet import _default_anchorgen
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
 import freqvision as fv
-from freqvision.detection.model import paste_in_photo, with_area
+from freqvision.detection import paste_in_photo
+from freqvision.detection.targets import with_area
 from freqvision.models.reconstruction import pixel_operator
 
 CLASSES = 4
@@ -67,7 +68,7 @@ def pair(request):
     """Torchvision's detector, and the same folded to read blocks."""
     rgb = torchvision_detector(request.param)
     name = f"{request.param}_resnet18_fpn"
-    model = fv.create_model(name, SPEC, CLASSES, weights=rgb.state_dict(), start="fold", detector=KEEN)
+    model = fv.create_detector(name, SPEC, CLASSES, weights=rgb.state_dict(), start="fold", options=KEEN)
     few_proposals(model.network)
     return rgb, model.eval()
 
@@ -76,7 +77,7 @@ def pair(request):
 def maskrcnn():
     torch.manual_seed(4)
     spec = fv.FrequencySpec(resize=None, crop=None, mean=(5.0,) * 24, std=(50.0,) * 24)
-    model = fv.create_model("maskrcnn_resnet18_fpn", spec, CLASSES, detector={"norm": "frozen", **KEEN})
+    model = fv.create_detector("maskrcnn_resnet18_fpn", spec, CLASSES, options={"norm": "frozen", **KEEN})
     few_proposals(model.network)
     return model.eval()
 
@@ -195,8 +196,8 @@ class TestAgainstTorchvision:
 
     def test_a_model_of_pixels_is_torchvisions(self):
         rgb = torchvision_detector("maskrcnn")
-        model = fv.create_model(
-            "maskrcnn_resnet18_fpn", PIXELS, CLASSES, weights=rgb.state_dict(), detector=KEEN
+        model = fv.create_detector(
+            "maskrcnn_resnet18_fpn", PIXELS, CLASSES, weights=rgb.state_dict(), options=KEEN
         )
         few_proposals(model.network)
         images = [torch.rand(3, 32, 50), torch.rand(3, 60, 32)]
@@ -288,7 +289,7 @@ class TestPadding:
             model.eval()
 
     def test_statistics_of_a_batch_are_of_all_of_it(self):
-        model = fv.create_model("retinanet_resnet18_fpn", SPEC, CLASSES, detector={"norm": "batch"})
+        model = fv.create_detector("retinanet_resnet18_fpn", SPEC, CLASSES, options={"norm": "batch"})
         images = cubes((5, 10), (13, 21), (8, 12), channels=48)
         assert model.train()._groups(images) == [[0, 1, 2]]
         assert model.eval()._groups(images) == [[0, 2], [1]]
@@ -305,7 +306,7 @@ class TestWeights:
     def test_a_classifier_gives_the_backbone(self):
         torch.manual_seed(0)
         classifier = fv.create_model("resnet18", PIXELS, 7)
-        model = fv.create_model(
+        model = fv.create_detector(
             "retinanet_resnet18_fpn",
             SPEC,
             CLASSES,
@@ -318,7 +319,7 @@ class TestWeights:
         assert not any("backbone.body" in layer for layer in model.new_layers)
         assert model.settings["detector"]["norm"] == "frozen"
         assert not list(body.layer1[0].bn1.parameters())
-        detailed = fv.create_model(
+        detailed = fv.create_detector(
             "retinanet_resnet18_fpn",
             replace(SPEC, channels=fv.ChannelSet.preset(48)),
             CLASSES,
@@ -328,7 +329,7 @@ class TestWeights:
         added = {layer for layer in detailed.new_layers if "backbone.body" in layer}
         assert added == {"network.backbone.body.conv1.detail.convolution"}
         assert detailed.settings["detector"]["norm"] == "frozen"  # zero at first, it changes nothing
-        sliced = fv.create_model(
+        sliced = fv.create_detector(
             "retinanet_resnet18_fpn", SPEC, CLASSES, weights_backbone=classifier.network.state_dict()
         )
         assert "network.backbone.body.layer1.0.conv1" in sliced.new_layers
@@ -337,12 +338,12 @@ class TestWeights:
     def test_a_classifier_of_channels_gives_the_backbone(self):
         torch.manual_seed(0)
         classifier = fv.create_model("resnet18", SPEC, 7)
-        model = fv.create_model(
+        model = fv.create_detector(
             "fcos_resnet18_fpn",
             SPEC,
             CLASSES,
             weights_backbone=classifier.state_dict(),
-            detector={"norm": "frozen"},
+            options={"norm": "frozen"},
         )
         first = classifier.network.layer1[0].conv1.weight
         assert torch.equal(model.network.backbone.body.layer1[0].conv1.weight, first)
@@ -350,8 +351,8 @@ class TestWeights:
 
     def test_other_classes_start_anew_and_all_else_is_kept(self, pair):
         _, model = pair
-        other = fv.create_model(model.settings["name"], SPEC, 9, weights=model.state_dict(), start="fold")
-        heads = fv.models.architecture(model.settings["name"]).detector.heads
+        other = fv.create_detector(model.settings["name"], SPEC, 9, weights=model.state_dict(), start="fold")
+        heads = fv.models.architecture(model.settings["name"]).heads
         assert set(other.new_layers) == {f"network.{head}" for head in heads}
         state, changed = model.state_dict(), 0
         for key, value in other.state_dict().items():
@@ -374,27 +375,27 @@ class TestWeights:
         _, model = pair
         name, state = model.settings["name"], model.state_dict()
         with pytest.raises(ValueError, match="leave weights_backbone out"):
-            fv.create_model(name, SPEC, CLASSES, weights=state, weights_backbone=state)
+            fv.create_detector(name, SPEC, CLASSES, weights=state, weights_backbone=state)
         with pytest.raises(ValueError, match="use weights_backbone="):
-            fv.create_model(name, SPEC, CLASSES, weights={"conv1.weight": torch.zeros(64, 3, 7, 7)})
-        with pytest.raises(ValueError, match="neither gates nor rgb_size"):
-            fv.create_model(name, SPEC, CLASSES, gates={})
+            fv.create_detector(name, SPEC, CLASSES, weights={"conv1.weight": torch.zeros(64, 3, 7, 7)})
+        with pytest.raises(ValueError, match=r"is a detector, which fv\.create_detector creates"):
+            fv.create_model(name, SPEC, CLASSES)
         with pytest.raises(ValueError, match="no detector"):
-            fv.create_model("resnet18", num_classes=2, weights_backbone=state)
+            fv.create_detector("resnet18", num_classes=2, weights_backbone=state)
         with pytest.raises(ValueError, match="has no option colour; it has norm"):
-            fv.create_model(name, SPEC, CLASSES, detector={"colour": 1})
+            fv.create_detector(name, SPEC, CLASSES, options={"colour": 1})
         with pytest.raises(ValueError, match="frozen, batch"):
-            fv.create_model(name, SPEC, CLASSES, detector={"norm": "group"})
+            fv.create_detector(name, SPEC, CLASSES, options={"norm": "group"})
         with pytest.raises(ValueError, match="samples is a number of boxes"):
-            fv.create_model(name, SPEC, CLASSES, detector={"samples": 0})
+            fv.create_detector(name, SPEC, CLASSES, options={"samples": 0})
 
     def test_samples_are_of_regions(self):
         options = {"samples": 48}
-        model = fv.create_model("maskrcnn_resnet18_fpn", SPEC, CLASSES, detector=options)
+        model = fv.create_detector("maskrcnn_resnet18_fpn", SPEC, CLASSES, options=options)
         assert model.network.roi_heads.fg_bg_sampler.batch_size_per_image == 48
         assert model.settings["detector"]["samples"] == 48
         with pytest.raises(ValueError, match="which fasterrcnn and maskrcnn have"):
-            fv.create_model("fcos_resnet18_fpn", SPEC, CLASSES, detector=options)
+            fv.create_detector("fcos_resnet18_fpn", SPEC, CLASSES, options=options)
 
 
 class TestTraining:
@@ -448,8 +449,8 @@ def test_int8_is_dequantised_on_the_device(maskrcnn):
         scale=(2.0,) * 24,
         dtype="int8",
     )
-    model = fv.create_model(
-        "maskrcnn_resnet18_fpn", spec, CLASSES, maskrcnn.state_dict(), detector=KEEN
+    model = fv.create_detector(
+        "maskrcnn_resnet18_fpn", spec, CLASSES, maskrcnn.state_dict(), options=KEEN
     ).eval()
     few_proposals(model.network)
     steps = [(20 * cube).round().clamp(-128, 127).to(torch.int8) for cube in cubes((8, 9), (10, 7))]
@@ -530,6 +531,6 @@ def test_weights_of_other_channels_are_refused(tmp_path):
     one, other = (
         fv.FrequencySpec(64, None, fv.ChannelSet.parse(text), max_size=96) for text in ("Y0-5", "Y0-4+Cb0")
     )
-    folder = fv.save(fv.create_model("fasterrcnn_resnet18_fpn", one, 3), tmp_path / "one")
+    folder = fv.save(fv.create_detector("fasterrcnn_resnet18_fpn", one, 3), tmp_path / "one")
     with pytest.raises(ValueError, match=r"Y0-5, and the spec has Y0-4\+Cb0"):
-        fv.create_model("fasterrcnn_resnet18_fpn", other, 3, weights=folder / "model.safetensors")
+        fv.create_detector("fasterrcnn_resnet18_fpn", other, 3, weights=folder / "model.safetensors")

@@ -10,9 +10,7 @@ from freqvision.models import FrequencyModel, architecture, export_onnx, export_
 from freqvision.models.surgery import remove_stem
 from freqvision.models.transport import Transport
 
-REAL = [
-    name for name in list_models() if not name.startswith("tiny_") and architecture(name).detector is None
-]
+REAL = [name for name in list_models() if not name.startswith("tiny_") and not architecture(name).backbone]
 
 
 # Folds of 48 channels: the pixels show some, and the others have a way of their own.

@@ -63,7 +63,8 @@ def test_card_says_what_the_model_is(tmp_path):
     ],
 )
 def test_the_snippet_of_the_card_runs(tmp_path, monkeypatch, name, spec, task):
-    fv.save(fv.create_model(name, spec, 3), tmp_path / "model")
+    create = fv.create_detector if task == "object-detection" else fv.create_model
+    fv.save(create(name, spec, 3), tmp_path / "model")
     card = (tmp_path / "model" / "README.md").read_text()
     assert f"pipeline_tag: {task}" in card
     Image.new("RGB", (100, 60)).save(tmp_path / "photo.jpg")

@@ -1,7 +1,7 @@
 """`freqvision export`: a trained model for other runtimes, or as a folder for a model hub."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser
 
@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from freqvision.detection import DetectionModel
     from freqvision.inputs.spec import InputSpec
     from freqvision.models import FrequencyModel
 
@@ -46,7 +45,6 @@ def main(args: list[str]) -> None:
     parser.add_argument("--output", help="file or folder to write; default: beside the checkpoint")
     options = parser.parse_args(args)
 
-    from freqvision.detection import DetectionModel
     from freqvision.detection.export import export_size
     from freqvision.models.checkpoint import load_checkpoint
     from freqvision.models.export import export_onnx, export_pt2
@@ -54,9 +52,9 @@ def main(args: list[str]) -> None:
 
     source = Path(options.checkpoint)
     model, classes = load_checkpoint(source)
-    if options.size and not (options.to == "onnx" and isinstance(model, DetectionModel)):
+    if options.size and not (options.to == "onnx" and model.task == "object-detection"):
         raise ValueError(
-            f"--size is of detectors for onnx; this is {model.settings['name']} for {options.to}"
+            f"--size is for detectors and onnx; this is {model.settings['name']} for {options.to}"
         )
     if options.channels:
         from freqvision.models.shrink import shrink
@@ -67,7 +65,7 @@ def main(args: list[str]) -> None:
     output = Path(options.output or f"{default}{SUFFIXES[options.to] or '_hub'}")
     if options.to == "hub":
         save(model, output, classes)
-    elif options.to == "onnx" and isinstance(model, DetectionModel):
+    elif options.to == "onnx" and model.task == "object-detection":
         size = export_size(model.spec, options.size)
         export_onnx(model, output, classes, size)
         count, far = detector_difference(model, output, size)
@@ -93,7 +91,7 @@ def difference(model: "FrequencyModel", path: Path, kind: str) -> float:
     return float((got - expected).abs().max())
 
 
-def detector_difference(model: "DetectionModel", path: Path, size: tuple[int, int]) -> tuple[int, float]:
+def detector_difference(model: Any, path: Path, size: tuple[int, int]) -> tuple[int, float]:
     """Number of detections in three random inputs, and how far in pixels those of the exported file are off.
 
     Each box is compared with the nearest of the other's with its label, since equally sure ones may change
@@ -101,7 +99,7 @@ def detector_difference(model: "DetectionModel", path: Path, size: tuple[int, in
     """
     import torch
 
-    from freqvision.detection.model import cell_pixels
+    from freqvision.detection.targets import cell_pixels
 
     cells = cell_pixels(model.spec)
     count, far = 0, 0.0

@@ -70,8 +70,7 @@ def rows(
     classes: int = 1000,
 ) -> list[tuple[str, ...]]:
     """Cells of a table: the RGB original, then a line for each channel set."""
-    from freqvision.models.create import default_spec
-    from freqvision.models.info import model_info, rgb_spec
+    from freqvision.models import default_spec, model_info, rgb_spec
     from freqvision.spectrum.channels import ChannelSet
 
     lines = [cells("RGB", model_info(name, rgb_spec(name), classes, strides=strides))]

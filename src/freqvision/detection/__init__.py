@@ -2,6 +2,7 @@
 
 from freqvision.detection.architectures import finds_masks
 from freqvision.detection.coco import CocoAnnotations, read_coco
+from freqvision.detection.create import create_detector
 from freqvision.detection.model import DetectionModel, paste_in_photo
 from freqvision.detection.options import DetectorOptions
 from freqvision.detection.photos import DetectionPhotos, RandomDetectionView
@@ -13,6 +14,7 @@ __all__ = [
     "DetectionPhotos",
     "DetectorOptions",
     "RandomDetectionView",
+    "create_detector",
     "finds_masks",
     "paste_in_photo",
     "read_coco",

@@ -7,12 +7,12 @@ built around it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from torch import nn
 
+from freqvision.detection.create import Detector
 from freqvision.detection.options import DetectorOptions
-from freqvision.models.registry import Detector, architecture, list_models, register
+from freqvision.models.registry import architecture, list_models, register
 
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101")
 RGB_SIZE = (800, 1333)  # shorter side of the RGB networks' images, and the most that the longer one may have
@@ -81,10 +81,7 @@ for _name, (_assemble, _heads) in DETECTORS.items():
     for _backbone in BACKBONES:
         register(
             f"{_name}_{_backbone}_fpn",
-            replace(
-                architecture(_backbone),
-                detector=Detector(_backbone, _assemble, _heads, RGB_SIZE),
-            ),
+            Detector.around(_backbone, assemble=_assemble, heads=_heads, image_size=RGB_SIZE),
         )
 
 
@@ -94,7 +91,7 @@ def finds_masks(name: str) -> bool:
     Raises:
         ValueError: There is no detector of that name.
     """
-    detector = architecture(name).detector
-    if detector is None:
+    found = architecture(name)
+    if not isinstance(found, Detector):
         raise ValueError(f"{name} is no detector; detectors: {', '.join(list_models('*_fpn'))}")
-    return _MASK in detector.heads
+    return _MASK in found.heads

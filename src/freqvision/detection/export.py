@@ -11,24 +11,25 @@ from typing import Any
 import torch
 from torch import nn
 
-from freqvision.detection.model import STRIDE, DetectionModel, cell_pixels, gray_value, with_area
-from freqvision.detection.targets import view_pixels
+from freqvision.detection.targets import STRIDE, cell_pixels, gray_value, view_pixels, with_area
 from freqvision.inputs.spec import FrequencySpec, InputSpec
+from freqvision.models.frequency_model import FrequencyModel
 
 PADDING_KEY = "freqvision.padding"  # JSON list, of `padding`
 OUTPUT_NAMES = ("boxes", "labels", "scores", "masks")
 
 
 def export_detector(
-    model: DetectionModel, path: str | Path, size: tuple[int, int], metadata: Mapping[str, str]
+    model: FrequencyModel, path: str | Path, size: tuple[int, int], metadata: Mapping[str, str], masks: bool
 ) -> Path:
     """Write a detector as ONNX, for images of one size; see `freqvision.models.export_onnx`.
 
     Args:
-        model: In any mode, its evaluation mode is exported.
+        model: A `freqvision.detection.DetectionModel` in evaluation mode.
         path: Where to.
         size: Of `export_size`.
         metadata: For the file.
+        masks: Whether the detector finds masks.
 
     Returns:
         The path.
@@ -39,14 +40,13 @@ def export_detector(
     cells = cell_pixels(model.spec)
     device = next(model.parameters()).device
     shape = (model.channels, height // cells, width // cells)
-    names = OUTPUT_NAMES[: 4 if model.has_masks else 3]
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    names = OUTPUT_NAMES[: 4 if masks else 3]
     with _of_fixed_size(model, size), warnings.catch_warnings():
         # They say that sizes become constants, which is meant, and that this exporter is the old one: the new
         # one cannot follow torchvision's detectors (github.com/pytorch/vision/issues/9462).
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            Detections(model).eval(),
+            Detections(model),
             (torch.zeros(shape, dtype=model.spec.torch_dtype, device=device),),
             str(path),
             input_names=["input"],
@@ -107,7 +107,7 @@ def padding(spec: InputSpec) -> list[float]:
 class Detections(nn.Module):
     """A detector as a function of one tensor (C, h, w), with its detections as a tuple."""
 
-    def __init__(self, model: DetectionModel) -> None:
+    def __init__(self, model: FrequencyModel) -> None:
         super().__init__()
         self.model = model
 
@@ -136,12 +136,12 @@ class _OneImage(nn.Module):
 
 
 @contextmanager
-def _of_fixed_size(model: DetectionModel, size: tuple[int, int]) -> Iterator[None]:
+def _of_fixed_size(model: FrequencyModel, size: tuple[int, int]) -> Iterator[None]:
     """Let the network take one image of that size, and be as it was afterwards."""
-    transform, training = model.network.transform, model.training
-    model.network.transform = _OneImage(size)
+    network: Any = model.network
+    transform = network.transform
+    network.transform = _OneImage(size)
     try:
         yield
     finally:
-        model.network.transform = transform
-        model.train(training)
+        network.transform = transform

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from freqvision.detection.targets import boxes_in_photo, view_pixels
-from freqvision.inputs.spec import FrequencySpec, InputSpec
+from freqvision.detection.export import PADDING_KEY, export_detector, export_size, padding
+from freqvision.detection.targets import (
+    STRIDE,
+    boxes_in_photo,
+    cell_pixels,
+    gray_value,
+    image_size,
+    view_pixels,
+    with_area,
+)
+from freqvision.inputs.spec import InputSpec
 from freqvision.inputs.view import View
 from freqvision.models.frequency_model import FrequencyModel, check_input
-from freqvision.spectrum.channels import BLOCK
-
-STRIDE = 32  # of the backbone's last stage, in pixels: batches are padded to a multiple of it
 
 Target = Mapping[str, torch.Tensor]
 
@@ -38,6 +46,10 @@ class DetectionModel(FrequencyModel):
         settings: The arguments by which `create_model` builds this network again.
         new_layers: Names of the layers that did not come from weights of the same layer.
     """
+
+    task = "object-detection"
+    kind = "A detector"
+    usage = 'found = model(decode.each(["photo.jpg"]))'
 
     def __init__(
         self,
@@ -149,6 +161,19 @@ class DetectionModel(FrequencyModel):
                         f"image, got {tuple(target[key].shape)}"
                     )
 
+    def write_onnx(self, path: Path, metadata: dict[str, str], size: tuple[int, int] | None) -> None:
+        """Write an ONNX file for images of one size; see `freqvision.models.export_onnx`."""
+        metadata = {**metadata, PADDING_KEY: json.dumps(padding(self.spec))}
+        export_detector(self, path, export_size(self.spec, size), metadata, self.has_masks)
+
+    def write_pt2(self, path: Path, metadata: dict[str, str]) -> None:
+        """Refuse: torch.export cannot follow a detector."""
+        raise NotImplementedError(
+            f"{self.settings.get('name', type(self).__name__)} has no archive of torch.export, which cannot "
+            "follow torchvision's choice of boxes by score; what is supported: ONNX (--to onnx), or a folder "
+            "that fv.load opens (--to hub)"
+        )
+
     @property
     def has_masks(self) -> bool:
         """Whether it finds masks, and needs them in training."""
@@ -258,42 +283,6 @@ class AnchorsInPixels(nn.Module):
         canvas = images.tensors.new_empty(()).expand(1, 1, height, width)
         features = [_in_float32(feature.new_empty(())).expand(feature.shape) for feature in features]
         return self.anchors(ImageList(canvas, images.image_sizes), features)
-
-
-def with_area(detections: list[dict[str, torch.Tensor]]) -> list[dict[str, torch.Tensor]]:
-    """Detections without those whose boxes (N, 4), cut off at the image's edge, have no area.
-
-    R-CNNs leave them out themselves, by the same measure; RetinaNet and FCOS do not.
-    """
-    from torchvision.ops import remove_small_boxes
-
-    kept = []
-    for found in detections:
-        keep = remove_small_boxes(found["boxes"], min_size=1e-2)
-        kept.append({name: value[keep] for name, value in found.items()})
-    return kept
-
-
-def cell_pixels(spec: InputSpec) -> int:
-    """Side of a cell of the input, in pixels of the image in which boxes are: 4 for blocks, 1 for pixels."""
-    return BLOCK // view_pixels(spec) if isinstance(spec, FrequencySpec) else 1
-
-
-def image_size(image: torch.Tensor, spec: InputSpec) -> tuple[int, int]:
-    """(height, width) in pixels of the image for which an input (C, h, w) stands."""
-    pixels = cell_pixels(spec)
-    return pixels * image.shape[-2], pixels * image.shape[-1]
-
-
-def gray_value(spec: InputSpec) -> torch.Tensor:
-    """Normalised value of padding, (C,): coefficient 0, which is gray; of pixels the mean, as in torchvision.
-
-    Example:
-        >>> gray_value(FrequencySpec(mean=(50.0,) * 24, std=(100.0,) * 24))[:2]
-        tensor([-0.5000, -0.5000])
-    """
-    mean, std = spec.normalisation()
-    return -mean / std if isinstance(spec, FrequencySpec) else torch.zeros_like(mean)
 
 
 def paste(masks: torch.Tensor, boxes: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

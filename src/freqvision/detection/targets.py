@@ -12,7 +12,9 @@ import torch
 
 from freqvision.inputs.spec import FrequencySpec, InputSpec
 from freqvision.inputs.view import View
+from freqvision.spectrum.channels import BLOCK
 
+STRIDE = 32  # of the backbone's last stage, in pixels: batches are padded to a multiple of it
 MIN_SIDE = 1.0  # in pixels of the detector's image; of less, nothing could be seen
 _OF_PHOTO = ("image_id", "size", "orig_size")  # entries of a target that have no element for each object
 
@@ -149,3 +151,39 @@ def _sources(view: View, axis: int, pixels: int) -> torch.Tensor:
     places = torch.div(centres * length, 2 * size, rounding_mode="floor")
     places = torch.where((places >= 0) & (places < length), places + start, -1)
     return places.flip(0) if view.flip and axis == 1 else places
+
+
+def with_area(detections: list[dict[str, torch.Tensor]]) -> list[dict[str, torch.Tensor]]:
+    """Detections without those whose boxes (N, 4), cut off at the image's edge, have no area.
+
+    R-CNNs leave them out themselves, by the same measure; RetinaNet and FCOS do not.
+    """
+    from torchvision.ops import remove_small_boxes
+
+    kept = []
+    for found in detections:
+        keep = remove_small_boxes(found["boxes"], min_size=1e-2)
+        kept.append({name: value[keep] for name, value in found.items()})
+    return kept
+
+
+def cell_pixels(spec: InputSpec) -> int:
+    """Side of a cell of the input, in pixels of the image in which boxes are: 4 for blocks, 1 for pixels."""
+    return BLOCK // view_pixels(spec) if isinstance(spec, FrequencySpec) else 1
+
+
+def image_size(image: torch.Tensor, spec: InputSpec) -> tuple[int, int]:
+    """(height, width) in pixels of the image for which an input (C, h, w) stands."""
+    pixels = cell_pixels(spec)
+    return pixels * image.shape[-2], pixels * image.shape[-1]
+
+
+def gray_value(spec: InputSpec) -> torch.Tensor:
+    """Normalised value of padding, (C,): coefficient 0, which is gray; of pixels the mean, as in torchvision.
+
+    Example:
+        >>> gray_value(FrequencySpec(mean=(50.0,) * 24, std=(100.0,) * 24))[:2]
+        tensor([-0.5000, -0.5000])
+    """
+    mean, std = spec.normalisation()
+    return -mean / std if isinstance(spec, FrequencySpec) else torch.zeros_like(mean)

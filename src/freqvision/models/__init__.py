@@ -1,20 +1,12 @@
 """Networks that read DCT channels: registry, input surgery, starts from RGB weights, transport, export."""
 
-from freqvision.models import (  # noqa: F401  (each family registers its names)
-    convnext,
-    efficientnet,
-    mobilenet,
-    regnet,
-    resnet,
-    timm_models,
-    vision_transformer,
-)
+from freqvision.models.architecture import Architecture
 from freqvision.models.batchnorm import recalibrate_batchnorm
-from freqvision.models.create import create_model, default_spec
+from freqvision.models.create import create_model, default_spec, rgb_spec
 from freqvision.models.export import export_onnx, export_pt2
 from freqvision.models.frequency_model import FrequencyModel
-from freqvision.models.info import ModelInfo, model_info, rgb_spec
-from freqvision.models.registry import Architecture, architecture, list_models, register
+from freqvision.models.info import ModelInfo, model_info
+from freqvision.models.registry import architecture, list_models, register
 from freqvision.models.released import load_released
 from freqvision.models.saved import load, save
 from freqvision.models.surgery import Stem

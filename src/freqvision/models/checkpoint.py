@@ -7,8 +7,9 @@ from typing import Any
 import torch
 
 from freqvision.inputs.spec import InputSpec, PixelSpec, spec_from_dict
-from freqvision.models import FrequencyModel, create_model, load
-from freqvision.models.saved import CONFIG
+from freqvision.models.frequency_model import FrequencyModel
+from freqvision.models.registry import architecture
+from freqvision.models.saved import CONFIG, load
 
 CHECKPOINT_KEY = "freqvision"
 
@@ -98,11 +99,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def _read_folder(folder: str | Path) -> dict[str, Any]:
-    from freqvision.detection import DetectionModel
-
     model = load(folder)
     stored = describe(model, model.class_names)
-    stored["detection"] = {} if isinstance(model, DetectionModel) else None
+    stored["detection"] = {} if model.task == "object-detection" else None
     weights = {f"model.{key}": value for key, value in model.state_dict().items()}
     return {CHECKPOINT_KEY: stored, "state_dict": weights, "hyper_parameters": {}}
 
@@ -128,4 +127,6 @@ def build_model(checkpoint: dict[str, Any]) -> FrequencyModel:
     """The model of a checkpoint that `read_checkpoint` gave."""
     stored = description(checkpoint)
     num_classes = checkpoint[CHECKPOINT_KEY]["settings"]["num_classes"]
-    return create_model(spec=stored.spec, num_classes=num_classes, weights=checkpoint, **stored.options)
+    options = dict(stored.options)
+    create = architecture(options.pop("name")).create
+    return create(stored.spec, num_classes, weights=checkpoint, **options)

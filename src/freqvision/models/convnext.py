@@ -4,7 +4,8 @@ The stem cuts the image into patches of 4×4 pixels, and residuals run from it t
 convolution reads blocks, 1×1: (B, C, 56, 56) from photos at 448.
 """
 
-from freqvision.models.registry import Architecture, register
+from freqvision.models.architecture import Architecture
+from freqvision.models.registry import register
 from freqvision.models.surgery import Stem
 from freqvision.models.torchvision_models import build_torchvision
 

@@ -4,7 +4,8 @@ The first block's squeeze-and-excitation and residuals build on the stem's width
 convolution reads blocks: (B, C, 112, 112) from photos at 896 for B0.
 """
 
-from freqvision.models.registry import Architecture, register
+from freqvision.models.architecture import Architecture
+from freqvision.models.registry import register
 from freqvision.models.surgery import Stem
 from freqvision.models.torchvision_models import build_torchvision
 

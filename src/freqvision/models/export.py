@@ -3,24 +3,69 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from torch.export import Dim
 
-from freqvision.inputs.spec import FrequencySpec
-from freqvision.models.frequency_model import FrequencyModel
-from freqvision.models.transport import Transport
+from freqvision.inputs.spec import InputSpec
 
-SPEC_KEY = "freqvision.spec"  # JSON of the FrequencySpec or PixelSpec
+SPEC_KEY = "freqvision.spec"  # JSON of the spec
 CLASSES_KEY = "freqvision.classes"  # JSON list of names
 INPUT_NAME, OUTPUT_NAME = "input", "logits"
 
 
+class Exportable(nn.Module):
+    """A module that knows its input, and so can be written for other runtimes.
+
+    Attributes:
+        spec: What turns a photo into the input.
+        class_names: Names of the outputs, where they are known.
+    """
+
+    spec: InputSpec
+    class_names: list[str] | None
+
+    def write_onnx(self, path: Path, metadata: dict[str, str], size: tuple[int, int] | None) -> None:
+        """Write an ONNX file; see `export_onnx`, which checks the arguments."""
+        if size is not None:
+            raise ValueError(f"size is for detectors; {type(self).__name__} has that of its spec")
+        inputs, shapes = self._example()
+        program = torch.onnx.export(
+            self,
+            (inputs,),
+            input_names=[INPUT_NAME],
+            output_names=[OUTPUT_NAME],
+            dynamic_shapes=shapes,
+            dynamo=True,
+            verbose=False,
+        )
+        assert program is not None
+        program.model.metadata_props.update(metadata)
+        program.save(str(path))
+
+    def write_pt2(self, path: Path, metadata: dict[str, str]) -> None:
+        """Write an archive of ``torch.export``; see `export_pt2`."""
+        inputs, shapes = self._example()
+        program = torch.export.export(self, (inputs,), dynamic_shapes=shapes)
+        torch.export.save(program, path, extra_files=metadata)
+
+    def _example(self) -> tuple[torch.Tensor, tuple[dict[int, Any]]]:
+        """An input of two photos (one would be taken for a constant), and which of its axes may differ."""
+        device = next((parameter.device for parameter in self.parameters()), None)
+        # Where the spec leaves the size of photos open, any will do.
+        shape = self.spec.shape or (self.spec.num_channels, 48, 64)
+        axes: dict[int, Any] = {0: Dim("batch")}
+        if self.spec.shape is None:
+            axes |= {2: Dim.DYNAMIC, 3: Dim.DYNAMIC}
+        return torch.zeros(2, *shape, dtype=self.spec.torch_dtype, device=device), (axes,)
+
+
 def export_onnx(
-    model: FrequencyModel | Transport,
+    model: Exportable,
     path: str | Path,
     classes: Sequence[str] | None = None,
     size: tuple[int, int] | None = None,
@@ -32,14 +77,15 @@ def export_onnx(
     ``examples/serve_onnx.py``.
 
     A detector takes one image (C, h, w) of a fixed size, and gives "boxes" (N, 4), "labels" (N,), "scores"
-    (N,), and of Mask R-CNN "masks" (N, 1, 28, 28), each filling its box. Smaller photos are padded at the
+    (N,), and with Mask R-CNN "masks" (N, 1, 28, 28), each filling its box. Smaller photos are padded at the
     bottom and on the right with the metadata's `freqvision.padding`, a value for each channel.
 
     Args:
-        model: Of `create_model`, or `Transport`; in any mode, its evaluation mode is exported.
+        model: From `create_model` or `create_detector`, or a `Transport`; exported in evaluation mode,
+            whatever mode it is in.
         path: Where to, ``.onnx``.
         classes: Names of the classes; None takes the model's own.
-        size: Of a detector, (height, width) in pixels of the image in which boxes are, multiples of 32; None
+        size: Detectors only: (height, width) in pixels of the image in which boxes are, multiples of 32; None
             is the spec's shorter and longer side, rounded up.
 
     Returns:
@@ -51,9 +97,6 @@ def export_onnx(
         ValueError: The spec's type does not exist in numpy, so that no runtime could be fed; or the size is
             none of those.
     """
-    from freqvision.detection.export import PADDING_KEY, export_detector, export_size, padding
-    from freqvision.detection.model import DetectionModel
-
     _check_model(model)
     if model.spec.dtype == "bfloat16":
         raise ValueError(
@@ -63,43 +106,17 @@ def export_onnx(
         import onnxscript  # noqa: F401  which torch.onnx needs
     except ImportError as error:
         raise ImportError("exporting to ONNX needs: pip install 'freqvision[export]'") from error
-    if isinstance(model, DetectionModel):
-        metadata = {**_metadata(model, classes), PADDING_KEY: json.dumps(padding(model.spec))}
-        return export_detector(model, path, export_size(model.spec, size), metadata)
-    if size is not None:
-        raise ValueError(f"size is of detectors; {type(model).__name__} has that of its spec")
-    inputs, shapes = _example(model)
-    was_training = model.training
-    try:
-        program = torch.onnx.export(
-            model.eval(),
-            (inputs,),
-            input_names=[INPUT_NAME],
-            output_names=[OUTPUT_NAME],
-            dynamic_shapes=shapes,
-            dynamo=True,
-            verbose=False,
-        )
-    finally:
-        model.train(was_training)
-    assert program is not None
-    program.model.metadata_props.update(_metadata(model, classes))
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    program.save(str(path))
-    return Path(path)
+    return _write(model, path, lambda: model.write_onnx(Path(path), _metadata(model, classes), size))
 
 
-def export_pt2(
-    model: FrequencyModel | Transport, path: str | Path, classes: Sequence[str] | None = None
-) -> Path:
+def export_pt2(model: Exportable, path: str | Path, classes: Sequence[str] | None = None) -> Path:
     """Write a model as an archive of ``torch.export``, which runs without freqvision.
 
-    ``torch.export.load(path).module()`` gives it back.
-
-    The archive's extra files hold the spec and the names of the classes, as the metadata of `export_onnx` do.
+    ``torch.export.load(path).module()`` gives it back. The archive's extra files hold the spec and the names
+    of the classes, as the metadata of `export_onnx` do.
 
     Args:
-        model: Of `create_model`, or `Transport`; in any mode, its evaluation mode is exported.
+        model: From `create_model`, or a `Transport`; exported in evaluation mode, whatever mode it is in.
         path: Where to, ``.pt2``.
         classes: Names of the classes; None takes the model's own.
 
@@ -110,48 +127,30 @@ def export_pt2(
         TypeError: The model is none of these.
         NotImplementedError: The model is a detector, which torch.export cannot follow.
     """
-    from freqvision.detection.model import DetectionModel
-
     _check_model(model)
-    if isinstance(model, DetectionModel):
-        name = model.settings.get("name", type(model).__name__)
-        raise NotImplementedError(
-            f"{name} has no archive of torch.export, which cannot follow torchvision's choice of boxes by "
-            "score; what is supported: ONNX (--to onnx), or a folder that fv.load opens (--to hub)"
-        )
-    inputs, shapes = _example(model)
-    was_training = model.training
-    try:
-        program = torch.export.export(model.eval(), (inputs,), dynamic_shapes=shapes)
-    finally:
-        model.train(was_training)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    torch.export.save(program, path, extra_files=_metadata(model, classes))
-    return Path(path)
+    return _write(model, path, lambda: model.write_pt2(Path(path), _metadata(model, classes)))
 
 
 def _check_model(model: Any) -> None:
-    if not isinstance(model, (FrequencyModel, Transport)):
+    if not isinstance(model, Exportable):
         raise TypeError(
-            "exported are models of fv.create_model and fv.Transport, which know their input; got "
-            + type(model).__name__
+            "only models of fv.create_model and fv.create_detector and fv.Transport, which know their input, "
+            f"can be exported; got {type(model).__name__}"
         )
 
 
-def _example(model: FrequencyModel | Transport) -> tuple[torch.Tensor, tuple[dict[int, Any]]]:
-    """An input of two photos (one would be taken for a constant), and which of its axes may differ."""
-    batch = Dim("batch")
-    spec = model.spec
-    device = next((parameter.device for parameter in model.parameters()), None)
-    if spec.shape is not None:
-        return torch.zeros(2, *spec.shape, dtype=spec.torch_dtype, device=device), ({0: batch},)
-    channels = len(spec.channels) if isinstance(spec, FrequencySpec) else 3
-    shape = (2, channels, 48, 64)  # the spec leaves the size of photos open
-    return torch.zeros(shape, dtype=spec.torch_dtype, device=device), (
-        {0: batch, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC},
-    )
+def _write(model: Exportable, path: str | Path, write: Callable[[], None]) -> Path:
+    """Write in evaluation mode."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    was_training = model.training
+    model.eval()
+    try:
+        write()
+    finally:
+        model.train(was_training)
+    return Path(path)
 
 
-def _metadata(model: FrequencyModel | Transport, classes: Sequence[str] | None) -> dict[str, str]:
-    names = getattr(model, "class_names", None) if classes is None else list(classes)
+def _metadata(model: Exportable, classes: Sequence[str] | None) -> dict[str, str]:
+    names = model.class_names if classes is None else list(classes)
     return {SPEC_KEY: model.spec.to_json(), CLASSES_KEY: json.dumps(names)}

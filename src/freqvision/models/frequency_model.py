@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
 
 from freqvision.inputs.spec import FrequencySpec, InputSpec
+from freqvision.models.export import Exportable
 from freqvision.models.gates import Gates
 
 
-class FrequencyModel(nn.Module):
+class FrequencyModel(Exportable):
     """A network that knows what it reads: DCT channels, or pixels for comparison.
 
     Args:
@@ -31,6 +32,11 @@ class FrequencyModel(nn.Module):
         new_layers: As given; an optimiser may give them a learning rate of their own.
         class_names: Names of the logits, where they are known.
     """
+
+    # For model cards.
+    task: ClassVar[str] = "image-classification"
+    kind: ClassVar[str] = "An image classifier"
+    usage: ClassVar[str] = 'logits = model(decode(["photo.jpg"]))'
 
     def __init__(
         self,

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
-from freqvision.models.create import create_model, default_spec
+from freqvision.inputs.spec import FrequencySpec, InputSpec
+from freqvision.models.create import create_model
 from freqvision.models.frequency_model import FrequencyModel
 from freqvision.models.registry import architecture
 
@@ -61,17 +61,18 @@ def model_info(
             detector, whose cost depends on what it finds.
 
     Example:
+        >>> from freqvision.models import rgb_spec
         >>> dct, rgb = model_info("resnet18"), model_info("resnet18", rgb_spec("resnet18"))
         >>> dct.shape, rgb.shape, round(dct.macs / rgb.macs, 2)
         ((24, 56, 56), (3, 224, 224), 0.9)
     """
-    detector = architecture(name).detector
-    if detector is not None:
+    found = architecture(name)
+    if found.backbone:
         raise ValueError(
             f"{name} is a detector, whose cost depends on what it finds: ask for its backbone, "
-            f"{detector.backbone}"
+            f"{found.backbone}"
         )
-    spec = default_spec(name) if spec is None else spec
+    spec = found.default_spec() if spec is None else spec
     shape = spec.shape
     if shape is None:
         raise ValueError("the cost depends on the image's size, which this spec leaves open: give it a crop")
@@ -95,10 +96,3 @@ def model_info(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         macs=counter.get_total_flops() // 2,
     )
-
-
-def rgb_spec(name: str) -> PixelSpec:
-    """The input of the RGB original, at the size that it is known for."""
-    found = architecture(name)
-    side = found.rgb_size
-    return PixelSpec(resize=side * 8 // 7, crop=side, mean=found.mean, std=found.std, dtype="uint8")

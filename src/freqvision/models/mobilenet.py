@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from freqvision.models.registry import Architecture, register
+from freqvision.models.architecture import Architecture
+from freqvision.models.registry import register
 from freqvision.models.same_padding import use_same_padding
 from freqvision.models.surgery import Stem
 from freqvision.models.torchvision_models import build_torchvision

@@ -38,10 +38,8 @@ def predict(
         FileNotFoundError: There is no such checkpoint.
         ValueError: It is none of freqvision's, or a detector's.
     """
-    from freqvision.detection import DetectionModel
-
     model, class_names = load_checkpoint(checkpoint)
-    if isinstance(model, DetectionModel):
+    if model.task != "image-classification":
         raise ValueError(f"{checkpoint} holds no classifier but the detector {model.settings['name']}")
     if class_names is None:
         class_names = [str(label) for label in range(model.settings["num_classes"])]

@@ -1,77 +1,32 @@
-"""Which networks exist: a name, how to build the RGB network, and what its stem looks like."""
+"""Which models exist: names, and the architectures that create them."""
 
 from __future__ import annotations
 
 import difflib
 import fnmatch
 import importlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
 
-from torch import nn
+from freqvision.models.architecture import Architecture
 
-from freqvision.inputs.spec import IMAGENET_MEAN, IMAGENET_STD
-from freqvision.models.surgery import Stem
+# What registers by name when it is imported. Named, not imported above: a family stands above the registry.
+FAMILIES = (
+    "freqvision.models.convnext",
+    "freqvision.models.efficientnet",
+    "freqvision.models.mobilenet",
+    "freqvision.models.regnet",
+    "freqvision.models.resnet",
+    "freqvision.models.vision_transformer",
+    "freqvision.models.timm_models",
+    "freqvision.detection.architectures",
+)
 
-
-@dataclass(frozen=True)
-class Detector:
-    """What is built around a classifier to find objects.
-
-    Args:
-        backbone: Name of the classifier.
-        assemble: ``assemble(classifier, num_classes, DetectorOptions)`` gives a detector of torchvision.
-        heads: Layers whose shape follows the number of classes.
-        rgb_size: Shorter side in pixels of the images for which the RGB network is made, and the most that
-            the longer one may have.
-    """
-
-    backbone: str
-    assemble: Callable[[nn.Module, int, Any], nn.Module]
-    heads: tuple[str, ...]
-    rgb_size: tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """An RGB network and what surgery needs to know of it.
-
-    Args:
-        build: ``build(num_classes, rgb_size)`` gives the RGB network with random weights.
-        stem: Where the network's input layers are.
-        rgb_size: Side in pixels of the images for which the RGB network is made.
-        mean: By which the RGB network's input is normalised, of values on [0, 1].
-        std: Likewise.
-        strides: Variants of the network's strides besides "standard": name → what changes the RGB network in
-            place.
-        detector: Where the model is a detector, what it is; all else then describes its backbone.
-    """
-
-    build: Callable[[int, int], nn.Module]
-    stem: Stem
-    rgb_size: int = 224
-    mean: tuple[float, ...] = IMAGENET_MEAN
-    std: tuple[float, ...] = IMAGENET_STD
-    strides: Mapping[str, Callable[[nn.Module], None]] = field(default_factory=dict)
-    detector: Detector | None = None
-
-    def apply_strides(self, network: nn.Module, name: str) -> None:
-        """Change the network to a variant of its strides.
-
-        Raises:
-            ValueError: This architecture has no such variant.
-        """
-        if name == "standard":
-            return
-        if name not in self.strides:
-            valid = ", ".join(repr(variant) for variant in ("standard", *self.strides))
-            raise ValueError(f"strides={name!r} does not exist for this model; valid: {valid}")
-        self.strides[name](network)
-
+Find = Callable[[str], Architecture]
+ListNames = Callable[[str], list[str]]
 
 _ARCHITECTURES: dict[str, Architecture] = {}
-_FAMILIES: dict[str, Callable[[str], Architecture]] = {}  # by the prefix of their models' names
+_LIBRARIES: dict[str, tuple[Find, ListNames]] = {}  # by the prefix of their models' names
 
 
 def register(name: str, architecture: Architecture) -> None:
@@ -82,12 +37,18 @@ def register(name: str, architecture: Architecture) -> None:
     """
     if name in _ARCHITECTURES:
         raise ValueError(f"a model named {name!r} is registered already")
-    _ARCHITECTURES[name] = architecture
+    _ARCHITECTURES[name] = replace(architecture, name=name)
 
 
-def register_family(prefix: str, find: Callable[[str], Architecture]) -> None:
-    """Make a library of networks known: ``find(NAME)`` is asked for every name ``prefix/NAME``."""
-    _FAMILIES[prefix] = find
+def register_library(prefix: str, find: Find, list_names: ListNames) -> None:
+    """Make another library's networks known under the names ``prefix/NAME``.
+
+    Args:
+        prefix: Of their names.
+        find: ``find(NAME)`` gives the architecture.
+        list_names: ``list_names(PATTERN)`` gives the names, with the prefix, for wildcards with the prefix.
+    """
+    _LIBRARIES[prefix] = find, list_names
 
 
 def architecture(name: str) -> Architecture:
@@ -96,10 +57,10 @@ def architecture(name: str) -> Architecture:
     Raises:
         ValueError: There is none; the message lists those with similar names, or all.
     """
+    _import_families()
     prefix, slash, rest = name.partition("/")
-    if slash and prefix in _FAMILIES:
-        return _FAMILIES[prefix](rest)
-    _import_detectors()
+    if slash and prefix in _LIBRARIES:
+        return _LIBRARIES[prefix][0](rest)
     if name not in _ARCHITECTURES:
         similar = difflib.get_close_matches(name, _ARCHITECTURES, n=3)
         hint = f"did you mean {' or '.join(similar)}?" if similar else f"known: {', '.join(list_models())}"
@@ -108,7 +69,7 @@ def architecture(name: str) -> Architecture:
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """Names that `create_model` takes, sorted.
+    """Names that `create_model` and `create_detector` take, sorted.
 
     With the extra ``timm``, ``timm/NAME`` names any of its networks as well; they are listed for patterns
     that begin with ``timm/``.
@@ -120,13 +81,13 @@ def list_models(pattern: str = "*") -> list[str]:
         >>> list_models("resnet?0")
         ['resnet50']
     """
-    if pattern.startswith("timm/"):
-        from freqvision.models.timm_models import list_timm_models
-
-        return list_timm_models(pattern)
-    _import_detectors()
+    _import_families()
+    prefix, slash, _ = pattern.partition("/")
+    if slash and prefix in _LIBRARIES:
+        return _LIBRARIES[prefix][1](pattern)
     return sorted(fnmatch.filter(_ARCHITECTURES, pattern))
 
 
-def _import_detectors() -> None:
-    importlib.import_module("freqvision.detection.architectures")
+def _import_families() -> None:
+    for module in FAMILIES:
+        importlib.import_module(module)

@@ -4,7 +4,8 @@ The stem (a 3×3 convolution of stride 2, normalisation, ReLU) goes; the first b
 convolution read the channels: (B, C, 112, 112) from photos at 896.
 """
 
-from freqvision.models.registry import Architecture, register
+from freqvision.models.architecture import Architecture
+from freqvision.models.registry import register
 from freqvision.models.surgery import Stem
 from freqvision.models.torchvision_models import build_torchvision
 

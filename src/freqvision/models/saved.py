@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from freqvision.inputs.spec import InputSpec, spec_from_dict
-from freqvision.models.create import create_model
 from freqvision.models.frequency_model import FrequencyModel
+from freqvision.models.registry import architecture
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
@@ -78,7 +78,8 @@ def load(folder: str | Path) -> FrequencyModel:
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} is no folder that fv.save wrote: there is no {name} in it")
     settings, spec, names = _read_config(folder / CONFIG)
-    model = create_model(spec=spec, weights=folder / WEIGHTS, **settings)
+    create = architecture(settings.pop("name")).create
+    model = create(spec, weights=folder / WEIGHTS, **settings)
     if model.new_layers:  # create_model starts them anew, as for other classes
         raise ValueError(
             f"{folder / WEIGHTS} does not fit {CONFIG} beside it: it lacks {', '.join(model.new_layers)}, "
@@ -101,12 +102,14 @@ def _read_config(path: Path) -> tuple[dict[str, Any], InputSpec, list[str] | Non
         if key not in config or not isinstance(config[key], allowed):
             raise ValueError(f"{path} is incomplete: there is no {key!r} as fv.save writes it")
     settings, names = config["model"], config["classes"]
-    known = inspect.signature(create_model).parameters
+    known: Any = {"name": None}
+    if isinstance(settings.get("name"), str):
+        known |= inspect.signature(architecture(settings["name"]).create).parameters
     unknown = sorted(settings.keys() - known.keys())
     if unknown or not {"name", "num_classes"} <= settings.keys():
         raise ValueError(
             f"{path} is of another version of freqvision, or incomplete: its 'model' has "
-            f"{', '.join(settings)}; create_model takes {', '.join(known)}"
+            f"{', '.join(settings)}; valid: {', '.join(known)}"
         )
     if names is not None and len(names) != settings["num_classes"]:
         raise ValueError(f"{path} names {len(names)} classes for {settings['num_classes']} logits")
@@ -114,17 +117,9 @@ def _read_config(path: Path) -> tuple[dict[str, Any], InputSpec, list[str] | Non
 
 
 def _card(model: FrequencyModel, classes: Sequence[str] | None) -> str:
-    from freqvision.detection import DetectionModel
-
     spec = model.spec
     shape = "whatever size the photo has" if spec.shape is None else "×".join(map(str, spec.shape))
     sees = f"{spec.describe()} of JPEG photos"
-    if isinstance(model, DetectionModel):
-        task, kind = "object-detection", "A detector"
-        answer = 'found = model(decode.each(["photo.jpg"]))'
-    else:
-        task, kind = "image-classification", "An image classifier"
-        answer = 'logits = model(decode(["photo.jpg"]))'
     size = (
         f"{spec.bytes_per_image:,} bytes a photo" if spec.bytes_per_image else "bytes depending on the photo"
     )
@@ -132,13 +127,13 @@ def _card(model: FrequencyModel, classes: Sequence[str] | None) -> str:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return f"""---
 library_name: freqvision
-pipeline_tag: {task}
+pipeline_tag: {model.task}
 tags: [frequency-domain, dct, jpeg]
 ---
 
 # {model.settings["name"]}
 
-{kind} that reads {sees}.
+{model.kind} that reads {sees}.
 
 | | |
 | --- | --- |
@@ -151,7 +146,7 @@ import freqvision as fv
 
 model = fv.load("path/of/this/folder")
 decode = fv.Decoder(model.spec)
-{answer}
+{model.usage}
 ```
 
 How the input is made, down to the normalisation, stands in `config.json`. How the model was trained, on what,

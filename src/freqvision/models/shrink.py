@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from freqvision.inputs.spec import FrequencySpec
-from freqvision.models.create import create_model
 from freqvision.models.frequency_model import FrequencyModel
 from freqvision.models.gates import Gates  # noqa: F401  named in the docstring
+from freqvision.models.registry import architecture
 from freqvision.spectrum.channels import ChannelSet
 
 
@@ -29,6 +29,7 @@ def shrink(model: FrequencyModel, channels: ChannelSet) -> FrequencyModel:
 
     Example:
         >>> spec = FrequencySpec(resize=72, crop=64, channels=ChannelSet.preset(192))
+        >>> from freqvision.models import create_model
         >>> model = create_model("resnet18", spec=spec, num_classes=10, gates={})
         >>> small = shrink(model, ChannelSet.preset(24))
         >>> small.spec.shape, small.gates
@@ -38,7 +39,8 @@ def shrink(model: FrequencyModel, channels: ChannelSet) -> FrequencyModel:
         raise ValueError("a model of pixels has no DCT channels to select from")
     places = torch.tensor(model.spec.channels.positions(channels))
     spec = model.spec.with_channels(channels)
-    small = create_model(spec=spec, **{**model.settings, "gates": None})
+    settings = {key: value for key, value in model.settings.items() if key not in ("name", "gates")}
+    small = architecture(model.settings["name"]).create(spec, **settings)
     old = model.state_dict()
     count = len(model.spec.channels)
     small.load_state_dict(

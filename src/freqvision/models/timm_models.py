@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from freqvision.models.registry import Architecture, register_family
+from freqvision.models.architecture import Architecture
+from freqvision.models.registry import register_library
 from freqvision.models.surgery import Stem
 
 _POOLS = (nn.MaxPool2d, nn.AvgPool2d)
@@ -68,7 +69,12 @@ def find_timm_architecture(name: str) -> Architecture:
         return built
 
     return Architecture(
-        build, stem, rgb_size=config["input_size"][-1], mean=tuple(config["mean"]), std=tuple(config["std"])
+        build,
+        stem,
+        rgb_size=config["input_size"][-1],
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+        name=f"timm/{name}",
     )
 
 
@@ -121,4 +127,4 @@ def _timm() -> ModuleType:
     return timm
 
 
-register_family("timm", find_timm_architecture)
+register_library("timm", find_timm_architecture, list_timm_models)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from freqvision.inputs.spec import IMAGENET_MEAN, IMAGENET_STD, FrequencySpec, PixelSpec
+from freqvision.models.export import Exportable
 from freqvision.models.frequency_model import FrequencyModel, check_input, input_layer
 from freqvision.models.reconstruction import SmallPixels, unseen_channels
 from freqvision.spectrum.channels import BLOCK
@@ -16,7 +17,7 @@ from freqvision.spectrum.channels import BLOCK
 log = logging.getLogger(__name__)
 
 
-class Transport(nn.Module):
+class Transport(Exportable):
     """A pretrained RGB model that takes selected DCT channels: half its pixels' bytes, and no retraining.
 
     On the device the channels are dequantised, and a scaled inverse DCT of the low n×n frequencies of each

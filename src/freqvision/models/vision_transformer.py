@@ -11,7 +11,8 @@ from typing import Any
 
 from torch import nn
 
-from freqvision.models.registry import Architecture, register
+from freqvision.models.architecture import Architecture
+from freqvision.models.registry import register
 from freqvision.models.surgery import Stem
 
 

@@ -13,6 +13,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from freqvision.inputs.spec import FrequencySpec, InputSpec
+from freqvision.spectrum.channels import ChannelSet
+
 StateDict = Mapping[str, torch.Tensor]
 GATES = "input.gates."  # names of a FrequencyModel's gates begin so
 _WRAPPERS = ("module.", "_orig_mod.", "model.")  # DataParallel, torch.compile, a training module's attribute
@@ -103,6 +106,21 @@ def stored_channels(source: str | Path | StateDict) -> str | None:
             values = json.loads(config.read_text(encoding="utf-8"))
             spec = values.get("input") if values.get("library") == "freqvision" else None
     return spec.get("channels") if isinstance(spec, dict) else None
+
+
+def check_channels(weights: str | Path | StateDict, spec: InputSpec) -> None:
+    """Refuse weights for other channels: where there are as many, nothing else would tell."""
+    stored = stored_channels(weights)
+    if stored is not None and isinstance(spec, FrequencySpec) and ChannelSet.parse(stored) != spec.channels:
+        raise ValueError(
+            f"the weights are of a model of the channels {stored}, and the spec has {spec.channels}: use the "
+            "same, or freqvision.models.shrink.shrink for some of them"
+        )
+
+
+def is_frequency_state(state: StateDict) -> bool:
+    """Whether a state dict is that of a `FrequencyModel`, not of an RGB network."""
+    return all(key.startswith(("network.", "input.")) for key in state)
 
 
 def classifier_name(network: nn.Module) -> str:

@@ -7,9 +7,8 @@ from typing import Any, Literal
 from torch.utils.data import DataLoader
 
 from freqvision.detection.coco import CocoAnnotations, read_coco
-from freqvision.detection.model import STRIDE
 from freqvision.detection.photos import DetectionPhotos, GroupedBatches, RandomDetectionView, whole_view
-from freqvision.detection.targets import view_pixels
+from freqvision.detection.targets import STRIDE, view_pixels
 from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
 from freqvision.spectrum.channels import ChannelSet
 from freqvision.training.data_module import PhotoData

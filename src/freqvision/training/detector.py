@@ -6,12 +6,17 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from freqvision.detection import DetectionModel, DetectorOptions, finds_masks, paste_in_photo
+from freqvision.detection import (
+    DetectionModel,
+    DetectorOptions,
+    create_detector,
+    finds_masks,
+    paste_in_photo,
+)
 from freqvision.detection.average_precision import Results, average_precision, coco_results
 from freqvision.detection.coco import CocoAnnotations
 from freqvision.detection.photos import whole_view
 from freqvision.inputs.spec import InputSpec
-from freqvision.models import create_model
 from freqvision.models.checkpoint import CHECKPOINT_KEY
 from freqvision.training.module import ModelModule
 from freqvision.training.optimisation import Optimisation
@@ -70,11 +75,11 @@ class Detector(ModelModule):
         Args:
             spec: The model's input.
             class_names: By label, the background first.
-            options: More arguments of `create_model`, instead of this module's.
+            options: More arguments of `create_detector`, instead of this module's.
         """
         options = {**{key: self.hparams[key] for key in ("name", "start", "strides", "detector")}, **options}
-        model = create_model(spec=spec, num_classes=len(class_names), **options)
-        assert isinstance(model, DetectionModel)
+        settings = options.pop("detector")
+        model = create_detector(spec=spec, num_classes=len(class_names), options=settings, **options)
         self.model = model.to(memory_format=self.memory_format)
         self.has_masks = model.has_masks
         self.spec, self.class_names = spec, list(class_names)

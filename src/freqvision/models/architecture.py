@@ -1,0 +1,274 @@
+"""An RGB classifier and how to make it read DCT channels: the stem it has, and the input layers it gets."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from torch import nn
+
+from freqvision.inputs.spec import IMAGENET_MEAN, IMAGENET_STD, FrequencySpec, InputSpec, PixelSpec
+from freqvision.models.block_convolution import BlockConvolution, FoldedConvolution
+from freqvision.models.fit import fit_stem, fitted_stem
+from freqvision.models.frequency_model import FrequencyModel
+from freqvision.models.gates import GateOptions, Gates, gate_options
+from freqvision.models.surgery import (
+    Stem,
+    remove_stem,
+    replace_first_convolution,
+    replace_stem,
+    skip_pooling,
+)
+from freqvision.models.weights import (
+    StateDict,
+    WeightReport,
+    check_channels,
+    is_frequency_state,
+    load_weights,
+    read_weights,
+)
+from freqvision.spectrum.channels import BLOCK, ChannelSet
+
+log = logging.getLogger(__name__)
+
+STARTS = ("new", "slice", "fit", "fold")
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """An RGB classifier, what surgery needs to know about it, and how it is created.
+
+    Args:
+        build: ``build(num_classes, rgb_size)`` gives the RGB network with random weights.
+        stem: Where the network's input layers are.
+        rgb_size: Side in pixels of the images that the RGB network is made for.
+        mean: The RGB network's input is normalised by this mean of values on [0, 1].
+        std: Likewise.
+        strides: Variants of the network's strides other than "standard": name → function that changes the RGB
+            network in place.
+        name: As `create_model` takes it; `register` sets it.
+        backbone: Of a detector, the name of the classifier that it is built on.
+    """
+
+    build: Callable[[int, int], nn.Module]
+    stem: Stem
+    rgb_size: int = 224
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    strides: Mapping[str, Callable[[nn.Module], None]] = field(default_factory=dict)
+    name: str = ""
+    backbone: str = ""
+
+    task: ClassVar[str] = "image-classification"
+
+    def default_spec(self, channels: ChannelSet | int = 24) -> FrequencySpec:
+        """The input that gives the network the grid it is made for."""
+        blocks = self.rgb_size // self.stem.pixels  # whole ones, also for sizes such as 299
+        crop = blocks * BLOCK
+        return FrequencySpec(resize=crop * 8 // 7, crop=crop, channels=channel_set(channels))
+
+    def rgb_spec(self) -> PixelSpec:
+        """The input of the RGB original, at the size that it is known for."""
+        side = self.rgb_size
+        return PixelSpec(resize=side * 8 // 7, crop=side, mean=self.mean, std=self.std, dtype="uint8")
+
+    def apply_strides(self, network: nn.Module, name: str) -> None:
+        """Change the network to a variant of its strides.
+
+        Raises:
+            ValueError: This architecture has no such variant.
+        """
+        if name == "standard":
+            return
+        if name not in self.strides:
+            valid = ", ".join(repr(variant) for variant in ("standard", *self.strides))
+            raise ValueError(f"strides={name!r} does not exist for this model; valid: {valid}")
+        self.strides[name](network)
+
+    def create(
+        self,
+        spec: InputSpec | None = None,
+        num_classes: int = 1000,
+        *,
+        weights: str | Path | StateDict | None = None,
+        start: str | None = None,
+        strides: str = "standard",
+        photos: Iterable[str | Path] | None = None,
+        rgb_size: int | None = None,
+        gates: GateOptions | Mapping[str, Any] | None = None,
+    ) -> FrequencyModel:
+        """The model; see `create_model`, which finds the architecture by its name."""
+        spec = self.default_spec() if spec is None else spec
+        check_arguments(spec, num_classes, photos)
+        gate_layer = _gates(gates, spec)
+        state = None if weights is None else read_weights(weights)
+        of_frequencies = state is not None and is_frequency_state(state)
+        if weights is not None and of_frequencies:
+            check_channels(weights, spec)
+        from_rgb = state is not None and not of_frequencies
+        start = self._resolve_start(start, spec, from_rgb, photos is not None)
+
+        network = self.build(num_classes, self._image_side(spec, rgb_size))
+        self.apply_strides(network, strides)
+        report = WeightReport((), ())
+        if state is not None and from_rgb:
+            report = load_weights(network, state)
+        changed: tuple[str, ...] = ()
+        anew: tuple[str, ...] = ()
+        if isinstance(spec, FrequencySpec):
+            assert start is not None
+            changed, anew = self._change_stem(network, spec, start, rgb_size, photos)
+        settings = {
+            "name": self.name,
+            "num_classes": num_classes,
+            "start": start,
+            "strides": strides,
+            "rgb_size": rgb_size,
+            "gates": None if gate_layer is None else gate_layer.options.to_dict(),
+        }
+        new_layers = tuple(f"network.{layer}" for layer in sorted({*report.new, *anew}))
+        model = FrequencyModel(network, spec, settings, new_layers, gate_layer)
+        if state is not None and of_frequencies:
+            report = load_weights(model, state)
+            model.new_layers = report.new
+        _log(self.name, report, changed, start, state is not None)
+        return model
+
+    def _resolve_start(
+        self, start: str | None, spec: InputSpec, has_rgb_weights: bool, has_photos: bool
+    ) -> str | None:
+        """The start that is meant, after checking that it can be had."""
+        if start is not None and start not in STARTS:
+            raise ValueError(f"start={start!r} does not exist; valid: {', '.join(map(repr, STARTS))}")
+        if isinstance(spec, PixelSpec):
+            if start is not None or has_photos:
+                raise ValueError(
+                    "start and photos are about DCT channels; with a PixelSpec the stem stays: leave them out"
+                )
+            return None
+        if start is None:
+            start = "slice" if self.stem.entry else ("fold" if has_rgb_weights else "new")
+        if start == "slice" and not self.stem.entry:
+            raise ValueError(
+                "start='slice' needs a stem that can go; in this network it stays: use 'fold' or 'new'"
+            )
+        if start == "fit" and has_rgb_weights != has_photos:
+            raise ValueError(
+                "start='fit' needs both weights= of the RGB network and photos=, paths of a few hundred "
+                "photos"
+            )
+        if has_photos and start != "fit":
+            raise ValueError(f"photos are for start='fit' alone, got start={start!r}")
+        return start
+
+    def _image_side(self, spec: InputSpec, rgb_size: int | None) -> int:
+        """Side of the image for which the RGB network is built; only position embeddings depend on it."""
+        if rgb_size is not None:
+            return rgb_size
+        if isinstance(spec, PixelSpec) and isinstance(spec.crop, int):
+            return spec.crop
+        return self.rgb_size
+
+    def _change_stem(
+        self,
+        network: nn.Module,
+        spec: FrequencySpec,
+        start: str,
+        rgb_size: int | None,
+        photos: Iterable[str | Path] | None,
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Surgery, in place. Returns the layers that read the channels, and those of them that start anew."""
+        stem = self.stem
+        channels = len(spec.channels)
+        if start in ("new", "slice") and stem.entry:
+            entries = tuple(remove_stem(network, stem, channels, slice_weights=start == "slice"))
+            return entries, entries
+        old = stem.first_convolution(network)
+        if start == "fit":
+            if old.kernel_size == old.stride:
+                raise ValueError(
+                    "this network's stem cuts the image into patches, which start='fold' reads from blocks "
+                    "exactly: use that"
+                )
+            layers = fitted_stem(network, stem, spec)
+            if photos is not None:
+                fit_stem(layers, network, stem, spec, self.mean, self.std, photos)
+            replace_stem(network, stem, layers)
+            return (f"{stem.conv}.0",), ()
+        pixels = self._pixels_per_block(spec, rgb_size)
+        reading = f"{stem.conv}.convolution"
+        if start == "fold":
+            folded = FoldedConvolution(old, spec, pixels, self.mean, self.std)
+            replace_first_convolution(network, stem, folded, pixels)
+            detail = () if folded.detail is None else (f"{stem.conv}.detail.convolution",)
+            return (reading, *detail), detail
+        layer = BlockConvolution(channels, old.out_channels, stem.stride, pixels, bias=old.bias is not None)
+        skip_pooling(network, stem)
+        replace_first_convolution(network, stem, layer, pixels)
+        return (reading,), (reading,)
+
+    def _pixels_per_block(self, spec: FrequencySpec, rgb_size: int | None) -> int:
+        """Side in pixels of the RGB network's image for which a block stands."""
+        if spec.grid is None:
+            return self.stem.pixels
+        side = self.rgb_size if rgb_size is None else rgb_size
+        rows = max(spec.grid)
+        pixels = round(side / rows)
+        # Sizes such as 299 are not whole blocks; less than a block is cut off or added.
+        if pixels not in range(1, BLOCK + 1) or abs(rows * pixels - side) >= pixels:
+            crops = ", ".join(str(side * BLOCK // n // BLOCK * BLOCK) for n in (8, 4, 2, 1))
+            raise ValueError(
+                f"a crop of {spec.crop} pixels is {rows} rows of blocks, which do not make an image of "
+                f"{side} pixels at 1 to {BLOCK} whole pixels a block; use crop {crops}, or say by rgb_size= "
+                f"at what size the RGB network is to work (rgb_size={rows * self.stem.pixels} for this crop)"
+            )
+        return pixels
+
+
+def channel_set(channels: ChannelSet | int) -> ChannelSet:
+    """A set of channels, or the preset of that size."""
+    return ChannelSet.preset(channels) if isinstance(channels, int) else channels
+
+
+def check_arguments(spec: InputSpec, num_classes: int, photos: Iterable[str | Path] | None = None) -> None:
+    """Refuse what looks right: the number of classes in the spec's place, a folder in that of its photos."""
+    if not isinstance(spec, InputSpec):
+        raise TypeError(
+            f"spec= is an FrequencySpec, or a PixelSpec for pixels, got {spec!r}; the number of classes is "
+            "num_classes="
+        )
+    if not hasattr(num_classes, "__index__") or num_classes < 1:
+        raise ValueError(f"num_classes= counts the logits, a whole number of at least 1; got {num_classes!r}")
+    if isinstance(photos, (str, Path)):
+        raise TypeError(
+            f"photos= takes paths of photos, got {str(photos)!r} alone; of a folder: "
+            "sorted(Path(FOLDER).rglob('*.jpg'))"
+        )
+
+
+def _gates(options: GateOptions | Mapping[str, Any] | None, spec: InputSpec) -> Gates | None:
+    options = gate_options(options)
+    if options is None:
+        return None
+    if isinstance(spec, PixelSpec):
+        raise ValueError("gates choose among DCT channels; a model of pixels has none: leave gates out")
+    return Gates(spec.num_channels, options)
+
+
+def _log(
+    name: str, report: WeightReport, changed: tuple[str, ...], start: str | None, has_weights: bool
+) -> None:
+    if not has_weights:
+        log.info("%s: all layers are new (no weights were given)", name)
+        return
+    log.info("%s: loaded %d layers: %s", name, len(report.loaded), _shorten(report.loaded))
+    if changed:
+        log.info("%s: read the channels (start=%r): %s", name, start, ", ".join(changed))
+    log.info("%s: new: %s", name, ", ".join(report.new) or "none")
+
+
+def _shorten(names: tuple[str, ...]) -> str:
+    return ", ".join(names) if len(names) <= 6 else f"{', '.join(names[:3])}, … {', '.join(names[-3:])}"
