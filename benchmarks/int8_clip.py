@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 
 from freqvision import ChannelSet, Decoder, FrequencySpec
-from freqvision.inputs.statistics import INT8_STEPS, MIN_SCALE, collect_statistics, greatest_magnitude
+from freqvision.inputs.measure import collect_statistics
+from freqvision.inputs.statistics import INT8_STEPS, MIN_SCALE, greatest_magnitude
 
 CLIPS = (4, 6, 8, 10, 12, 16, 20, 24, 32)
 AC = torch.arange(192) % 64 != 0

@@ -85,7 +85,9 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", metavar="INPUT", help="only these inputs")
     parser.add_argument("--gather", action="store_true", help="train nothing")
     parser.add_argument("--prepare", action="store_true", help="train nothing, time how inputs are prepared")
-    parser.add_argument("--settings", metavar="RUN", help="print the settings of a run of runs.csv, as a config")
+    parser.add_argument(
+        "--settings", metavar="RUN", help="print the settings of a run of runs.csv, as a config"
+    )
     options = parser.parse_args()
     try:
         study = Study.load(options.study)

@@ -307,7 +307,9 @@ def kept_row(results: Path, name: str, arguments: dict[str, Any]) -> Row | None:
         return None
     wanted = (name, fingerprint(arguments))
     with open(table, newline="") as file:
-        return next((dict(row) for row in csv.DictReader(file) if (row["run"], row["settings"]) == wanted), None)
+        return next(
+            (dict(row) for row in csv.DictReader(file) if (row["run"], row["settings"]) == wanted), None
+        )
 
 
 def keep(results: Path, row: Row, arguments: dict[str, Any]) -> Row:

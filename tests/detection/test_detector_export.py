@@ -10,7 +10,7 @@ import freqvision as fv
 from freqvision.cli.main import main
 from freqvision.detection import create_detector
 from freqvision.detection.export import export_size, padding
-from freqvision.inputs.spec import spec_from_dict
+from freqvision.inputs.spec import InputSpec
 from freqvision.models import create_model, export_onnx, export_pt2
 
 SPEC = fv.FrequencySpec(
@@ -58,7 +58,7 @@ def test_onnxruntime_finds_the_same(name, spec, grid, tmp_path):
     session = session_of(path)
     assert session.get_inputs()[0].shape == [model.channels, *grid]
     metadata = session.get_modelmeta().custom_metadata_map
-    assert spec_from_dict(json.loads(metadata["freqvision.spec"])) == spec
+    assert InputSpec.from_dict(json.loads(metadata["freqvision.spec"])) == spec
     assert json.loads(metadata["freqvision.classes"]) == CLASSES
     assert json.loads(metadata["freqvision.padding"]) == pytest.approx(padding(spec))
     names = [output.name for output in session.get_outputs()]

@@ -1,7 +1,6 @@
 """Detectors of DCT channels against torchvision's own of pixels, and lists of images of any size."""
 
 import copy
-from dataclasses import replace
 
 import pytest
 import torch
@@ -321,7 +320,7 @@ class TestWeights:
         assert not list(body.layer1[0].bn1.parameters())
         detailed = fv.create_detector(
             "retinanet_resnet18_fpn",
-            replace(SPEC, channels=fv.ChannelSet.preset(48)),
+            SPEC.replace(channels=fv.ChannelSet.preset(48)),
             CLASSES,
             weights_backbone=classifier.network.state_dict(),
             start="fold",

@@ -157,7 +157,7 @@ def test_selection_normalisation_and_types(dtype):
     coefficients = read_coefficients(encoded(64, 48, "420"))
     view = resize_crop_view((64, 48), 48, 48)
     channels = ChannelSet.parse("Y0,1,9+Cb0+Cr0")
-    plain = transform_coefficients(coefficients, view, replace(SPEC, channels=channels))
+    plain = transform_coefficients(coefficients, view, SPEC.replace(channels=channels))
     whole = transform_coefficients(coefficients, view, SPEC)
     torch.testing.assert_close(plain, whole[list(channels)])
     spec = FrequencySpec(

@@ -10,7 +10,8 @@ from PIL import Image
 
 from freqvision import ChannelSet, ChannelStatistics, FrequencySpec, PixelTransform
 from freqvision.inputs.encoding import decode, encode
-from freqvision.inputs.statistics import DC_SCALE, MIN_SCALE, MIN_STD, collect_statistics
+from freqvision.inputs.measure import collect_statistics
+from freqvision.inputs.statistics import DC_SCALE, MIN_SCALE, MIN_STD
 from freqvision.spectrum.dct import block_dct
 
 DEFAULT = ChannelStatistics.default()

@@ -11,7 +11,7 @@ from model_families import small_model, small_spec
 from PIL import Image
 
 from freqvision.cli.export import main as export
-from freqvision.inputs.spec import FrequencySpec, spec_from_dict
+from freqvision.inputs.spec import FrequencySpec, InputSpec
 from freqvision.models import Transport, create_model, export_onnx, export_pt2, save
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "serve_onnx.py"
@@ -56,7 +56,7 @@ def test_onnx_metadata_are_all_that_a_server_needs(onnx_file):
     path, model = onnx_file
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     metadata = session.get_modelmeta().custom_metadata_map
-    assert spec_from_dict(json.loads(metadata["freqvision.spec"])) == model.spec
+    assert InputSpec.from_dict(json.loads(metadata["freqvision.spec"])) == model.spec
     assert json.loads(metadata["freqvision.classes"]) == model.class_names
 
 

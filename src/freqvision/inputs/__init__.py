@@ -2,8 +2,9 @@
 
 from freqvision.inputs.augment import FrequencyAugment, adjust_colour, erase, horizontal_flip
 from freqvision.inputs.decoder import Decoder
-from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec, load_spec, spec_from_dict
-from freqvision.inputs.statistics import ChannelStatistics, collect_statistics
+from freqvision.inputs.measure import collect_statistics
+from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
+from freqvision.inputs.statistics import ChannelStatistics
 from freqvision.inputs.transform import PixelTransform, image_to_tensor
 from freqvision.inputs.view import View, random_resized_view, random_resized_views, resize_crop_view
 
@@ -21,9 +22,7 @@ __all__ = [
     "erase",
     "horizontal_flip",
     "image_to_tensor",
-    "load_spec",
     "random_resized_view",
     "random_resized_views",
     "resize_crop_view",
-    "spec_from_dict",
 ]

@@ -15,7 +15,7 @@ import math
 import torch
 from torch import nn
 
-from freqvision.inputs.encoding import INT8_MAX, INT8_MIN
+from freqvision.inputs.encoding import clamp, value_map
 from freqvision.inputs.spec import FrequencySpec
 from freqvision.spectrum.channels import BLOCK, FREQUENCIES
 
@@ -234,20 +234,15 @@ class _Constants:
     """What the channels of a spec are: coefficient = input · std + mean, all of shape (C,)."""
 
     def __init__(self, spec: FrequencySpec, device: torch.device) -> None:
-        mean, std = spec.normalisation()
-        if spec.dtype == "int8":
-            scale = torch.tensor(spec.scale, dtype=torch.float32, device=device)
-            self.mean, self.std = torch.zeros_like(mean).to(device), scale
-        else:
-            self.mean, self.std = mean.to(device), std.to(device)
+        self.spec = spec
+        self.std, self.mean = (torch.tensor(numbers, device=device) for numbers in value_map(spec))
         channels = torch.tensor(spec.channels.indices, device=device)
         frequency = channels % FREQUENCIES
         self.chroma = channels >= FREQUENCIES
         self.mirror = 1.0 - 2.0 * (frequency % BLOCK % 2).float()  # −1 where the horizontal frequency is odd
-        flat = torch.where(frequency == 0, mean.to(device), 0.0)  # coefficients of a block in the mean colour
-        self.mean_colour = (flat - self.mean) / self.std
-        if spec.dtype == "int8":
-            self.mean_colour = self.mean_colour.round().clamp(INT8_MIN, INT8_MAX)
+        # Coefficients of a block in the mean colour.
+        flat = torch.where(frequency == 0, torch.tensor(spec.mean, device=device), 0.0)
+        self.mean_colour = clamp((flat - self.mean) / self.std, spec)
 
 
 @functools.lru_cache(maxsize=16)
@@ -262,9 +257,7 @@ def _affine(
     """Coefficients become gain · coefficient + shift; both (B or 1, C), of inputs (B, C, h, w)."""
     shift = ((gain - 1) * constants.mean + shift) / constants.std
     changed = inputs * gain[:, :, None, None] + shift[:, :, None, None]
-    if inputs.dtype == torch.int8:
-        changed = changed.round().clamp(INT8_MIN, INT8_MAX)
-    return changed.to(inputs.dtype)
+    return clamp(changed, constants.spec) if inputs.dtype == torch.int8 else changed.to(inputs.dtype)
 
 
 def _uniform(draws: torch.Tensor, low: float, high: float) -> torch.Tensor:

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
+from freqvision.inputs.statistics import ChannelStatistics
 from freqvision.inputs.view import BLOCK, View, resize_crop_view
-from freqvision.spectrum.channels import ChannelSet
+from freqvision.spectrum.channels import NUM_CHANNELS, ChannelSet
 from freqvision.spectrum.colour import ycbcr_to_rgb_matrix
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-    from freqvision.inputs.statistics import ChannelStatistics
 
 INTERPOLATIONS = ("bilinear", "bicubic")
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of R, G, B from 0 to 1, as torchvision's weights take them
@@ -28,17 +27,35 @@ _ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1, "uint8": 1}
 
 
 class InputSpec:
-    """What turns a photo into a model's input; `FrequencySpec` and `PixelSpec` are the two kinds."""
+    """What turns a photo into a model's input; `FrequencySpec` and `PixelSpec` are its two kinds.
+
+    `from_dict`, `from_json` and `load` of this class read either kind.
+    """
 
     kind: ClassVar[str]
-    cell: ClassVar[int]  # side in pixels of the resized photo that one cell of the input stands for
+    cell: ClassVar[int]  # side in pixels of the resized photo for one position of the input: 8 or 1
 
     # Fields of both kinds.
     resize: int | tuple[int, int] | None
     crop: int | tuple[int, int] | None
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     dtype: str
     interpolation: str
     max_size: int | None
+    # Of one kind each: None for the other.
+    channels: ChannelSet | None = None
+    colour: str | None = None
+
+    @classmethod
+    def for_crop(cls, crop: int, **fields: Any) -> Self:
+        """With `resize` at 8/7 of the crop, as ImageNet's models are validated (256 for 224).
+
+        Example:
+            >>> FrequencySpec.for_crop(448).resize
+            512
+        """
+        return cls(resize=crop * 8 // 7, crop=crop, **fields)  # type: ignore[call-arg]
 
     @property
     def num_channels(self) -> int:
@@ -46,8 +63,38 @@ class InputSpec:
         raise NotImplementedError
 
     @property
+    def grid(self) -> tuple[int, int] | None:
+        """(height, width) of the input; None where it depends on the photo."""
+        size = self.crop
+        if size is None:
+            if not isinstance(self.resize, tuple):
+                return None
+            size = self.resize
+        height, width = (size, size) if isinstance(size, int) else size
+        return -(-height // self.cell), -(-width // self.cell)
+
+    @property
     def shape(self) -> tuple[int, int, int] | None:
         """(channels, height, width) of the input; None where it depends on the photo."""
+        return None if self.grid is None else (self.num_channels, *self.grid)
+
+    @property
+    def steps(self) -> tuple[float, ...] | None:
+        """What 1 in an integer `dtype` stands for, per channel; None for floating-point types."""
+        raise NotImplementedError
+
+    @property
+    def blank(self) -> tuple[float, ...]:
+        """Value per channel where there is no photo, before normalisation."""
+        raise NotImplementedError
+
+    @property
+    def label(self) -> str:
+        """A name for tables, such as DCT-24 or RGB."""
+        raise NotImplementedError
+
+    def describe(self) -> str:
+        """The channels in a few words, for messages and model cards."""
         raise NotImplementedError
 
     @property
@@ -68,17 +115,31 @@ class InputSpec:
         """(channels, height, width) of what a view shows.
 
         Raises:
-            ValueError: The view's crop is not of whole cells.
+            ValueError: The view's crop is not made of whole cells.
         """
-        raise NotImplementedError
+        return self.num_channels, *view.cells(self.cell)
 
     def normalisation(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and std of each channel, float32 of shape (C,)."""
-        raise NotImplementedError
+        return torch.tensor(self.mean, dtype=torch.float32), torch.tensor(self.std, dtype=torch.float32)
 
-    def describe(self) -> str:
-        """The channels in a few words, for messages and model cards."""
-        raise NotImplementedError
+    def raw(self, channels: ChannelSet | None = None) -> FrequencySpec:
+        """The same view as coefficients that are not normalised: mean 0, std 1, float32.
+
+        Args:
+            channels: Which; None is the spec's own, and for pixels all 192.
+
+        Raises:
+            ValueError: The crop is not made of whole blocks.
+
+        Example:
+            >>> FrequencySpec().raw().mean[:3], PixelSpec().raw().shape
+            ((0.0, 0.0, 0.0), (192, 28, 28))
+        """
+        channels = channels or self.channels or ChannelSet.preset(NUM_CHANNELS)
+        zeros, ones = (0.0,) * len(channels), (1.0,) * len(channels)
+        geometry = {name: getattr(self, name) for name in ("resize", "crop", "interpolation", "max_size")}
+        return FrequencySpec(channels=channels, mean=zeros, std=ones, **geometry)
 
     def replace(self, **changes: Any) -> Self:
         """A copy with other values of some fields, checked as a new one is.
@@ -90,7 +151,7 @@ class InputSpec:
         return replace(self, **changes)  # type: ignore[type-var]
 
     def with_dtype(self, dtype: str) -> Self:
-        """With another transfer type; int8 needs `scale`, which `FrequencySpec.with_statistics` sets."""
+        """With another transfer type."""
         return self.replace(dtype=dtype)
 
     def to_dict(self) -> dict[str, Any]:
@@ -100,25 +161,35 @@ class InputSpec:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Read what `to_dict` gave.
+        """Read what `to_dict` gave; `InputSpec.from_dict` reads either kind.
 
         Raises:
             ValueError: The values are of another kind, or a name is unknown.
         """
-        _check_values(values)
-        values = dict(values)
-        kind = values.pop("kind", cls.kind)
-        if kind != cls.kind:
+        if not isinstance(values, dict):
             raise ValueError(
-                f"this is a specification of kind {kind!r}, not {cls.kind!r}: use load_spec for either"
+                f"a specification is a dict of names and values, as to_dict gives it; got {values!r}"
             )
-        known = [item.name for item in fields(cls)]  # type: ignore[arg-type]
+        values = dict(values)
+        kinds = {child.kind: child for child in (FrequencySpec, PixelSpec)}
+        kind = values.pop("kind", getattr(cls, "kind", None))
+        if not isinstance(kind, str) or kind not in kinds:
+            raise ValueError(f"a specification's kind is {' or '.join(kinds)}; got {kind!r}")
+        made = kinds[kind]
+        if not issubclass(made, cls):
+            raise ValueError(
+                f"this is a specification of kind {kind!r}, not {cls.kind!r}: InputSpec reads either kind"
+            )
+        known = [item.name for item in fields(made)]
         unknown = sorted(set(values) - set(known))
         if unknown:
-            raise ValueError(f"{cls.__name__} has no {', '.join(unknown)}; it has {', '.join(known)}")
-        if isinstance(values.get("channels"), str):
-            values["channels"] = ChannelSet.parse(values["channels"])
-        return cls(**values)
+            raise ValueError(f"{made.__name__} has no {', '.join(unknown)}; it has {', '.join(known)}")
+        return made(**made._upgrade(values))  # type: ignore[return-value]
+
+    @classmethod
+    def _upgrade(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """The constructor's arguments from what this version or an older one wrote."""
+        return values
 
     def to_json(self) -> str:
         """`to_dict` as JSON text."""
@@ -149,12 +220,14 @@ class FrequencySpec(InputSpec):
         crop: Side of the square, or (height, width), cut out of the middle: multiples of 8. None takes the
             whole resized photo, padded with gray to whole blocks.
         channels: Which frequencies the model sees.
-        mean: One for each selected channel, in units of coefficients; None is 0.
-        std: One for each selected channel, in units of coefficients; None is 1.
+        mean: One for each selected channel, in units of coefficients; () takes the default statistics.
+            `raw()` gives coefficients that are not normalised.
+        std: One for each selected channel, in units of coefficients; () takes the default statistics.
         dtype: Type of the tensor that is sent to the device: float32, float16, bfloat16 or int8. A float
             tensor holds (coefficient − mean) / std. An int8 tensor holds round(coefficient / scale), not
             normalised: the model's first step on the device turns q into (q · scale − mean) / std.
-        scale: Step of int8 for each selected channel, in units of coefficients; needed for int8 only.
+        scale: Step of int8 for each selected channel, in units of coefficients; () takes the default
+            statistics.
         interpolation: "bilinear" or "bicubic", antialiased as torchvision does it.
         max_size: With `resize` of one number and no crop, as detectors see photos: the longer side in pixels
             that it may lead to; a photo that would exceed it is resized to that instead.
@@ -174,10 +247,10 @@ class FrequencySpec(InputSpec):
     resize: int | tuple[int, int] | None = 512
     crop: int | tuple[int, int] | None = 448
     channels: ChannelSet = field(default_factory=lambda: ChannelSet.preset(24))
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
     dtype: str = "float32"
-    scale: tuple[float, ...] | None = None
+    scale: tuple[float, ...] = ()
     interpolation: str = "bilinear"
     max_size: int | None = None
 
@@ -195,14 +268,15 @@ class FrequencySpec(InputSpec):
             raise ValueError("channels is empty: a model needs at least one frequency")
         _check_choice("dtype", self.dtype, ("float32", "float16", "bfloat16", "int8"))
         for name in ("mean", "std", "scale"):
-            _freeze_numbers(
-                self, name, len(self.channels), f"the {len(self.channels)} channels", name != "mean"
-            )
-        if self.dtype == "int8" and self.scale is None:
-            raise ValueError(
-                "dtype int8 needs the step of each channel: pass scale=, or let statistics set it by "
-                "spec.with_statistics(ChannelStatistics.default()).with_dtype('int8')"
-            )
+            if getattr(self, name) in (None, ()):
+                object.__setattr__(self, name, self._default(name))
+            count = len(self.channels)
+            _freeze_numbers(self, name, count, f"the {count} channels", name != "mean")
+
+    def _default(self, name: str) -> tuple[float, ...]:
+        if name == "scale":
+            return ChannelStatistics.default().scale_of(self.channels)
+        return (1.0 if name == "std" else 0.0,) * len(self.channels)
 
     @property
     def num_channels(self) -> int:
@@ -210,29 +284,19 @@ class FrequencySpec(InputSpec):
         return len(self.channels)
 
     @property
-    def grid(self) -> tuple[int, int] | None:
-        """(height, width) of the input in blocks; None where it depends on the photo."""
-        if self.crop is None:
-            if not isinstance(self.resize, tuple):
-                return None
-            return resize_crop_view(self.resize, None, None).grid
-        height, width = (self.crop, self.crop) if isinstance(self.crop, int) else self.crop
-        return height // BLOCK, width // BLOCK
+    def steps(self) -> tuple[float, ...] | None:
+        """What 1 in int8 stands for, per channel, in units of coefficients; None for floating-point types."""
+        return self.scale if self.dtype == "int8" else None
 
     @property
-    def shape(self) -> tuple[int, int, int] | None:
-        """(channels, height, width) of the input; None where it depends on the photo."""
-        return None if self.grid is None else (len(self.channels), *self.grid)
+    def blank(self) -> tuple[float, ...]:
+        """0 for each channel, which is gray."""
+        return (0.0,) * len(self.channels)
 
-    def output_shape(self, view: View) -> tuple[int, int, int]:
-        """(channels, height, width) of what a view shows, in blocks."""
-        return len(self.channels), *view.grid
-
-    def normalisation(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and std of each selected channel, float32 of shape (C,): 0 and 1 where none are set."""
-        count = len(self.channels)
-        mean, std = self.mean or (0.0,) * count, self.std or (1.0,) * count
-        return torch.tensor(mean, dtype=torch.float32), torch.tensor(std, dtype=torch.float32)
+    @property
+    def label(self) -> str:
+        """DCT- and the number of channels."""
+        return f"DCT-{len(self.channels)}"
 
     def describe(self) -> str:
         """The channels in a few words: "the channels Y0-3…"."""
@@ -248,22 +312,40 @@ class FrequencySpec(InputSpec):
         )
 
     def with_channels(self, channels: ChannelSet) -> FrequencySpec:
-        """With a subset of the channels, each keeping its mean, std and scale.
+        """With other channels, each with its statistics; new ones only with the default statistics or none.
 
         Raises:
-            ValueError: A channel is not in this spec and it has statistics, so that the new channel's are
-                unknown.
+            ValueError: A channel is not in this spec, and the spec's statistics are of other photos than the
+                default ones.
         """
-        if self.mean is None and self.std is None and self.scale is None:
-            return replace(self, channels=channels)
+        fresh = {"channels": channels, "mean": (), "std": (), "scale": ()}
+        if not set(channels) <= set(self.channels):
+            if self == replace(self, mean=(), std=(), scale=()):
+                return replace(self, **fresh)  # type: ignore[arg-type]
+            if self == replace(self.raw(), dtype=self.dtype):
+                return replace(self.raw(channels), dtype=self.dtype)
         places = self.channels.positions(channels)
+        for name in ("mean", "std", "scale"):
+            fresh[name] = tuple(getattr(self, name)[place] for place in places)
+        return replace(self, **fresh)  # type: ignore[arg-type]
 
-        def chosen(values: tuple[float, ...] | None) -> tuple[float, ...] | None:
-            return None if values is None else tuple(values[place] for place in places)
+    def replace(self, **changes: Any) -> FrequencySpec:
+        """A copy with other values of some fields; other `channels` bring their own statistics."""
+        if "channels" in changes and not {"mean", "std", "scale"} & changes.keys():
+            return replace(self.with_channels(changes.pop("channels")), **changes)
+        return replace(self, **changes)
 
-        return replace(
-            self, channels=channels, mean=chosen(self.mean), std=chosen(self.std), scale=chosen(self.scale)
-        )
+    @classmethod
+    def _upgrade(cls, values: dict[str, Any]) -> dict[str, Any]:
+        values = dict(values)
+        if isinstance(values.get("channels"), str):
+            values["channels"] = ChannelSet.parse(values["channels"])
+        # Version 0.1 wrote null for "not normalised", which was the default then.
+        count = len(values.get("channels", cls().channels))
+        for name, number in {"mean": 0.0, "std": 1.0}.items():
+            if name in values and values[name] is None:
+                values[name] = (number,) * count
+        return values
 
 
 @dataclass(frozen=True)
@@ -320,28 +402,24 @@ class PixelSpec(InputSpec):
         """3: the components of a pixel; 1 of gray."""
         return 1 if self.colour == "gray" else 3
 
-    def describe(self) -> str:
-        """The channels in a few words: "RGB pixels"."""
-        return f"{self.colour if self.colour == 'gray' else self.colour.upper()} pixels"
+    @property
+    def steps(self) -> tuple[float, ...] | None:
+        """1/255 for each channel of uint8; None for floating-point types."""
+        return (1 / 255,) * self.num_channels if self.dtype == "uint8" else None
 
     @property
-    def shape(self) -> tuple[int, int, int] | None:
-        """(channels, height, width) of the input; None where it depends on the photo."""
-        size = (
-            self.crop if self.crop is not None else (self.resize if isinstance(self.resize, tuple) else None)
-        )
-        if size is None:
-            return None
-        height, width = (size, size) if isinstance(size, int) else size
-        return self.num_channels, height, width
+    def blank(self) -> tuple[float, ...]:
+        """The mean colour."""
+        return self.mean
 
-    def output_shape(self, view: View) -> tuple[int, int, int]:
-        """(channels, height, width) of what a view shows, in pixels."""
-        return self.num_channels, view.crop[2], view.crop[3]
+    @property
+    def label(self) -> str:
+        """RGB, BGR, YCbCr or gray."""
+        return {"ycbcr": "YCbCr", "gray": "gray"}.get(self.colour, self.colour.upper())
 
-    def normalisation(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and std of each component, float32 of shape (C,), of values in [0, 1]."""
-        return torch.tensor(self.mean, dtype=torch.float32), torch.tensor(self.std, dtype=torch.float32)
+    def describe(self) -> str:
+        """The channels in a few words: "RGB pixels"."""
+        return f"{self.label} pixels"
 
     def colour_matrix(self) -> torch.Tensor:
         """M (C, 3), float64, with ``channels = M @ (y − 128, cb − 128, cr − 128) + 128``."""
@@ -362,33 +440,11 @@ _IMAGENET = {
 }
 
 
-def spec_from_dict(values: dict[str, Any]) -> InputSpec:
-    """Read an `FrequencySpec` or a `PixelSpec`, whichever ``to_dict`` gave these values."""
-    kinds: dict[str, type[FrequencySpec] | type[PixelSpec]] = {c.kind: c for c in (FrequencySpec, PixelSpec)}
-    _check_values(values)
-    kind = values.get("kind")
-    if not isinstance(kind, str) or kind not in kinds:
-        raise ValueError(f"a specification's kind is {' or '.join(kinds)}; got {kind!r}")
-    return kinds[kind].from_dict(values)
-
-
-def load_spec(path: str | Path) -> InputSpec:
-    """Read a file that ``save`` of an `FrequencySpec` or a `PixelSpec` wrote."""
-    return spec_from_dict(_read_json(path))
-
-
 def _read_json(path: str | Path) -> Any:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:  # of JSON or of UTF-8, neither of which knows the file
         raise ValueError(f"{path} is no specification: {error}") from error
-
-
-def _check_values(values: Any) -> None:
-    if not isinstance(values, dict):
-        raise ValueError(
-            f"a specification is a dict of names and values, as to_dict gives it; got {values!r}"
-        )
 
 
 def _shallow(spec: Any) -> dict[str, Any]:
@@ -467,8 +523,6 @@ def _sides(value: Any) -> tuple[int, int] | None:
 def _freeze_numbers(spec: InputSpec, name: str, count: int, of_what: str, positive: bool) -> None:
     """Check the length and range of a field with a number for each channel, and make it a tuple of floats."""
     values = getattr(spec, name)
-    if values is None and isinstance(spec, FrequencySpec):
-        return
     try:
         numbers = tuple(float(value) for value in values)
     except (TypeError, ValueError):

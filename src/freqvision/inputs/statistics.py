@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from freqvision.inputs.spec import FrequencySpec
-from freqvision.runtime import progress_bar
 from freqvision.spectrum.channels import BLOCK, FREQUENCIES, NUM_CHANNELS, ChannelSet
 from freqvision.spectrum.dct import dct_matrix
-
-if TYPE_CHECKING:
-    from freqvision.inputs.decoder import Source
 
 # A deviation below this is less than the rounding of pixels leaves in a coefficient (0.29): a channel that
 # holds nothing, such as the chroma of gray photos, is not blown up to unit variance, and nothing is divided
@@ -56,9 +51,6 @@ class ChannelStatistics:
         >>> merged = ChannelStatistics.of(first).merge(ChannelStatistics.of(second))
         >>> merged.count, len(merged.mean)
         (80, 192)
-        >>> spec = FrequencySpec(channels=ChannelSet.preset(24)).with_statistics(ChannelStatistics.default())
-        >>> spec.with_dtype("int8").bytes_per_image
-        75264
     """
 
     channels: ChannelSet
@@ -209,60 +201,14 @@ class ChannelStatistics:
 
     @classmethod
     def default(cls) -> ChannelStatistics:
-        """Statistics of general photos (200 of ImageNet, resize 512, crop 448), for want of one's own."""
-        file = resources.files("freqvision.inputs") / "default_statistics.json"
-        return cls.from_json(file.read_text(encoding="utf-8"))
+        """Statistics of general photos: 200 of ImageNet, resize 512, crop 448."""
+        return _default()
 
 
-def collect_statistics(
-    sources: Sequence[Source],
-    spec: FrequencySpec,
-    progress: bool = True,
-    num_threads: int = 0,
-    about: str | None = None,
-) -> ChannelStatistics:
-    """Statistics of all 192 channels over photos, in one pass, as this spec's evaluation shows them.
-
-    Args:
-        sources: Paths or contents of the photos.
-        spec: Resize, crop and interpolation; its channels, statistics and type have no influence.
-        progress: Show a progress bar.
-        num_threads: Threads that decode; 0 is all cores.
-        about: What was measured, for people; None says how many photos at what size.
-
-    Raises:
-        ValueError: There is no photo.
-        JpegError: A photo cannot be read; the message names it.
-
-    Example:
-        >>> import io
-        >>> from PIL import Image
-        >>> file = io.BytesIO()
-        >>> Image.new("RGB", (80, 60), "teal").save(file, "JPEG")
-        >>> collect_statistics([file.getvalue()], FrequencySpec(resize=64, crop=64), progress=False).count
-        64
-    """
-    from freqvision.inputs.decoder import Decoder
-
-    if not len(sources):
-        raise ValueError("there is no photo to collect statistics of")
-    if about is None:
-        about = f"{len(sources)} photos, resize {spec.resize}, crop {spec.crop}, {spec.interpolation}"
-    every = ChannelSet.preset(NUM_CHANNELS)
-    wide = FrequencySpec(
-        spec.resize, spec.crop, every, interpolation=spec.interpolation, max_size=spec.max_size
-    )
-    decoder = Decoder(wide, num_threads)
-    # A batch's photos have one size; 8 million coefficients are 32 MB.
-    size = 1 if decoder.spec.shape is None else max(1, 8_000_000 // math.prod(decoder.spec.shape))
-    statistics: ChannelStatistics | None = None
-    with progress_bar(total=len(sources), desc="statistics", unit="photo", shown=progress) as bar:
-        for start in range(0, len(sources), size):
-            batch = ChannelStatistics.of(decoder(sources[start : start + size]), about=about)
-            statistics = batch if statistics is None else statistics.merge(batch)
-            bar.update(min(size, len(sources) - start))
-    assert statistics is not None
-    return statistics
+@functools.cache
+def _default() -> ChannelStatistics:
+    file = resources.files("freqvision.inputs") / "default_statistics.json"
+    return ChannelStatistics.from_json(file.read_text(encoding="utf-8"))
 
 
 def greatest_magnitude() -> list[float]:

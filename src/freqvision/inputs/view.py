@@ -55,20 +55,28 @@ class View:
         if not (-height < top < rows and -width < left < columns):
             raise ValueError(f"the crop {self.crop} shows nothing of the photo resized to {self.size}")
 
+    def cells(self, cell: int = BLOCK) -> tuple[int, int]:
+        """(height, width) of the output in cells of so many pixels, blocks unless another size is given.
+
+        Raises:
+            ValueError: The crop is not made of whole cells.
+        """
+        height, width = self.crop[2:]
+        if height % cell or width % cell:
+            raise ValueError(
+                f"a crop of frequencies has a height and width that are multiples of {cell}, whole blocks; "
+                f"got ({height}, {width}), try {whole_blocks(height), whole_blocks(width)}"
+            )
+        return height // cell, width // cell
+
     @property
     def grid(self) -> tuple[int, int]:
         """(height, width) of the output in blocks.
 
         Raises:
-            ValueError: The crop is not of whole blocks, which only pixels may be cropped to.
+            ValueError: The crop is not made of whole blocks, as only pixels may be cropped.
         """
-        height, width = self.crop[2:]
-        if height % BLOCK or width % BLOCK:
-            raise ValueError(
-                f"a crop of frequencies has a height and width that are multiples of {BLOCK}, whole blocks; "
-                f"got ({height}, {width}), try {whole_blocks(height), whole_blocks(width)}"
-            )
-        return height // BLOCK, width // BLOCK
+        return self.cells()
 
     def flipped(self) -> View:
         """The same view, mirrored."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from freqvision.inputs.spec import InputSpec, PixelSpec, spec_from_dict
+from freqvision.inputs.spec import InputSpec, PixelSpec
 from freqvision.models.frequency_model import FrequencyModel
 from freqvision.models.registry import architecture
 from freqvision.models.saved import CONFIG, load
@@ -66,7 +66,7 @@ def description(checkpoint: dict[str, Any]) -> Description:
             "go to freqvision fit --model.weights, or to fv.create_model(weights=...)"
         )
     options = {key: value for key, value in stored["settings"].items() if key != "num_classes"}
-    spec = spec_from_dict(stored["spec"])
+    spec = InputSpec.from_dict(stored["spec"])
     if isinstance(spec, PixelSpec):
         options.pop("start")  # models of pixels have no such choice
     return Description(spec, stored["classes"], options, stored.get("validation"), stored.get("detection"))

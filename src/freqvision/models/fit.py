@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -124,9 +123,7 @@ def fit_stem(
     Raises:
         ValueError: There are no photos.
     """
-    everything = replace(
-        spec, channels=ChannelSet.preset(192), mean=None, std=None, scale=None, dtype="float32"
-    )
+    everything = spec.raw(ChannelSet.preset(192))
     to_cube = PixelTransform(everything)
     small_pixels = SmallPixels(everything, stem.stride)
     channel_mean, channel_std = (values[:, None, None] for values in spec.normalisation())

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from freqvision.inputs.spec import FrequencySpec, InputSpec
+from freqvision.inputs.encoding import normalised_map
+from freqvision.inputs.spec import InputSpec
 from freqvision.models.export import Exportable
 from freqvision.models.gates import Gates
 
@@ -59,7 +60,7 @@ class FrequencyModel(Exportable):
     @property
     def channels(self) -> int:
         """Number of channels of the input."""
-        return len(self.spec.channels) if isinstance(self.spec, FrequencySpec) else 3
+        return self.spec.num_channels
 
     @property
     def gates(self) -> Gates | None:
@@ -105,17 +106,14 @@ def input_layer(spec: InputSpec) -> nn.Module:
     """What turns a tensor of the spec's dtype into the network's normalised input; nothing for float32.
 
     Example:
+        >>> from freqvision import PixelSpec
         >>> spec = PixelSpec(dtype="uint8", mean=(0.5,) * 3, std=(0.25,) * 3)
         >>> input_layer(spec)(torch.full((1, 3, 1, 1), 255, dtype=torch.uint8)).flatten().round(decimals=4)
         tensor([2., 2., 2.])
     """
-    mean, std = spec.normalisation()
-    if spec.dtype == "int8":
-        assert isinstance(spec, FrequencySpec)
-        assert spec.scale is not None  # FrequencySpec sees to it
-        return MultiplyAdd(torch.tensor(spec.scale) / std, -mean / std)
-    if spec.dtype == "uint8":
-        return MultiplyAdd(1 / (255 * std), -mean / std)
+    if spec.steps is not None:
+        gain, offset = normalised_map(spec)
+        return MultiplyAdd(torch.tensor(gain), torch.tensor(offset))
     return nn.Identity() if spec.dtype == "float32" else AsWeights()
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from freqvision.inputs.spec import InputSpec, spec_from_dict
+from freqvision.inputs.spec import InputSpec
 from freqvision.models.frequency_model import FrequencyModel
 from freqvision.models.registry import architecture
 
@@ -113,7 +113,7 @@ def _read_config(path: Path) -> tuple[dict[str, Any], InputSpec, list[str] | Non
         )
     if names is not None and len(names) != settings["num_classes"]:
         raise ValueError(f"{path} names {len(names)} classes for {settings['num_classes']} logits")
-    return settings, spec_from_dict(config["input"]), names
+    return settings, InputSpec.from_dict(config["input"]), names
 
 
 def _card(model: FrequencyModel, classes: Sequence[str] | None) -> str:

@@ -11,8 +11,9 @@ from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
 from freqvision.data.folder import evenly, readable
+from freqvision.inputs.measure import collect_statistics
 from freqvision.inputs.spec import FrequencySpec, InputSpec
-from freqvision.inputs.statistics import ChannelStatistics, collect_statistics
+from freqvision.inputs.statistics import ChannelStatistics
 
 
 class PhotoData(LightningDataModule):
