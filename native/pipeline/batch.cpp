@@ -1,11 +1,10 @@
 #include "pipeline/batch.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
 #include <cstring>
-#include <filesystem>
 #include <utility>
+
+#include "jpeg/file.h"
 
 namespace freqvision {
 namespace {
@@ -15,10 +14,6 @@ namespace {
 // takes 1.6 GB.
 constexpr size_t kKeptFile = size_t{1} << 20;
 constexpr size_t kKeptWorker = size_t{64} << 20;
-
-struct Closer {
-    void operator()(std::FILE* file) const { std::fclose(file); }
-};
 
 Failure failure_of(const JpegError& error) {
     return {Failure::Kind::jpeg, error.what(), error.kind, error.offset};
@@ -104,22 +99,16 @@ void BatchDecoder::open(const std::vector<Source>& sources, const std::function<
 std::optional<Failure> BatchDecoder::read_file(int item) {
     Source& source = sources_[item];
     if (source.path.empty()) return {};
-    auto failed = [](const char* what) {
-        return Failure{Failure::Kind::io, std::string(what) + ": " + std::strerror(errno)};
-    };
-    std::error_code error;
-    const std::uintmax_t size = std::filesystem::file_size(source.path, error);
-    if (error) return Failure{Failure::Kind::io, "cannot be read: " + error.message()};
-    const std::unique_ptr<std::FILE, Closer> file(std::fopen(source.path.c_str(), "rb"));
-    if (!file) return failed("cannot be opened");
-    std::setvbuf(file.get(), nullptr, _IONBF, 0);
-    std::vector<uint8_t>& bytes = files_[item];
-    bytes.resize(static_cast<size_t>(size));
-    if (std::fread(bytes.data(), 1, bytes.size(), file.get()) != bytes.size())
-        return failed("cannot be read");
-    source.data = bytes.data();
-    source.size = bytes.size();
-    return {};
+    try {
+        File file(source.path, limits_);
+        std::vector<uint8_t>& bytes = files_[item];
+        bytes.resize(file.size());
+        source.size = file.read(bytes.data(), bytes.size());
+        source.data = bytes.data();
+        return {};
+    } catch (const FileError& error) {
+        return Failure{Failure::Kind::io, std::string("cannot be read: ") + error.what()};
+    }
 }
 
 std::vector<std::optional<Failure>> BatchDecoder::decode(const std::vector<View>& views,

@@ -379,6 +379,25 @@ class TestErrors:
         with pytest.raises(OSError, match="cannot be"):
             fv.Decoder(full_spec())([tmp_path])
 
+    def test_only_regular_files_up_to_a_size_are_opened(self, tmp_path):
+        """The rule of the reader: a FIFO would be waited for, and a sparse file of 5 GB be read."""
+        good = jpeg(photo(20, 20))
+        os.mkfifo(tmp_path / "fifo")
+        with open(tmp_path / "sparse", "wb") as file:
+            file.write(good)
+            file.truncate(5 << 30)
+        os.symlink(tmp_path / "sparse", tmp_path / "\n")  # a name that Python opens
+        sources = [good, tmp_path / "fifo", "/dev/zero", tmp_path / "sparse", tmp_path / "\n"]
+        batch, errors = fv.Decoder(full_spec()).try_decode(sources)
+        assert batch[0].any()
+        assert sorted(errors) == [1, 2, 3, 4]
+        for index in (1, 2):
+            assert isinstance(errors[index], OSError)
+            assert "not a regular file" in str(errors[index])
+        for index in (3, 4):
+            assert errors[index].kind == "too-large"
+            assert "max_bytes" in str(errors[index])
+
     def test_paths_that_c_would_misread(self, tmp_path):
         """C++ takes the empty path for no path, and stops at a NUL, where another file may lie."""
         good = jpeg(photo(20, 20))

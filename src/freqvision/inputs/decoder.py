@@ -17,7 +17,7 @@ from freqvision.inputs.fallback import image_in_view, open_image
 from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
 from freqvision.inputs.view import View, random_resized_views
 from freqvision.jpeg.errors import UNSUPPORTED_KINDS, JpegError
-from freqvision.jpeg.read import MAX_PIXELS, Source, check_buffer, check_max_pixels
+from freqvision.jpeg.read import MAX_BYTES, MAX_PIXELS, Source, check_buffer, check_max_pixels
 
 # What the reader leaves to Pillow.
 _PIXEL_KINDS = UNSUPPORTED_KINDS | {"not-jpeg"}
@@ -398,11 +398,12 @@ def _native_source(index: int, source: Source, errors: dict[int, Exception]) -> 
     if isinstance(path, str) and path.isprintable() and path:
         return path
     try:  # C++ would stop at a NUL, and Python alone knows how names that are not UTF-8 are spelt
-        with open(path, "rb") as file:
-            return file.read()
+        return _native.read_file(path, MAX_BYTES, MAX_BYTES)
+    except JpegError as error:
+        errors[index] = JpegError(f"{source!r}: {error}", error.kind, error.offset)
     except (OSError, ValueError) as error:
         errors[index] = OSError(f"{source!r}: cannot be read: {error}")
-        return b""
+    return b""
 
 
 def _name(index: int, source: Source) -> str:
