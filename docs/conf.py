@@ -12,9 +12,10 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
+    "sphinx_design",
 ]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
-exclude_patterns = ["_build", "results/*/table.md"]  # of studies, from which the pages are written
+exclude_patterns = ["_build", "results/*/table.md"]  # tables of studies, which the pages quote
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 
@@ -24,4 +25,5 @@ napoleon_google_docstring = True
 
 html_theme = "furo"
 html_title = "freqvision"
-html_static_path: list[str] = []
+html_static_path = ["_static"]
+html_css_files = ["page.css"]

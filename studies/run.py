@@ -5,14 +5,15 @@
     python studies/run.py studies/inputs.yaml --prepare        # time how files become each input, then gather
     python studies/run.py studies/inputs.yaml --settings RUN   # print the settings of one run
 
-A study has inputs, seeds and learning rates. Each input is trained with the first seed at each learning rate. The
-rate with the lowest validation loss in the last epoch is used for the other seeds: with few photos the loss is less
-noisy than top-1.
+A study has inputs, seeds and learning rates. Each input is trained with the first seed at each learning
+rate. The rate with the lowest validation loss in the last epoch is used for the other seeds: with few
+photos the loss is less noisy than top-1.
 Each training is a ``freqvision fit`` with its own config. After each run the results are gathered into
-docs/results/STUDY: ``runs.csv``, ``table.md`` and ``figure.png``. A run's settings follow from the YAML file, so
-``runs.csv`` holds only their fingerprint. A run is complete if it has a line with the fingerprint that the YAML
-file gives today, whatever machine it ran on; an interrupted run resumes. Preparation times are measured
-separately, on one thread, best when nothing else runs: ``preparation.csv``.
+docs/results/STUDY: ``runs.csv``, ``table.md`` and ``figure.png``. A run's settings follow from the YAML
+file, so ``runs.csv`` holds only their fingerprint. A run is complete if it has a line with the
+fingerprint that the YAML file gives today, whatever machine it ran on; an interrupted run resumes.
+Preparation times are measured separately, on one thread, best when nothing else runs:
+``preparation.csv``.
 """
 
 import argparse

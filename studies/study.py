@@ -313,7 +313,7 @@ def kept_row(results: Path, name: str, arguments: dict[str, Any]) -> Row | None:
 
 
 def keep(results: Path, row: Row, arguments: dict[str, Any]) -> Row:
-    """Write a run's line to ``runs.csv`` in place of an older one; returns it with its settings' fingerprint."""
+    """Write a run's line to ``runs.csv``, in place of an older one; returns it with the fingerprint."""
     row = {"run": row["run"], "settings": "", **row} | {"settings": fingerprint(arguments)}
     table = results / "runs.csv"
     others = []
