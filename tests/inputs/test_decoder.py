@@ -302,10 +302,10 @@ class TestPixelPath:
         assert caught.value.kind == "unsupported"
         assert caught.value.unsupported
 
-    def test_exif_orientation_is_ignored_everywhere(self):
+    def test_stored_photos_ignore_their_exif_orientation_everywhere(self):
         exif = Image.Exif()
         exif[0x112] = 6  # turned by a quarter
-        decode = fv.Decoder(full_spec())
+        decode = fv.Decoder(full_spec(orientation="stored"))
         for kind, options in (("JPEG", {"quality": 95}), ("PNG", {})):
             turned, plain = io.BytesIO(), io.BytesIO()
             photo(100, 120).save(turned, kind, exif=exif, **options)

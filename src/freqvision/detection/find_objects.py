@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from freqvision.detection import DetectionModel, paste_in_photo
 from freqvision.detection.average_precision import coco_results
@@ -62,7 +62,7 @@ def find_objects(
     results: list[dict[str, Any]] = []
     for start in range(0, len(images), batch_size):
         batch: list[torch.Tensor] = []
-        shown: list[tuple[dict[str, Any], View, str]] = []
+        seen: list[tuple[dict[str, Any], View, str]] = []
         for path, name in zip(images[start : start + batch_size], names[start:], strict=False):
             result: dict[str, Any] = {"image": str(path)}
             results.append(result)
@@ -77,9 +77,9 @@ def find_objects(
             except (ValueError, OSError) as error:
                 result["error"] = str(error)
                 continue
-            shown.append((result, views[0], name))
+            seen.append((result, views[0], name))
         found = model.detect([image.to(device) for image in batch]) if batch else []
-        for detections, (result, view, name) in zip(found, shown, strict=True):
+        for detections, (result, view, name) in zip(found, seen, strict=True):
             size = view.box[2:]
             keep = detections["scores"] >= min_score
             certain = {key: value[keep] for key, value in detections.items()}
@@ -99,7 +99,8 @@ def find_objects(
                 target = Path(output) / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with Image.open(result["image"]) as photo:
-                    draw_objects(photo, in_photo, class_names).save(target, quality=92)
+                    shown = ImageOps.exif_transpose(photo) if model.spec.orientation == "exif" else photo
+                    draw_objects(shown, in_photo, class_names).save(target, quality=92)
                 result["picture"] = str(target)
     return results
 

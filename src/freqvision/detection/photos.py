@@ -122,6 +122,8 @@ class DetectionPhotos(Dataset):
         augment: Random views for training; None shows each photo whole.
         seed: Of the random views.
         num_threads: Threads that decode a batch; 0 for all cores.
+        orientation: In which the targets were drawn, whatever the spec's: "stored", as torchvision and
+            pycocotools read photos, or "exif".
 
     Raises:
         ValueError: The spec has a crop, or the numbers of photos and targets differ; later, a photo cannot be
@@ -150,6 +152,7 @@ class DetectionPhotos(Dataset):
         *,
         seed: int = 0,
         num_threads: int = 0,
+        orientation: str = "stored",
     ) -> None:
         if spec.crop is not None:
             raise ValueError(
@@ -163,7 +166,7 @@ class DetectionPhotos(Dataset):
         self.spec = spec
         self.augment = augment
         self.seed = seed
-        self._decoder = Decoder(spec, num_threads)
+        self._decoder = Decoder(spec.replace(orientation=orientation), num_threads)
         # In shared memory, so that worker processes that outlive an epoch see the new one.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 

@@ -1,7 +1,7 @@
 """From a photo to a model's input: specifications, the compressed path, the pixel path, statistics."""
 
 from freqvision.inputs.augment import FrequencyAugment, adjust_colour, erase, horizontal_flip
-from freqvision.inputs.decoder import Decoder
+from freqvision.inputs.decoder import Decoder, JointDecoder
 from freqvision.inputs.measure import collect_statistics
 from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
 from freqvision.inputs.statistics import ChannelStatistics
@@ -14,6 +14,7 @@ __all__ = [
     "FrequencyAugment",
     "FrequencySpec",
     "InputSpec",
+    "JointDecoder",
     "PixelSpec",
     "PixelTransform",
     "View",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Container, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from PIL import Image
 from torch.utils.data import get_worker_info
 
 from freqvision import _native
-from freqvision.inputs.fallback import image_in_view, open_image
+from freqvision.inputs.fallback import image_in_view, open_image, shown_size
 from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
 from freqvision.inputs.view import View, random_resized_views
 from freqvision.jpeg.errors import UNSUPPORTED_KINDS, JpegError
@@ -24,21 +25,225 @@ _PIXEL_KINDS = UNSUPPORTED_KINDS | {"not-jpeg"}
 
 MAX_THREADS = 1024  # a typing mistake must not take all threads that the system has
 
-Choose = Callable[[list[tuple[int, int]]], Sequence[View]]  # from the photos' (height, width) to their views
-Outputs = torch.Tensor | list[torch.Tensor]  # one batch, or a tensor for each photo
-Allocate = Callable[[Sequence[View], Container[int]], Outputs]  # for views, some of which are of bad sources
+Size = tuple[int, int]
+Choose = Callable[[list[Size]], Sequence[View]]  # from the photos' (height, width) to their views
+ChooseSeveral = Callable[[list[Size]], Sequence[Sequence[View]]]  # the same with several views of each photo
+Shots = list[list[tuple[int, View]]]  # of each source what to make of it: by which spec, in which view
+Errors = dict[int, Exception]
+# Room for shots, of which those of bad sources may be anything: a tensor for each.
+Allocate = Callable[[Shots, Container[int]], list[list[torch.Tensor]]]
 
 
-class Decoder:
+class _NativePass:
+    """What `Decoder` and `JointDecoder` share: one native pass from sources to the outputs of some specs."""
+
+    def __init__(
+        self,
+        specs: Sequence[InputSpec],
+        num_threads: int,
+        pixel_fallback: bool,
+        pin_memory: bool,
+        max_pixels: int,
+        memory_format: torch.memory_format,
+    ) -> None:
+        for spec in specs:
+            if not isinstance(spec, InputSpec):
+                raise TypeError(f"spec is a FrequencySpec or a PixelSpec, not {type(spec).__name__}")
+        if len({spec.orientation for spec in specs}) != 1:
+            raise ValueError("there is at least one spec, and all have the same orientation")
+        formats = (torch.contiguous_format, torch.channels_last)
+        pixels = all(isinstance(spec, PixelSpec) for spec in specs)
+        if memory_format not in formats or (memory_format is torch.channels_last and not pixels):
+            raise ValueError(
+                "memory_format is torch.contiguous_format or, for a PixelSpec, torch.channels_last; got "
+                f"{memory_format} for a {type(specs[0]).__name__}"
+            )
+        if not isinstance(num_threads, int) or not 0 <= num_threads <= MAX_THREADS:
+            raise ValueError(
+                f"num_threads is 0 (one for each core) or more, up to {MAX_THREADS}, got {num_threads!r}"
+            )
+        self.num_threads = num_threads
+        self.pixel_fallback = pixel_fallback
+        self.pin_memory = pin_memory
+        self.max_pixels = check_max_pixels(max_pixels)
+        self.memory_format = memory_format
+        self._specs = tuple(specs)
+        self._start()
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        for name in ("_native", "_lock", "_process"):
+            del state[name]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._start()
+
+    def _start(self) -> None:
+        """Make ready in this process; threads start with the first batch."""
+        self._native: _native.BatchDecoder | None = None
+        self._lock = threading.RLock()
+        self._process = os.getpid()
+
+    def _new_native(self) -> _native.BatchDecoder:
+        """A native decoder.
+
+        Made only when it is needed: a copy that is sent to a worker process arrives there before the process
+        knows that it is a worker, so that each would take all cores.
+        """
+        interleaved = self.memory_format is torch.channels_last
+        specs = [_native_spec(spec, interleaved) for spec in self._specs]
+        upright = self._specs[0].orientation == "exif"
+        return _native.BatchDecoder(specs, threads_here(self.num_threads), self.max_pixels, upright)
+
+    def _run(
+        self, sources: Sequence[Source], choose: Callable[[list[Size]], Shots], allocate: Allocate
+    ) -> Errors:
+        """Decode a batch into what `allocate` returns; errors by source, whose outputs are zero."""
+        if isinstance(sources, (str, bytes, bytearray, memoryview, os.PathLike)):
+            raise TypeError(
+                f"a Decoder takes a list of sources; for a single one pass [{type(sources).__name__}]"
+            )
+        if not hasattr(sources, "__len__"):
+            raise TypeError(
+                f"a Decoder takes a list of sources; got {type(sources).__name__}: pass list(…) of it"
+            )
+        if self._process != os.getpid():  # a fork has copied this object, but not its threads
+            self._start()
+        with self._lock:
+            # Python may run a finaliser or a signal's handler amid a batch, and that may decode with this
+            # object too: it gets a native decoder of its own.
+            native, self._native = self._native or self._new_native(), None
+            try:
+                return self._run_locked(native, sources, choose, allocate)
+            finally:
+                native.close()
+                self._native = native
+
+    def _run_locked(
+        self,
+        native: _native.BatchDecoder,
+        sources: Sequence[Source],
+        choose: Callable[[list[Size]], Shots],
+        allocate: Allocate,
+    ) -> Errors:
+        errors: Errors = {}
+        opened = native.open([_native_source(i, source, errors) for i, source in enumerate(sources)])
+        images: dict[int, Image.Image] = {}  # those that go through Pillow
+        sizes: list[Size] = []
+        for index, (height, width, failure) in enumerate(opened):
+            if failure is not None and index not in errors:
+                try:
+                    images[index] = self._open_image(native.bytes, index, sources[index], failure)
+                    height, width = shown_size(images[index], self._specs[0])
+                except (JpegError, OSError) as error:
+                    errors[index] = _without_frames(error)
+            sizes.append((1, 1) if index in errors else (height, width))
+        shots = choose(sizes)
+        for index, several in enumerate(shots):
+            for _, view in several:
+                if index not in errors and (refused := self._too_large(_name(index, sources[index]), view)):
+                    errors[index] = refused
+        outputs = allocate(shots, errors)
+        jobs, addresses = [], []
+        for index, (several, size) in enumerate(zip(shots, sizes, strict=True)):
+            if index in errors:
+                continue
+            for (spec, view), output in zip(several, outputs[index], strict=True):
+                top, left, height, width = view.box
+                if top + height > size[0] or left + width > size[1]:
+                    raise ValueError(
+                        f"{_name(index, sources[index])}: the view's box {view.box} (top, left, height, "
+                        f"width) leaves the photo of {size}"
+                    )
+                if index not in images:
+                    jobs.append((index, spec, *view.box, *view.size, *view.crop, view.flip))
+                    addresses.append(output.data_ptr())
+        table = np.array(jobs, dtype=np.int32).reshape(len(jobs), 13)
+        for index, failure in enumerate(native.decode(table, addresses)):
+            if failure is not None:
+                errors[index] = _exception(_name(index, sources[index]), failure)
+        for index in list(images):
+            image = images.pop(index)  # the decoded images of a batch are never in memory together
+            name = _name(index, sources[index])
+            try:
+                for (spec, view), output in zip(shots[index], outputs[index], strict=True):
+                    output.copy_(image_in_view(image, self._specs[spec], view, self.max_pixels, name))
+            except JpegError as error:
+                errors[index] = _without_frames(error)
+        for index in errors:
+            for output in outputs[index]:
+                output.zero_()
+        return dict(sorted(errors.items()))
+
+    def _too_large(self, name: str, view: View) -> JpegError | None:
+        """The error of an output that is refused before memory is taken for it."""
+        height, width = view.crop[2:]
+        if height * width <= self.max_pixels:
+            return None
+        return JpegError(
+            f"{name}: what is made of it, {width}×{height}, is more than max_pixels={self.max_pixels}; set "
+            "the specification's crop, or max_size for photos of extreme shape",
+            "too-large",
+            0,
+        )
+
+    def _open_image(
+        self, contents: Callable[[int], bytes], index: int, source: Source, failure: _native.Failure
+    ) -> Image.Image:
+        """The image that the JPEG reader refused, opened but not yet decoded by Pillow."""
+        kind, message, reason, _ = failure
+        name = _name(index, source)
+        if not (kind == "colour" or (kind == "jpeg" and reason in _PIXEL_KINDS)):
+            raise _exception(name, failure)
+        if not self.pixel_fallback:
+            raise JpegError(f"{name}: {message}; pixel_fallback=True would read it through Pillow", reason, 0)
+        return open_image(contents(index), self.max_pixels, f"{name}: {message}", reason)
+
+    def _batch(self, spec: int, views: Sequence[View], bad: Container[int]) -> torch.Tensor:
+        """Room for a batch of one output size, in which bad sources have no say."""
+        what = self._specs[spec]
+        shapes = {what.output_shape(view) for index, view in enumerate(views) if index not in bad}
+        shapes = shapes or {what.output_shape(view) for view in views}
+        if len(shapes) > 1:
+            sizes = sorted(shape[1:] for shape in shapes)
+            raise ValueError(
+                f"the views of a batch have one output size, got (height, width) {sizes}: set the "
+                "specification's crop, pass views of one size, or decode them by Decoder.each"
+            )
+        return self._room(
+            spec, len(views), shapes.pop() if shapes else what.shape or (what.num_channels, 0, 0)
+        )
+
+    def _room(self, spec: int, count: int, shape: tuple[int, int, int]) -> torch.Tensor:
+        pinned = self.pin_memory and torch.cuda.is_available()
+        # Native code writes there, so never on torch's default device.
+        room = torch.empty(
+            (count, *shape),
+            dtype=self._specs[spec].torch_dtype,
+            device="cpu",
+            pin_memory=pinned,
+            memory_format=self.memory_format,
+        )
+        if not pinned:
+            _native.advise_huge_pages(room.data_ptr(), room.nbytes)
+        return room
+
+    def _evaluation_views(self, spec: int, sizes: list[Size]) -> list[View]:
+        views = {size: self._specs[spec].view(size) for size in set(sizes)}  # data sets have few sizes
+        return [views[size] for size in sizes]
+
+
+class Decoder(_NativePass):
     """Turns JPEG files into the input of a model, batch by batch, on several threads.
 
     Entropy decoding, resizing, cropping, flipping, selection and normalisation are one native pass over the
     coefficients, and the result is the same for any number of threads. Frequencies (`FrequencySpec`) are
     those of `PixelTransform` up to the rounding of pixels; pixels (`PixelSpec`) are those of torchvision's
     decoder, antialiased ``Resize`` and crop up to the rounding of what lies between these steps, with chroma
-    upsampled as libjpeg does it. Photos are seen as they are stored: their EXIF orientation is ignored, as
-    torchvision's ImageFolder ignores it. One batch is decoded at a time: calls from several Python threads
-    wait for each other.
+    upsampled as libjpeg does it. One batch is decoded at a time: calls from several Python threads wait for
+    each other.
 
     Args:
         spec: What the model expects.
@@ -76,27 +281,11 @@ class Decoder:
         max_pixels: int = MAX_PIXELS,
         memory_format: torch.memory_format = torch.contiguous_format,
     ) -> None:
-        if not isinstance(spec, InputSpec):
-            raise TypeError(f"spec is a FrequencySpec or a PixelSpec, not {type(spec).__name__}")
-        formats = (torch.contiguous_format, torch.channels_last)
-        if memory_format not in formats or (
-            memory_format is torch.channels_last and not isinstance(spec, PixelSpec)
-        ):
-            raise ValueError(
-                f"memory_format is torch.contiguous_format or, for a PixelSpec, torch.channels_last; got "
-                f"{memory_format} for a {type(spec).__name__}"
-            )
-        if not isinstance(num_threads, int) or not 0 <= num_threads <= MAX_THREADS:
-            raise ValueError(
-                f"num_threads is 0 (one for each core) or more, up to {MAX_THREADS}, got {num_threads!r}"
-            )
+        super().__init__([spec], num_threads, pixel_fallback, pin_memory, max_pixels, memory_format)
         self.spec = spec
-        self.num_threads = num_threads
-        self.pixel_fallback = pixel_fallback
-        self.pin_memory = pin_memory
-        self.max_pixels = check_max_pixels(max_pixels)
-        self.memory_format = memory_format
-        self._start()
+
+    def __repr__(self) -> str:
+        return f"Decoder({self.spec!r}, num_threads={self.num_threads})"
 
     def __call__(self, sources: Sequence[Source], views: Sequence[View] | None = None) -> torch.Tensor:
         """Decode a batch.
@@ -142,13 +331,9 @@ class Decoder:
         Raises:
             JpegError, OSError, ValueError: As for a call.
         """
-        crop = self.spec.crop
-        if crop is None:
-            raise ValueError(
-                "random_resized needs a specification with a crop, the size of its result; crop is None"
-            )
+        crop = _crop_of(self.spec)
 
-        def choose(sizes: list[tuple[int, int]]) -> list[View]:
+        def choose(sizes: list[Size]) -> list[View]:
             return random_resized_views(sizes, crop, scale, ratio, hflip, generator)
 
         batch, errors = self.try_decode(sources, choose)
@@ -171,21 +356,62 @@ class Decoder:
         Returns:
             The batch, (B, C, h, w), zero where a source failed, and the error of each that did by its index.
         """
-        images, errors = self._decode(sources, views, self._batch)
-        assert isinstance(images, torch.Tensor)
-        return images, errors
+        batches, errors = self._batches(sources, views)
+        return batches[0], errors
 
+    def multi_view(
+        self, sources: Sequence[Source], views: Sequence[Sequence[View]] | ChooseSeveral
+    ) -> list[torch.Tensor]:
+        """Decode several views of each photo, of which it is read once: multi-crop, ten-crop, tiles.
+
+        Args:
+            sources: As for a call.
+            views: The views of each photo, as many of each, or a function from the photos' (height, width)
+                to them. The first views of all photos have one output size, so have the second ones, and so
+                on.
+
+        Returns:
+            A batch (B, C, h, w) of the first views, one of the second views, and so on.
+
+        Raises:
+            JpegError, OSError, ValueError: As for a call.
+
+        Example:
+            >>> import io
+            >>> from PIL import Image
+            >>> file = io.BytesIO()
+            >>> Image.new("RGB", (500, 375)).save(file, "JPEG")
+            >>> whole = View((0, 0, 375, 500), (224, 299), (0, 37, 224, 224))
+            >>> part = View((100, 100, 150, 150), (96, 96), (0, 0, 96, 96))
+            >>> decode = Decoder(PixelSpec(), num_threads=1)
+            >>> [tuple(batch.shape) for batch in decode.multi_view([file.getvalue()], [[whole, part]])]
+            [(1, 3, 224, 224), (1, 3, 96, 96)]
+        """
+        batches, errors = self._batches(sources, views)
+        for error in errors.values():
+            raise error
+        return batches
+
+    @overload
     def each(
         self, sources: Sequence[Source], views: Sequence[View] | Choose | None = None
-    ) -> list[torch.Tensor]:
+    ) -> list[torch.Tensor]: ...
+
+    @overload
+    def each(
+        self, sources: Sequence[Source], views: Sequence[Sequence[View]] | ChooseSeveral
+    ) -> list[list[torch.Tensor]]: ...
+
+    def each(self, sources: Sequence[Source], views: Any = None) -> Any:
         """Decode photos whose outputs differ in size, as detectors take them.
 
         Args:
             sources: As for a call.
-            views: As for `try_decode`, of any output sizes.
+            views: As for `try_decode`, of any output sizes; or several views of each photo, as for
+                `multi_view`, of any number and sizes.
 
         Returns:
-            A tensor (C, h, w) of the specification's dtype for each source.
+            A tensor (C, h, w) of the specification's dtype for each source; of several views, a list of them.
 
         Raises:
             JpegError, OSError, ValueError: As for a call.
@@ -200,184 +426,177 @@ class Decoder:
             >>> [tuple(cube.shape) for cube in decode.each([file.getvalue() for file in files])]
             [(24, 20, 27), (24, 34, 17)]
         """
-        images, errors = self._decode(sources, views, self._separate)
-        for error in errors.values():
+        outputs: list[list[torch.Tensor]] = []
+        single = True
+
+        def choose(sizes: list[Size]) -> Shots:
+            nonlocal single
+            chosen = self._chosen(views, sizes)
+            single = all(isinstance(entry, View) for entry in chosen)
+            return [[(0, view) for view in _several(entry)] for entry in chosen]
+
+        def allocate(shots: Shots, bad: Container[int]) -> list[list[torch.Tensor]]:
+            for index, several in enumerate(shots):
+                shapes = (self.spec.output_shape(view) for _, view in several if index not in bad)
+                outputs.append([self._room(0, 1, shape)[0] for shape in shapes])
+            return outputs
+
+        for error in self._run(sources, choose, allocate).values():
             raise error
-        return list(images)
+        return [several[0] for several in outputs] if single else outputs
 
-    def _chooser(self, views: Sequence[View] | Choose | None, count: int) -> Choose:
-        """A function from the photos' sizes to their views."""
+    def _batches(self, sources: Sequence[Source], views: Any) -> tuple[list[torch.Tensor], Errors]:
+        """A batch of the first views of all photos, one of the second ones, and so on."""
+        batches: list[torch.Tensor] = []
+
+        def choose(sizes: list[Size]) -> Shots:
+            return [[(0, view) for view in _several(entry)] for entry in self._chosen(views, sizes)]
+
+        def allocate(shots: Shots, bad: Container[int]) -> list[list[torch.Tensor]]:
+            counts = {len(several) for several in shots} or {1}
+            if len(counts) > 1:
+                raise ValueError(
+                    f"each photo has as many views, got {sorted(counts)}: decode them by Decoder.each"
+                )
+            for place in range(counts.pop()):
+                batches.append(
+                    self._batch(0, [several[place][1] for several in shots], bad)
+                    if shots
+                    else self._batch(0, [], bad)
+                )
+            return [[batch[index] for batch in batches] for index in range(len(shots))]
+
+        errors = self._run(sources, choose, allocate)
+        return batches, errors
+
+    def _chosen(self, views: Any, sizes: list[Size]) -> Sequence[Any]:
+        """The view of each photo, or its views."""
         if views is None:
-            return self._evaluation_views
-        if callable(views):
-            return views
-        if len(views) != count:
-            raise ValueError(f"views has one View for each source: got {len(views)} for {count} sources")
-        return lambda _: views
-
-    def _batch(self, views: Sequence[View], bad: Container[int]) -> torch.Tensor:
-        """Room for a batch of one output size, in which bad sources have no say."""
-        shapes = {self.spec.output_shape(view) for index, view in enumerate(views) if index not in bad}
-        shapes = shapes or {self.spec.output_shape(view) for view in views}
-        if len(shapes) > 1:
-            sizes = sorted(shape[1:] for shape in shapes)
+            return self._evaluation_views(0, sizes)
+        chosen = views(sizes) if callable(views) else views
+        if len(chosen) != len(sizes):
             raise ValueError(
-                f"the views of a batch have one output size, got (height, width) {sizes}: set the "
-                "specification's crop, pass views of one size, or decode them by Decoder.each"
+                f"views has one View for each source: got {len(chosen)} for {len(sizes)} sources"
             )
-        shape = shapes.pop() if shapes else self.spec.shape or (self.spec.num_channels, 0, 0)
-        return self._room(len(views), shape)
+        return chosen
 
-    def _separate(self, views: Sequence[View], bad: Container[int]) -> list[torch.Tensor]:
-        """Room for images of any size."""
-        nothing = (self.spec.num_channels, 0, 0)
-        shapes = (nothing if i in bad else self.spec.output_shape(view) for i, view in enumerate(views))
-        return [self._room(1, shape)[0] for shape in shapes]
 
-    def _room(self, count: int, shape: tuple[int, int, int]) -> torch.Tensor:
-        pinned = self.pin_memory and torch.cuda.is_available()
-        # Native code writes there, so never on torch's default device.
-        room = torch.empty(
-            (count, *shape),
-            dtype=self.spec.torch_dtype,
-            device="cpu",
-            pin_memory=pinned,
-            memory_format=self.memory_format,
-        )
-        if not pinned:
-            _native.advise_huge_pages(room.data_ptr(), room.nbytes)
-        return room
+class JointDecoder(_NativePass):
+    """Decodes each photo once for several specs: frequencies and pixels of the same view, for comparisons.
 
-    def _evaluation_views(self, sizes: list[tuple[int, int]]) -> list[View]:
-        views = {size: self.spec.view(size) for size in set(sizes)}  # photos of a data set share few sizes
-        return [views[size] for size in sizes]
+    Args:
+        specs: What to make of each photo; their orientation is the same.
+        num_threads: As for `Decoder`.
+        pixel_fallback: As for `Decoder`.
+        pin_memory: As for `Decoder`.
+        max_pixels: As for `Decoder`.
+
+    Raises:
+        ValueError: An argument is out of its range, or the specs' orientations differ.
+
+    Example:
+        >>> import io
+        >>> from PIL import Image
+        >>> file = io.BytesIO()
+        >>> Image.new("RGB", (500, 375)).save(file, "JPEG")
+        >>> decode = JointDecoder([FrequencySpec(), PixelSpec()], num_threads=1)
+        >>> [tuple(batch.shape) for batch in decode.random_resized([file.getvalue()])]
+        [(1, 24, 56, 56), (1, 3, 224, 224)]
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[InputSpec],
+        num_threads: int = 0,
+        *,
+        pixel_fallback: bool = True,
+        pin_memory: bool = False,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        super().__init__(specs, num_threads, pixel_fallback, pin_memory, max_pixels, torch.contiguous_format)
+        self.specs = self._specs
 
     def __repr__(self) -> str:
-        return f"Decoder({self.spec!r}, num_threads={self.num_threads})"
+        return f"JointDecoder({list(self.specs)!r}, num_threads={self.num_threads})"
 
-    def __getstate__(self) -> dict[str, Any]:
-        state = self.__dict__.copy()
-        for name in ("_native", "_lock", "_process"):
-            del state[name]
-        return state
+    def __call__(
+        self,
+        sources: Sequence[Source],
+        views: Sequence[Sequence[View]] | ChooseSeveral | None = None,
+    ) -> tuple[torch.Tensor, ...]:
+        """Decode a batch.
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._start()
+        Args:
+            sources: As for `Decoder`.
+            views: Of each photo one view for each spec, or a function from the photos' (height, width) to
+                them; None sees what each spec says (resize, centre crop).
 
-    def _start(self) -> None:
-        """Make ready in this process; threads start with the first batch."""
-        self._native: _native.BatchDecoder | None = None
-        self._lock = threading.RLock()
-        self._process = os.getpid()
+        Returns:
+            For each spec (B, C, h, w) of its dtype.
 
-    def _new_native(self) -> _native.BatchDecoder:
-        """A native decoder.
-
-        Made only when it is needed: a copy that is sent to a worker process arrives there before the process
-        knows that it is a worker, so that each would take all cores.
+        Raises:
+            JpegError, OSError, ValueError: As for `Decoder`.
         """
-        spec = _native_spec(self.spec, self.memory_format is torch.channels_last)
-        return _native.BatchDecoder([spec], threads_here(self.num_threads), self.max_pixels, False)
+        batches: list[torch.Tensor] = []
 
-    def _decode(
-        self, sources: Sequence[Source], views: Sequence[View] | Choose | None, allocate: Allocate
-    ) -> tuple[Outputs, dict[int, Exception]]:
-        if isinstance(sources, (str, bytes, bytearray, memoryview, os.PathLike)):
-            raise TypeError(
-                f"a Decoder takes a list of sources; for a single one pass [{type(sources).__name__}]"
-            )
-        if not hasattr(sources, "__len__"):
-            raise TypeError(
-                f"a Decoder takes a list of sources; got {type(sources).__name__}: pass list(…) of it"
-            )
-        choose = self._chooser(views, len(sources))
-        if self._process != os.getpid():  # a fork has copied this object, but not its threads
-            self._start()
-        with self._lock:
-            # Python may run a finaliser or a signal's handler amid a batch, and that may decode with this
-            # object too: it gets a native decoder of its own.
-            native, self._native = self._native or self._new_native(), None
-            try:
-                return self._decode_locked(native, sources, choose, allocate)
-            finally:
-                native.close()
-                self._native = native
+        def choose(sizes: list[Size]) -> Shots:
+            if views is None:
+                each = [self._evaluation_views(spec, sizes) for spec in range(len(self.specs))]
+                return [list(enumerate(several)) for several in zip(*each, strict=True)]
+            chosen = views(sizes) if callable(views) else views
+            if len(chosen) != len(sizes) or any(len(several) != len(self.specs) for several in chosen):
+                raise ValueError(f"views has {len(self.specs)} views, one for each spec, of each source")
+            return [list(enumerate(several)) for several in chosen]
 
-    def _decode_locked(
-        self, native: _native.BatchDecoder, sources: Sequence[Source], choose: Choose, allocate: Allocate
-    ) -> tuple[Outputs, dict[int, Exception]]:
-        errors: dict[int, Exception] = {}
-        opened = native.open([_native_source(i, source, errors) for i, source in enumerate(sources)])
-        images: dict[int, Image.Image] = {}  # those that go through Pillow
-        sizes = []
-        for index, (height, width, failure) in enumerate(opened):
-            if failure is not None and index not in errors:
-                try:
-                    images[index] = self._open_image(native.bytes, index, sources[index], failure)
-                    width, height = images[index].size
-                except (JpegError, OSError) as error:
-                    errors[index] = _without_frames(error)
-            sizes.append((1, 1) if index in errors else (height, width))
-        views = choose(sizes)
-        for index, view in enumerate(views):
-            if index not in errors and (refused := self._too_large(_name(index, sources[index]), view)):
-                errors[index] = refused
-        outputs = allocate(views, errors)
-        jobs, addresses = [], []
-        for index, (view, size) in enumerate(zip(views, sizes, strict=True)):
-            if index in errors:
-                continue
-            top, left, height, width = view.box
-            if top + height > size[0] or left + width > size[1]:
-                raise ValueError(
-                    f"{_name(index, sources[index])}: the view's box {view.box} (top, left, height, width) "
-                    f"leaves the photo of {size}"
-                )
-            if index not in images:
-                jobs.append((index, 0, *view.box, *view.size, *view.crop, view.flip))
-                addresses.append(outputs[index].data_ptr())
-        table = np.array(jobs, dtype=np.int32).reshape(len(jobs), 13)
-        for index, failure in enumerate(native.decode(table, addresses)):
-            if failure is not None:
-                errors[index] = _exception(_name(index, sources[index]), failure)
-        for index in list(images):
-            image = images.pop(index)  # the decoded images of a batch are never in memory together
-            try:
-                outputs[index].copy_(
-                    image_in_view(
-                        image, self.spec, views[index], self.max_pixels, _name(index, sources[index])
-                    )
-                )
-            except JpegError as error:
-                errors[index] = _without_frames(error)
-        for index in errors:
-            outputs[index].zero_()
-        return outputs, dict(sorted(errors.items()))
+        def allocate(shots: Shots, bad: Container[int]) -> list[list[torch.Tensor]]:
+            for spec in range(len(self.specs)):
+                batches.append(self._batch(spec, [several[spec][1] for several in shots], bad))
+            return [[batch[index] for batch in batches] for index in range(len(shots))]
 
-    def _too_large(self, name: str, view: View) -> JpegError | None:
-        """The error of an output that is refused before memory is taken for it."""
-        height, width = view.crop[2:]
-        if height * width <= self.max_pixels:
-            return None
-        return JpegError(
-            f"{name}: what is made of it, {width}×{height}, is more than max_pixels={self.max_pixels}; set "
-            "the specification's crop, or max_size for photos of extreme shape",
-            "too-large",
-            0,
+        for error in self._run(sources, choose, allocate).values():
+            raise error
+        return tuple(batches)
+
+    def random_resized(
+        self,
+        sources: Sequence[Source],
+        scale: tuple[float, float] = (0.08, 1.0),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+        hflip: float = 0.5,
+        generator: torch.Generator | None = None,
+    ) -> tuple[torch.Tensor, ...]:
+        """Decode a batch for training: the same random part of a photo for each spec, resized to its crop.
+
+        Args:
+            sources: As for `Decoder`.
+            scale: As for `Decoder.random_resized`.
+            ratio: As for `Decoder.random_resized`.
+            hflip: As for `Decoder.random_resized`.
+            generator: As for `Decoder.random_resized`.
+
+        Returns:
+            For each spec (B, C, h, w) of its dtype.
+        """
+        crops = [_crop_of(spec) for spec in self.specs]
+
+        def choose(sizes: list[Size]) -> list[list[View]]:
+            drawn = random_resized_views(sizes, crops[0], scale, ratio, hflip, generator)
+            return [[replace(view, size=crop, crop=(0, 0, *crop)) for crop in crops] for view in drawn]
+
+        return self(sources, choose)
+
+
+def _crop_of(spec: InputSpec) -> Size:
+    """(height, width) of a spec's crop, which random views are resized to."""
+    if spec.crop is None:
+        raise ValueError(
+            "random_resized needs a specification with a crop, the size of its result; crop is None"
         )
+    return (spec.crop, spec.crop) if isinstance(spec.crop, int) else spec.crop
 
-    def _open_image(
-        self, contents: Callable[[int], bytes], index: int, source: Source, failure: _native.Failure
-    ) -> Image.Image:
-        """The image that the JPEG reader refused, opened but not yet decoded by Pillow."""
-        kind, message, reason, _ = failure
-        name = _name(index, source)
-        if not (kind == "colour" or (kind == "jpeg" and reason in _PIXEL_KINDS)):
-            raise _exception(name, failure)
-        if not self.pixel_fallback:
-            raise JpegError(f"{name}: {message}; pixel_fallback=True would read it through Pillow", reason, 0)
-        return open_image(contents(index), self.max_pixels, f"{name}: {message}", reason)
+
+def _several(entry: View | Sequence[View]) -> Sequence[View]:
+    return (entry,) if isinstance(entry, View) else entry
 
 
 def available_cores() -> int:

@@ -6,7 +6,7 @@ import io
 import math
 
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
 from freqvision.inputs.transform import PixelTransform, eight_bits
@@ -46,6 +46,14 @@ def open_image(contents: bytes, max_pixels: int, what: str, reason: str) -> Imag
     return image
 
 
+def shown_size(image: Image.Image, spec: InputSpec) -> tuple[int, int]:
+    """(height, width) of an opened image as the spec's orientation shows it."""
+    turned = spec.orientation == "exif" and image.format != "TIFF"  # which Pillow turns as it reads it
+    # Without loading the image, as PNG's own method does to find an orientation after the pixels.
+    turned = turned and Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+    return image.size if turned else image.size[::-1]
+
+
 def image_in_view(
     image: Image.Image, spec: InputSpec, view: View, max_pixels: int, name: str
 ) -> torch.Tensor:
@@ -67,7 +75,7 @@ def image_in_view(
         if isinstance(spec, PixelSpec):
             return to_pixels(image, spec, view)
         assert isinstance(spec, FrequencySpec)
-        return PixelTransform(spec)(image, view)
+        return PixelTransform(spec)(image, view)  # which turns it
     except TypeError as error:  # a mode without a defined range
         raise JpegError(f"{name}: {error}", "unsupported", 0) from error
 
@@ -91,6 +99,8 @@ def to_pixels(image: Image.Image, spec: PixelSpec, view: View | None = None) -> 
         >>> to_pixels(Image.new("RGB", (500, 375)), PixelSpec(), view).shape
         torch.Size([3, 304, 400])
     """
+    if spec.orientation == "exif":
+        image = ImageOps.exif_transpose(image)
     if view is None:
         view = spec.view((image.height, image.width))
     mode = {"gray": "L", "ycbcr": "YCbCr"}.get(spec.colour, "RGB")

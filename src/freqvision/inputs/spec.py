@@ -43,6 +43,7 @@ class InputSpec:
     dtype: str
     interpolation: str
     max_size: int | None
+    orientation: str
     # Of one kind each: None for the other.
     channels: ChannelSet | None = None
     colour: str | None = None
@@ -170,7 +171,7 @@ class InputSpec:
             raise ValueError(
                 f"a specification is a dict of names and values, as to_dict gives it; got {values!r}"
             )
-        values = dict(values)
+        values = {"orientation": "stored", **values}  # of specifications that do not know the word
         kinds = {child.kind: child for child in (FrequencySpec, PixelSpec)}
         kind = values.pop("kind", getattr(cls, "kind", None))
         if not isinstance(kind, str) or kind not in kinds:
@@ -231,6 +232,8 @@ class FrequencySpec(InputSpec):
         interpolation: "bilinear" or "bicubic", antialiased as torchvision does it.
         max_size: With `resize` of one number and no crop, as detectors see photos: the longer side in pixels
             that it may lead to; a photo that would exceed it is resized to that instead.
+        orientation: "exif" shows photos upright, as their EXIF orientation says; "stored" shows them as the
+            file stores them, on which models saved before there was a choice were trained.
 
     Raises:
         TypeError: `channels` is no ChannelSet.
@@ -253,6 +256,7 @@ class FrequencySpec(InputSpec):
     scale: tuple[float, ...] = ()
     interpolation: str = "bilinear"
     max_size: int | None = None
+    orientation: str = "exif"
 
     kind: ClassVar[str] = "frequency"
     cell: ClassVar[int] = BLOCK
@@ -364,6 +368,8 @@ class PixelSpec(InputSpec):
             uint8 tensor holds 0 to 255, which the model's first step on the device normalises.
         interpolation: "bilinear" or "bicubic", antialiased.
         max_size: With `resize` of one number and no crop: the longer side in pixels that it may lead to.
+        orientation: "exif" shows photos upright, as their EXIF orientation says; "stored" shows them as the
+            file stores them, on which models saved before there was a choice were trained.
 
     Raises:
         ValueError: A value is illegal or contradicts another; the message says which and what is valid.
@@ -383,6 +389,7 @@ class PixelSpec(InputSpec):
     dtype: str = "float32"
     interpolation: str = "bilinear"
     max_size: int | None = None
+    orientation: str = "exif"
 
     kind: ClassVar[str] = "pixel"
     cell: ClassVar[int] = 1
@@ -507,6 +514,7 @@ def _check_geometry(spec: InputSpec, multiple: int) -> None:
             )
         object.__setattr__(spec, "max_size", largest)
     _check_choice("interpolation", spec.interpolation, INTERPOLATIONS)
+    _check_choice("orientation", spec.orientation, ("exif", "stored"))
 
 
 def _sides(value: Any) -> tuple[int, int] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import nn
 from torch.nn import functional as F
 
@@ -63,6 +63,8 @@ class PixelTransform(nn.Module):
                 f"the second argument is a View, got {type(view).__name__}; a transform for images only goes "
                 "into the data set's transform=, not into one that gets the label too"
             )
+        if isinstance(image, Image.Image) and self.spec.orientation == "exif":
+            image = ImageOps.exif_transpose(image)
         pixels = image_to_tensor(image)
         if view is None:
             view = self.spec.view((pixels.shape[-2], pixels.shape[-1]))
@@ -78,7 +80,7 @@ def image_to_tensor(image: Image.Image | torch.Tensor) -> torch.Tensor:
 
     PIL images: ``1``, ``L`` and ``LA`` are gray; ``I;16`` and ``I`` are 16-bit gray; all other modes (``P``,
     ``CMYK``, ``YCbCr``, …) go through PIL's own conversion to RGB. Transparency is dropped, as
-    ``convert("RGB")`` drops it, and the EXIF orientation is ignored, as torchvision's ImageFolder ignores it.
+    ``convert("RGB")`` drops it, and the EXIF orientation is left to the caller.
 
     Args:
         image: A PIL image, or a tensor with 1 or 3 channels: uint8, uint16, or floating point from 0 to 1.
