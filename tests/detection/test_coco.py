@@ -1,8 +1,10 @@
 """Annotations in COCO's format: read right, and refused with file and entry."""
 
+import contextlib
 import copy
 import json
 import logging
+import os
 
 import numpy as np
 import pytest
@@ -10,7 +12,8 @@ import torch
 from PIL import Image, ImageDraw
 
 from freqvision.detection import read_coco, write_synthetic_scenes
-from freqvision.detection.coco import draw_mask
+from freqvision.detection.average_precision import average_precision, coco_results
+from freqvision.detection.coco import draw_mask, read_segmentation
 
 GOOD = {
     "images": [
@@ -128,7 +131,7 @@ def change(where, key, value):
         (change("annotations", "area", "big"), "area"),
         (change("annotations", "area", 10**400), "area"),
         (change("images", "width", 10**400), "height and width"),
-        (change("annotations", "segmentation", [[1, 2, 3, 4]]), "three points or more"),
+        (change("annotations", "segmentation", [[1, 2, 3, 4, 5, 6, 7]]), "three points or more"),
         (change("annotations", "segmentation", [[1, 2, 3, 4, 5, "6"]]), "three points or more"),
         (change("annotations", "segmentation", {"size": [40, 30], "counts": [1200]}), r"\[30, 40\]"),
         (change("annotations", "segmentation", {"size": [30, 40], "counts": [1]}), "1200 pixels"),
@@ -140,6 +143,146 @@ def test_broken_annotations(folder, fault, says):
     with pytest.raises(ValueError, match=says) as raised:
         read(folder, values)
     assert "instances.json" in str(raised.value)
+
+
+HOSTILE = [
+    float("nan"),
+    float("-inf"),
+    -(10**400),
+    1e308,
+    "\0",
+    "\ud800",
+    10_000 * "x",
+    [[[]]],
+    [[1, [2]]],
+    {"a": {}},
+    True,
+    None,
+    {"size": [30, 40], "counts": [[1200]]},
+    {"size": [30, 40], "counts": [10**30, -(10**30), 1200]},
+    {"size": [10**9, 10**9], "counts": [10**18]},
+    {"size": "3040", "counts": 7},
+    [[1e308, -1e308] * 3],
+    [[float("inf")] * 6],
+    [{"size": [30, 40], "counts": "a"}],
+]
+
+
+@pytest.mark.parametrize("value", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_values_of_every_field(folder, value):
+    """Each is an error that names the file, or harmless; nothing else is raised."""
+    for where in ("images", "annotations", "categories"):
+        for key in [*GOOD[where][0], "iscrowd", "area"]:
+            values = copy.deepcopy(GOOD)
+            values[where][0][key] = value
+            del values["annotations"][1:]
+            said = "instances.json"
+            with contextlib.suppress(FileNotFoundError):
+                try:
+                    coco = read(folder, values)
+                    coco.target(0)
+                    average_precision(coco.path, [], [5])
+                except ValueError as error:
+                    said = str(error)
+            assert "instances.json" in said
+            assert len(said) < 1000
+
+
+def test_huge_polygons_are_cut_down_before_they_are_drawn(folder):
+    values = copy.deepcopy(GOOD)
+    values["annotations"][1:] = []
+    for far in (1e4, 1e9, 1e308):
+        values["annotations"][0]["segmentation"] = [[-far, 10, far, 10, far, far, -far, far]]
+        coco = read(folder, values)
+        assert np.abs(coco.images[0].objects[0].segmentation[0]).max() <= 80
+        (mask,) = coco.target(0)["masks"]
+        assert mask[10:].all()
+        assert not mask[:10].any()
+        average_precision(coco.path, [], [5])
+
+
+def test_cut_polygons_cover_the_same_pixels():
+    """Against the library's own drawing of polygons that reach far beyond the photo; edges are rounded."""
+    generator = np.random.default_rng(1)
+    cut, differ = 0, []
+    for _ in range(200):
+        polygon = generator.uniform(-300, 400, 2 * generator.integers(3, 9)).round(2)
+        found, _ = read_segmentation([polygon.tolist()], (50, 60))
+        whole = draw_mask([polygon], (50, 60))
+        assert len(found) or not whole.any()
+        if len(found):
+            cut += len(found[0]) != len(polygon) or (found[0] != polygon).any()
+            differ.append((draw_mask(found, (50, 60)) != whole).mean())
+    assert cut > 150
+    assert np.mean(differ) < 0.002
+    assert max(differ) < 0.02
+    near = generator.uniform(-50, 100, 12)
+    assert (read_segmentation([near.tolist()], (50, 60))[0][0] == near).all()
+
+
+def test_outlines_without_end_are_refused(folder):
+    values = copy.deepcopy(GOOD)
+    values["annotations"][0]["segmentation"] = [[-30, 0, 70, 20] * 100]
+    with pytest.raises(
+        ValueError, match=r"annotations\[0\].*its outline of 20,\d+ pixels is longer than any"
+    ):
+        read(folder, values)
+
+
+def test_masks_of_too_many_objects_are_refused_before_they_are_drawn(folder, monkeypatch):
+    monkeypatch.setattr("freqvision.detection.coco.MAX_MASKS", 2000)
+    values = copy.deepcopy(GOOD)
+    values["annotations"][1]["segmentation"] = values["annotations"][0]["segmentation"]
+    coco = read(folder, values)
+    assert len(coco.target(0, masks=False)["boxes"]) == 2
+    with pytest.raises(ValueError, match=r"instances\.json: image 5 has 2 objects in 40×30 pixels"):
+        coco.target(0)
+
+
+def test_degenerate_polygons_are_left_out_and_counted(folder, caplog):
+    values = copy.deepcopy(GOOD)
+    good = values["annotations"][0]["segmentation"][0]
+    one, other, _ = values["annotations"]
+    one["segmentation"] = [[], good, [5, 5, 6, 6], [900, 900, 901, 900, 901, 901]]
+    other["segmentation"] = [[1, 2, 3, 4]]
+    with caplog.at_level(logging.WARNING):
+        coco = read(folder, values)
+    assert "2 annotations have polygons of fewer than three points" in caplog.text
+    assert caplog.text.rstrip().endswith(": 1, 2")
+    assert [found.id for found in coco.images[0].objects] == [1, 3]
+    assert (coco.target(0)["masks"][0].numpy() == draw_mask([np.array(good)], (30, 40))).all()
+    found = {**coco.target(0), "scores": torch.ones(1)}
+    found["masks"] = found["masks"].bool()
+    metrics = average_precision(coco.path, coco_results(found, 5, coco.category_ids), [5])
+    assert metrics["mask_ap"] == pytest.approx(1)  # what is left out is not missed either
+
+
+@pytest.mark.parametrize(
+    "name", ["../b.jpg", "x/../../b.jpg", "..\\b.jpg", "/etc/passwd", "C:\\b.jpg", "\\b.jpg"]
+)
+def test_file_names_stay_in_the_folder_unless_allowed(folder, name):
+    values = copy.deepcopy(GOOD)
+    values["images"][0]["file_name"] = name
+    with pytest.raises(ValueError, match=r"images\[0\].*leads out of the folder.*paths_outside=True"):
+        read(folder, values)
+    values["images"][0]["file_name"] = str(folder / "b.jpg")
+    (folder / "instances.json").write_text(json.dumps(values))
+    coco = read_coco(folder / "instances.json", folder, paths_outside=True)
+    assert coco.images[0].path == str(folder / "b.jpg")
+
+
+def test_only_files_are_photos(folder):
+    (folder / "b.jpg").unlink()
+    os.mkfifo(folder / "b.jpg")
+    with pytest.raises(FileNotFoundError, match="1 of the 2 photos"):
+        read(folder)
+
+
+def test_sizes_that_no_photo_has(folder):
+    values = copy.deepcopy(GOOD)
+    values["images"][0].update(height=2**20, width=2**20)
+    with pytest.raises(ValueError, match=r"images\[0\] \(id 5, file_name a.jpg\): 1048576×1048576 pixels"):
+        read(folder, values)
 
 
 def test_broken_files(folder):

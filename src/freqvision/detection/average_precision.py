@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from freqvision.detection.coco import read_json
+from freqvision.detection.coco import draw_mask, read_json, read_segmentation
 
 KINDS = {"bbox": "box", "segm": "mask"}  # COCO's name → ours
 # What COCOeval puts into its first six statistics.
@@ -106,26 +106,47 @@ def average_precision(
 
 
 def read_truth(annotations: str | Path, image_ids: Sequence[int], masks: bool = True) -> dict[str, Any]:
-    """A file of annotations with all that COCO's evaluation relies on and other tools leave out.
+    """The annotations of some images, with all that COCO's evaluation relies on and other tools leave out.
 
     Annotations are numbered anew, from 1 on: to the evaluation a match with number 0 is none.
 
+    Args:
+        annotations: JSON file that `read_coco` accepts.
+        image_ids: The images.
+        masks: Whether masks are measured.
+
     Raises:
-        ValueError: Masks are wanted, and an object in one of the images has no outline.
+        ValueError: Masks are measured, and an object has no outline or a broken one.
     """
     values: dict[str, Any] = read_json(annotations)
-    shown, complete = set(image_ids), []
+    sizes = {image["id"]: (image["height"], image["width"]) for image in values["images"]}
+    shown = set(image_ids)
+    complete = []
     for number, entry in enumerate(values["annotations"], 1):
+        if entry["image_id"] not in shown:
+            continue
         area = entry["bbox"][2] * entry["bbox"][3]
-        if masks and entry["image_id"] in shown and not entry.get("segmentation"):
-            if not area:  # there is nothing to be found
+        entry = {"iscrowd": 0, "area": area, **entry, "id": number}
+        outline = entry.pop("segmentation", None)
+        if masks:
+            which = f"{annotations}: annotation {values['annotations'][number - 1].get('id')} of image "
+            which += str(entry["image_id"])
+            size = sizes[entry["image_id"]]
+            try:
+                outline, _ = read_segmentation(outline, size)
+                if isinstance(outline, dict):
+                    draw_mask(outline, size)  # the evaluation itself would not check it
+            except ValueError as error:
+                raise ValueError(f"{which}: {error}") from error
+            if outline == [] or (outline is None and not area):  # there is nothing to be found
                 continue
-            raise ValueError(
-                f"{annotations}: annotation {entry.get('id')} of image {entry['image_id']} has no "
-                "segmentation, by which masks are measured: on these validate a model of boxes (fasterrcnn, "
-                "retinanet, fcos)"
-            )
-        complete.append({"iscrowd": 0, "area": area, **entry, "id": number})
+            if outline is None:
+                raise ValueError(
+                    f"{which} has no segmentation, by which masks are measured: on these validate a model of "
+                    "boxes (fasterrcnn, retinanet, fcos)"
+                )
+            entry["segmentation"] = outline if isinstance(outline, dict) else [p.tolist() for p in outline]
+        complete.append(entry)
     return {**values, "annotations": complete}
 
 
