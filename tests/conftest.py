@@ -1,6 +1,7 @@
 """Shared fixtures: the material of `../shared`, seeds, one thread."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,35 @@ def fit_arguments(photos: Path, output: Path, model: str = "tiny") -> list[str]:
         *("--data.num_threads", "1", "--trainer.max_epochs", "2", "--trainer.accelerator", "cpu"),
         *("--output", str(output)),
     ]
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+BROWSER_OPTIONS = [
+    "--no-sandbox",  # containers lack what it needs; the pages are our own
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # nothing may be fetched
+]
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """The system's Chromium, driven by playwright; tests skip without either of them."""
+    api = pytest.importorskip(
+        "playwright.sync_api", reason="pip install playwright to test pages in a browser"
+    )
+    path = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if path is None:
+        pytest.skip("no Chromium to test pages in: install chromium to run this test")
+    with api.sync_playwright() as playwright:
+        try:
+            browser = playwright.chromium.launch(executable_path=path, args=BROWSER_OPTIONS)
+        except api.Error as error:  # containers can forbid what it needs
+            pytest.skip(f"{path} does not start here: {str(error).splitlines()[0]}")
+        yield browser
+        browser.close()

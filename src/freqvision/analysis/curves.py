@@ -1,4 +1,4 @@
-"""Accuracy and bytes against the number of channels, without training: the rest is silenced."""
+"""Accuracy and bytes against the number of channels, without training: the others are silenced."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from freqvision.runtime import progress_bar
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """A network that is given some channels only.
+    """A network that sees some of the channels.
 
     Args:
-        method: By which the channels were selected, or the name of a training run.
+        method: Measure that selected the channels, or the name of a training run.
         channels: Number of channels.
-        bytes: What a photo costs in int8, one byte a value.
-        accuracy: Top-1 accuracy; NaN where there are no labels.
-        agreement: Share of photos for which the answer is that with all channels; NaN where not measured.
+        bytes: Size of one photo's channels in int8.
+        accuracy: Top-1 accuracy; NaN without labels.
+        agreement: Share of photos with the same answer as from all channels; NaN if not measured.
         photos: Number of photos.
     """
 
@@ -45,28 +45,28 @@ def accuracy_by_count(
     batch_size: int = 64,
     progress: bool = True,
 ) -> list[CurvePoint]:
-    """Let a network see the channels that matter most alone, 1 by 1 or in greater steps.
+    """Accuracy of a network that sees only the channels that matter most.
 
-    The others are at their mean, and nothing is trained for it: a lower bound of what a network that was
-    trained with these channels would reach.
+    The other channels are set to their mean and nothing is trained, so this is a lower bound of what a
+    network trained on these channels would reach.
 
     Args:
         probe: Network and photos.
-        scores: By which channels are ranked.
+        scores: Ranking of the channels; of channels that tie, the lower comes first.
         counts: Numbers of channels to try.
         batch_size: Photos in a batch.
-        progress: Show a progress bar, where there is a terminal to show it in.
+        progress: Show a progress bar, if there is a terminal.
 
     Raises:
         ValueError: A count exceeds the number of channels that have scores.
     """
     device = next(probe.network.parameters()).device
-    sets = {count: scores.top(count) for count in sorted(set(counts))}
+    sets = {count: scores.top(count, allow_ties=True) for count in sorted(set(counts))}
     blocks = math.prod(probe.inputs.shape[2:])
     total = len(probe.inputs) * (1 + len(sets))
 
     def answers(kept: list[int]) -> torch.Tensor:
-        """Class that comes first (N,), with the channels at these places."""
+        """Top class of each photo (N,), from the channels at these places."""
         mask = torch.zeros(probe.inputs.shape[1], 1, 1, device=device)
         mask[kept] = 1
         parts = []

@@ -1,4 +1,4 @@
-"""Selectors: measures of how much each channel matters, from which sets of channels are taken."""
+"""Measures of how much each channel matters."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def gate_frequencies(
     num_threads: int = 0,
     progress: bool = True,
 ) -> ChannelScores:
-    """How often a trained model's gates are open, as evaluation sets them; its network is not needed.
+    """How often each gate of a trained model is open in evaluation.
 
     Gates that are open equally often are ranked by their mean probability of being open.
 
     Args:
         model: A model with gates.
-        photos: Of which to see the gates; with classes, also class by class.
+        photos: Photos to decide on; with class names, shares are measured for each class too.
         batch_size: Photos in a batch.
         num_threads: Threads that decode; 0 for all cores.
-        progress: Show a progress bar, where there is a terminal to show it in.
+        progress: Show a progress bar, if there is a terminal.
 
     Raises:
         ValueError: The model has no gates.
@@ -57,6 +57,11 @@ def gate_frequencies(
             for index, name in enumerate(photos.class_names)
             if (labels == index).any()
         }
+    always = ""
+    if opened.all():
+        always = "no gate ever closed: train longer, or with a larger model.gates.penalty or model.gates.lr"
+    elif not opened.any():
+        always = "no gate ever opened: train with a smaller model.gates.penalty"
     return ChannelScores(
         "gates",
         model.spec.channels,
@@ -66,27 +71,28 @@ def gate_frequencies(
         classes,
         f"share of {len(opened):,} photos for which a gate is open, squeeze {model.gates.options.squeeze}; "
         f"{opened.mean():.1%} of all gates",
+        (always,) if always else (),
     )
 
 
 def energy(statistics: ChannelStatistics) -> ChannelScores:
-    """Channels by their variance over a data set, in units of coefficients."""
+    """Variance of each channel over a data set, in units of coefficients."""
     about = f"variance of coefficients; {statistics.about}"
     return ChannelScores("energy", statistics.channels, statistics.variance, unit="variance", about=about)
 
 
 def gradient_importance(probe: Probe, *, batch_size: int = 32, progress: bool = True) -> ChannelScores:
-    """What the loss would change, to first order, if a channel were set to its mean.
+    """First-order change of the loss if a channel were set to its mean.
 
     For each photo ``|Σ gradient · value|`` over the channel's blocks, averaged over photos (Taylor
-    importance, Molchanov et al., CVPR 2019): one backward pass where leaving out each channel in turn takes
-    192 passes forward. The loss is the cross-entropy of the label, or of the class predicted where there
-    are none.
+    importance, Molchanov et al., CVPR 2019). It takes one backward pass; leaving out each channel in turn
+    takes 192 forward passes. The loss is the cross-entropy of the label, or without labels of the predicted
+    class.
 
     Args:
         probe: Network and photos.
         batch_size: Photos in a batch.
-        progress: Show a progress bar, where there is a terminal to show it in.
+        progress: Show a progress bar, if there is a terminal.
     """
     device = next(probe.network.parameters()).device
     total = torch.zeros(probe.inputs.shape[1], dtype=torch.float64)
@@ -96,7 +102,7 @@ def gradient_importance(probe: Probe, *, batch_size: int = 32, progress: bool = 
             logits = probe.network(inputs)
             labels = logits.argmax(1) if probe.labels is None else probe.labels[part]
             loss = F.cross_entropy(logits, labels, reduction="sum")
-            (gradient,) = torch.autograd.grad(loss, inputs)  # of the inputs alone, not of the weights
+            (gradient,) = torch.autograd.grad(loss, inputs)  # of the inputs, not of the weights
             total += (gradient * inputs.detach()).sum((2, 3)).abs().sum(0).double().cpu()
             bar.update(len(inputs))
     about = f"first-order change of the loss, mean magnitude over {len(probe.inputs):,} photos"
@@ -105,9 +111,9 @@ def gradient_importance(probe: Probe, *, batch_size: int = 32, progress: bool = 
 
 
 def rectangles() -> ChannelScores:
-    """The paper's static subsets as scores: a channel's is 1 / (size of the smallest one that holds it).
+    """The paper's static subsets as scores: 1 / (size of the smallest subset that holds the channel).
 
-    Only sets of these sizes mean anything: they are nested, and within a step all channels are equal.
+    Only sets of the paper's sizes can be taken: the subsets are nested, and all channels of a step tie.
 
     Example:
         >>> rectangles().top(24) == ChannelSet.preset(24)

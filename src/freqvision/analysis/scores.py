@@ -1,4 +1,4 @@
-"""A number for each channel, by which channels are ranked and selected."""
+"""Scores of channels, by which they are ranked and selected."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class ChannelScores:
 
     Args:
         method: Name of the measure, such as "gates".
-        channels: Which channels were measured.
-        scores: One for each of them; the greater, the more it matters.
-        ties: A second measure that decides between equal scores; None for none. The lower channel wins what
-            is still equal.
-        unit: What a score is, for people: "open share", "change of loss".
-        classes: Scores over the photos of one class alone, by the class's name; empty where not measured.
+        channels: The channels that were measured.
+        scores: One per channel; the greater, the more it matters.
+        ties: A second measure that decides between equal scores, or None.
+        unit: What a score is, for people: "open share", "rise of the loss".
+        classes: Scores over the photos of one class, by the class's name; empty if not measured.
         about: What was measured and how, for people.
+        doubts: Reasons to draw no conclusion from the scores, such as a model that only guesses.
 
     Raises:
         ValueError: A list does not have a finite number for each channel.
@@ -44,6 +44,7 @@ class ChannelScores:
     unit: str = "score"
     classes: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     about: str = ""
+    doubts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, numbers in self._lists():
@@ -59,26 +60,50 @@ class ChannelScores:
         yield from self.classes.items()
 
     def ranking(self) -> list[int]:
-        """Channels 0 to 191, those that matter most first."""
-        ties = self.ties or (0.0,) * len(self.channels)
-        order = sorted(zip(self.scores, ties, self.channels, strict=True), key=lambda s: (-s[0], -s[1], s[2]))
+        """Channels 0 to 191, those that matter most first; of channels that tie, the lower comes first."""
+        order = sorted(
+            zip(self.scores, self._second(), self.channels, strict=True), key=lambda s: (-s[0], -s[1], s[2])
+        )
         return [channel for _, _, channel in order]
 
-    def top(self, count: int) -> ChannelSet:
+    def top(self, count: int, allow_ties: bool = False) -> ChannelSet:
         """The `count` channels that matter most.
 
+        Args:
+            count: 1 to the number of channels.
+            allow_ties: Take the lower channels where scores cannot tell which to take.
+
         Raises:
-            ValueError: There are not so many, or none is asked for.
+            ValueError: There are fewer channels, or the scores do not decide which ones to take.
         """
         if not 1 <= count <= len(self.channels):
             raise ValueError(f"1 to {len(self.channels)} channels can be taken; got {count}")
-        return ChannelSet(tuple(self.ranking()[:count]))
+        ranking = self.ranking()
+        if not allow_ties and (tied := self._tied_at(ranking, count)):
+            raise ValueError(
+                f"which {count} channels to take is not decided: {tied} have the same {self.unit}. Take "
+                "another number of them, or the lower of those that tie: --allow_ties, allow_ties=True"
+            )
+        return ChannelSet(tuple(ranking[:count]))
+
+    def _tied_at(self, ranking: list[int], count: int) -> int:
+        """How many channels tie across the end of a selection; 0 where the scores decide."""
+        if count == len(ranking):
+            return 0
+        if len(set(self.scores)) == 1:
+            return len(self.scores)  # the second measure may order them, but the first one says nothing
+        values = dict(zip(self.channels, zip(self.scores, self._second(), strict=True), strict=True))
+        last, following = (values[channel] for channel in ranking[count - 1 : count + 1])
+        return list(values.values()).count(last) if last == following else 0
+
+    def _second(self) -> tuple[float, ...]:
+        return self.ties or (0.0,) * len(self.channels)
 
     def at_least(self, threshold: float) -> ChannelSet:
-        """The channels whose score is `threshold` or more.
+        """The channels whose score is at least `threshold`.
 
         Raises:
-            ValueError: There is none; the message says how high scores go.
+            ValueError: There are none; the message gives the greatest score.
         """
         chosen = [c for c, score in zip(self.channels, self.scores, strict=True) if score >= threshold]
         if not chosen:
@@ -98,7 +123,7 @@ class ChannelScores:
         return values.reshape(len(COMPONENTS), BLOCK, BLOCK)  # (3, 8, 8)
 
     def by_component(self) -> dict[str, float]:
-        """Mean score of each component's channels; components that were not measured are left out."""
+        """Mean score of each component's channels, without components that were not measured."""
         grid = self.grid()
         means = {name: grid[i].nanmean().item() for i, name in enumerate(COMPONENTS)}
         return {name: mean for name, mean in means.items() if not math.isnan(mean)}
@@ -132,7 +157,7 @@ class ChannelScores:
         if not isinstance(values, dict) or any(name not in values for name in needed):
             raise ValueError(f"channel scores in JSON have {', '.join(needed)}; got {text[:80]}")
         values["channels"] = ChannelSet.parse(values["channels"])
-        for name in ("scores", "ties"):
+        for name in ("scores", "ties", "doubts"):
             if values.get(name) is not None:
                 values[name] = tuple(values[name])
         values["classes"] = {name: tuple(scores) for name, scores in values.get("classes", {}).items()}
@@ -149,7 +174,7 @@ class ChannelScores:
 
 
 def radial_frequency() -> torch.Tensor:
-    """Of each frequency (u, v) its distance from DC, rounded: int64 (8, 8), 0 to 10."""
+    """Distance of each frequency (u, v) from DC, rounded: int64 (8, 8), 0 to 10."""
     u = torch.arange(BLOCK).double()
     return torch.hypot(u[:, None], u[None, :]).round().long()
 

@@ -189,7 +189,7 @@ def leave_one_out(
         seed: Of the noise.
         table: CSV file that is written after each channel. Channels that stand in it already are not
             measured again, so that a run that was stopped can go on.
-        progress: Show a progress bar, where there is a terminal to show it in.
+        progress: Show a progress bar, if there is a terminal.
 
     Raises:
         ValueError: The table is of another network, of other photos, of another replacement or seed.

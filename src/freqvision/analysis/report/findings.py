@@ -1,4 +1,4 @@
-"""Whether scores say what the paper says: low over high frequencies, luma over chroma."""
+"""What scores say: whether the paper's claims hold, and how classes differ."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Verdict = Literal["holds", "does not hold", "the opposite holds"]
 
 @dataclass(frozen=True)
 class Finding:
-    """A claim, and what scores say of it.
+    """A claim of the paper, and what scores say about it.
 
     Args:
         claim: Such as "low over high frequencies".
-        verdict: "holds", "does not hold" (no order that chance would not give) or "the opposite holds".
-        numbers: On which that rests, as a sentence.
+        verdict: "holds", "the opposite holds", or "does not hold" if chance would give such an order.
+        numbers: What the verdict rests on, as a sentence.
     """
 
     claim: str
@@ -32,7 +32,9 @@ class Finding:
 
 
 def findings(scores: ChannelScores) -> list[Finding]:
-    """What these scores say of the paper's two claims; nothing of those that they cannot speak of.
+    """Verdicts on the paper's two claims, as far as these scores can give them.
+
+    Scores with `doubts`, such as those of a model that only guesses, give none.
 
     Example:
         >>> from freqvision.analysis.measures import energy
@@ -40,6 +42,8 @@ def findings(scores: ChannelScores) -> list[Finding]:
         >>> [finding.verdict for finding in findings(energy(ChannelStatistics.default()))]
         ['holds', 'holds']
     """
+    if scores.doubts:
+        return []
     grid = scores.grid()  # (3, 8, 8)
     return [finding for finding in (_low_over_high(grid, scores), _luma_over_chroma(grid, scores)) if finding]
 
@@ -84,8 +88,36 @@ def _verdict(effect: float, chance: float) -> Verdict:
     return "holds" if effect > 0 else "the opposite holds"
 
 
+def unusual_classes(scores: ChannelScores, limit: int) -> list[str]:
+    """At most `limit` classes whose scores differ most from those of all photos, most first."""
+    mean = torch.tensor(scores.scores)
+
+    def difference(name: str) -> float:
+        return (torch.tensor(scores.classes[name]) - mean).abs().sum().item()
+
+    return sorted(scores.classes, key=difference, reverse=True)[:limit]
+
+
+def greatest_difference(scores: ChannelScores) -> tuple[str, int, float]:
+    """The class and the channel whose score differs most from that of all photos, and by how much.
+
+    Example:
+        >>> from freqvision.spectrum import ChannelSet
+        >>> classes = {"cat": (0.5, 0.2), "dog": (0.5, 0.8)}
+        >>> scores = ChannelScores("gates", ChannelSet((0, 9)), (0.5, 0.4), classes=classes)
+        >>> greatest_difference(scores)
+        ('dog', 9, 0.4)
+    """
+    differences = [
+        (name, channel, share - mean)
+        for name, shares in scores.classes.items()
+        for channel, share, mean in zip(scores.channels, shares, scores.scores, strict=True)
+    ]
+    return max(differences, key=lambda difference: abs(difference[2]))
+
+
 def rank_correlation(first: torch.Tensor, second: torch.Tensor) -> float:
-    """Spearman's: the correlation of ranks, equal values sharing the mean of theirs; NaN for constants.
+    """Spearman's rank correlation; equal values share the mean of their ranks; NaN for constants.
 
     Example:
         >>> x = torch.tensor([1.0, 2.0, 2.0, 5.0])
@@ -103,7 +135,7 @@ def _ranks(values: torch.Tensor) -> torch.Tensor:
 
 
 def format_score(value: float, scores: ChannelScores) -> str:
-    """A score as people read it: shares in per cent, others to three digits.
+    """A score for people: shares in per cent, others to three digits.
 
     Example:
         >>> from freqvision.spectrum.channels import ChannelSet
@@ -114,7 +146,7 @@ def format_score(value: float, scores: ChannelScores) -> str:
 
 
 def signed(value: float, digits: int = 2) -> str:
-    """A number with its sign, as print has it.
+    """A number with its sign, with a minus as in print.
 
     Example:
         >>> signed(-0.361), signed(12.34, 1)

@@ -1,96 +1,29 @@
-"""The report: what selection found, as one page that opens anywhere, and the pictures in it."""
+"""Writes the report: fills report.html with what was found, and saves the pictures next to it."""
 
 from __future__ import annotations
 
+import base64
 import io
 import math
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from html import escape
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import torch
 from PIL import Image
 
-from freqvision.analysis.curves import CurvePoint, load_curve
+from freqvision.analysis.curves import CurvePoint
 from freqvision.analysis.figures import reconstruct
 from freqvision.analysis.report import plots
-from freqvision.analysis.report.findings import findings, format_score, signed
-from freqvision.analysis.report.page import Page, details, table
+from freqvision.analysis.report.findings import findings, format_score, greatest_difference, signed
+from freqvision.analysis.report.load import Run, Selection
 from freqvision.analysis.scores import ChannelScores, channel_name
-from freqvision.inputs.decoder import Decoder
-from freqvision.inputs.spec import FrequencySpec
-from freqvision.inputs.statistics import ChannelStatistics
+from freqvision.inputs import ChannelStatistics, Decoder, FrequencySpec
 from freqvision.spectrum.channels import BLOCK, COMPONENTS, NUM_CHANNELS, ChannelSet
 
-_SUBTITLE = "DCT channels: component Y, Cb or Cr, vertical frequency u, horizontal frequency v, each 0 to 7."
-_ENDS = 12  # channels listed at either end of a ranking
-_SAME = 0.01  # one point: open shares that differ by less are the same
+ENDS = 12  # channels listed at either end of a ranking
 
-
-@dataclass(frozen=True)
-class Selection:
-    """What `freqvision select` found.
-
-    Args:
-        name: Unlike those of the others.
-        scores: Of the channels.
-        channels: Those selected; None where none were.
-        curve: Accuracy with the channels that matter most; empty where it was not measured.
-    """
-
-    name: str
-    scores: ChannelScores
-    channels: ChannelSet | None = None
-    curve: tuple[CurvePoint, ...] = ()
-
-    @classmethod
-    def load(cls, folder: str | Path) -> Selection:
-        """Read the folder that `freqvision select --output` wrote; its name becomes the selection's.
-
-        Raises:
-            FileNotFoundError: There are no scores in it.
-        """
-        folder = Path(folder)
-        if not (folder / "scores.json").is_file():
-            raise FileNotFoundError(f"no scores.json in {folder}: pass folders that freqvision select wrote")
-        name = folder.resolve().name
-        channels, curve = folder / "channels.json", folder / "curve.csv"
-        return cls(
-            name,
-            ChannelScores.load(folder / "scores.json"),
-            ChannelSet.load(channels) if channels.is_file() else None,
-            tuple(replace(point, method=name) for point in load_curve(curve)) if curve.is_file() else (),
-        )
-
-
-@dataclass(frozen=True)
-class Run:
-    """A training that is compared.
-
-    Args:
-        name: Of its folder; what follows "seed" at its end is taken as the seed.
-        channels: Number of DCT channels; 0 for pixels.
-        bytes: What a photo costs at one byte a value.
-        accuracy: Validation accuracy of the last epoch that was validated.
-        best: Of the best epoch.
-        epochs: Number of epochs up to that.
-        open_share: Of its gates, in the last epoch; None without gates.
-    """
-
-    name: str
-    channels: int
-    bytes: int
-    accuracy: float
-    best: float
-    epochs: int
-    open_share: float | None = None
-
-    @property
-    def group(self) -> str:
-        """The name without the seed: runs that differ in nothing else."""
-        return re.sub(r"[-_ ]*seed[-_ ]?\d+$", "", self.name) or self.name
+Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]  # caption, head, rows
 
 
 def write_report(
@@ -102,13 +35,13 @@ def write_report(
     size: int = 224,
     title: str = "Which frequencies does the network need?",
 ) -> Path:
-    """Write index.html, which holds all that it shows, and its pictures as PNG files beside it.
+    """Write index.html, which holds all that it shows, and its pictures as files next to it.
 
     Args:
         selections: What to report, in this order.
-        output: Folder; made if need be.
+        output: Folder; made if missing.
         runs: Trainings to compare.
-        photos: Files that are shown beside what is left of them in the selected channels.
+        photos: Files to show next to what the selected channels keep of them.
         size: Side in pixels at which photos are shown, a multiple of 8.
         title: Of the page.
 
@@ -116,210 +49,165 @@ def write_report(
         The path of index.html.
 
     Raises:
-        ValueError: There is nothing to report, or two selections have one name.
-        ModuleNotFoundError: There is no matplotlib; the message says how to get it.
+        ValueError: There is nothing to report, or two selections have the same name.
+        ModuleNotFoundError: matplotlib or jinja2 is missing; the message says how to get it.
     """
+    try:
+        from jinja2 import Environment, FileSystemLoader
+        from markupsafe import Markup
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("a report needs jinja2: pip install 'freqvision[report]'") from error
     names = [selection.name for selection in selections]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"a report is of one or more selections with different names; got {names}")
-    page = Page(Path(output))
-    page.add("summary", "In short", _summary(selections, runs))
-    for place, selection in enumerate(selections):
-        page.add(f"measure-{place}", f"By {selection.name}", _measure(page, place, selection))
-    points = [
-        point for selection in selections for point in selection.curve if not math.isnan(point.accuracy)
-    ]
-    if points or runs:
-        page.add("accuracy", "Accuracy and bytes", _accuracy(page, points, runs))
-    chosen = [selection for selection in selections if selection.channels is not None]
-    if photos and chosen:
-        page.add("photos", "What is left of photos", _photos(page, photos, chosen, size))
-    for place, selection in enumerate(selections):
-        if selection.scores.classes:
-            content = _classes(page, place, selection)
-            page.add(f"classes-{place}", f"Class by class: {selection.name}", content)
-    return page.write(title, _SUBTITLE)
-
-
-def _summary(selections: Sequence[Selection], runs: Sequence[Run]) -> str:
-    items = []
-    for selection in selections:
-        scores = selection.scores
-        if scores.method == "rectangles":
-            continue  # a definition, no finding
-        found = "".join(
-            f'<li>{escape(finding.claim.capitalize())}: <span class="verdict '
-            f'{"holds" if finding.verdict == "holds" else "fails"}">{finding.verdict}</span>: '
-            f"{escape(finding.numbers)}.</li>"
-            for finding in findings(scores)
-        )
-        about = _sentence(scores.about or scores.unit)
-        items.append(f"<h3>{escape(selection.name)}</h3><p>{about}</p><ul>{found}</ul>")
-    intro = (
-        "<p>The paper (Xu et al., “Learning in the Frequency Domain”, CVPR 2020) claims that networks need "
-        "low frequencies more than high ones, and luma more than chroma. What each measure says of that:</p>"
+    folder = Path(output)
+    folder.mkdir(parents=True, exist_ok=True)
+    points = [point for one in selections for point in one.curve if not math.isnan(point.accuracy)]
+    chosen = {one.name: one.channels for one in selections if one.channels is not None}
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    groups = list(dict.fromkeys(run.group for run in runs))
-    trained = ""
-    if groups:
-        lines = []
-        for group in groups:
-            accuracies = [run.accuracy for run in runs if run.group == group]
-            seeds = f", mean of {len(accuracies)} runs: " if len(accuracies) > 1 else ": "
-            each = ", ".join(f"{accuracy:.1%}" for accuracy in accuracies)
-            mean = sum(accuracies) / len(accuracies)
-            lines.append(
-                f"<li>{escape(group)}{seeds}<strong>{mean:.1%}</strong>"
-                f"{f' ({each})' if len(accuracies) > 1 else ''}</li>"
+    environment.filters["sentence"] = lambda text: f"{text[:1].upper()}{text[1:]}."
+
+    def picture(shown: plots.Picture, caption: str = "") -> Markup:
+        """Save a picture to a file, and give the HTML that shows it without that file."""
+        path = folder / shown.name
+        if isinstance(shown.data, str):
+            path.with_suffix(".svg").write_text(shown.data, encoding="utf-8")
+            image = Markup(_inline(shown.data)).format(shown.alt)
+        else:
+            path.with_suffix(".png").write_bytes(shown.data)
+            image = Markup('<img src="data:image/png;base64,{}" alt="{}">').format(
+                base64.b64encode(shown.data).decode(), shown.alt
             )
-        trained = f"<h3>Trained</h3><p>Validation accuracy after the last epoch.</p><ul>{''.join(lines)}</ul>"
-    return (intro if items else "") + "".join(items) + trained
+        below = Markup("<figcaption>{}</figcaption>").format(caption) if caption else ""
+        return Markup('<figure><div class="scroll">{}</div>{}</figure>').format(image, below)
+
+    page = environment.get_template("report.html").render(
+        title=title,
+        selections=selections,
+        runs=runs,
+        groups={run.group: [other.accuracy for other in runs if other.group == run.group] for run in runs},
+        points=points,
+        trained=[CurvePoint(r.group, r.channels, r.bytes, r.accuracy, math.nan, 0) for r in runs],
+        photos=_rebuilt(photos, chosen, size) if photos and chosen else [],
+        picture=picture,
+        components=COMPONENTS,
+        **{name: getattr(plots, name) for name in ("heat_maps", "radius_curves", "accuracy_curves")},
+        class_maps=plots.class_maps,
+        full_difference=plots.full_difference,
+        **{one.__name__: one for one in (findings, greatest_difference, signed, channel_name, plots.slug)},
+        **{one.__name__: one for one in (grids, rings, ends, point_table, run_table, shares)},
+    )
+    path = folder / "index.html"
+    path.write_text(page, encoding="utf-8")
+    return path
 
 
-def _measure(page: Page, place: int, selection: Selection) -> str:
-    scores = selection.scores
-    ranking = scores.ranking()
+def grids(scores: ChannelScores) -> Iterator[Table]:
+    """All scores, a table for each component."""
+    head = ["", *(f"v = {v}" for v in range(BLOCK))]
+    for component, grid in zip(COMPONENTS, scores.grid().tolist(), strict=True):
+        rows = [[f"u = {u}", *_cells(row, scores)] for u, row in enumerate(grid)]
+        yield f"{component}: {scores.unit}", head, rows
+
+
+def rings(scores: ChannelScores) -> Table:
+    """Means by radial frequency."""
+    rows = [[f"{radius}", *_cells(ring, scores)] for radius, ring in scores.by_radius().items()]
+    return f"Mean {scores.unit}", ["radial frequency", *COMPONENTS, "all"], rows
+
+
+def ends(scores: ChannelScores) -> list[tuple[str, list[str]]]:
+    """The channels that matter most and least, each with its score."""
     values = dict(zip(scores.channels, scores.scores, strict=True))
+    named = [f"{channel_name(c)} {format_score(values[c], scores)}" for c in scores.ranking()]
+    return [("Most useful", named[:ENDS]), ("Least useful", named[::-1][:ENDS])]
 
-    def listed(channels: Iterable[int]) -> str:
-        return ", ".join(
-            f'<span class="whole">{channel_name(c)} {format_score(values[c], scores)}</span>'
-            for c in channels
-        )
 
-    parts = [
-        f"<p>{_sentence(scores.about)}</p>" if scores.about else "",
-        page.picture(
-            plots.heat_maps(f"{place}-{_slug(selection.name)}-map", scores),
-            _sentence(f"{scores.unit} of each channel; bright matters more"),
-        ),
-        details("The numbers", "".join(_grid_table(scores, i) for i in range(len(COMPONENTS)))),
-        page.picture(plots.radius_curves(f"{place}-{_slug(selection.name)}-radius", scores)),
-        details("Mean by radial frequency", _radius_table(scores)),
-        f"<h3>Most useful</h3><p>{listed(ranking[:_ENDS])}.</p>",
-        f"<h3>Least useful</h3><p>{listed(ranking[: -_ENDS - 1 : -1])}.</p>",
+def point_table(points: Sequence[CurvePoint]) -> Table:
+    """Accuracy with some of the channels, without training."""
+    head = ["ranked by", "channels", "bytes in int8", "accuracy", "answers as with all", "photos"]
+    rows = [
+        [
+            point.method,
+            f"{point.channels}",
+            f"{point.bytes:,}",
+            f"{point.accuracy:.1%}",
+            "" if math.isnan(point.agreement) else f"{point.agreement:.1%}",
+            f"{point.photos:,}",
+        ]
+        for point in points
     ]
-    if selection.channels is not None:
-        counts = ", ".join(
-            f"{len(selection.channels.component(i))} of {name}" for i, name in enumerate(COMPONENTS)
-        )
-        parts.append(
-            f"<h3>Selected</h3><p>{len(selection.channels)} channels, {counts}: "
-            f"<code>{selection.channels}</code></p>"
-        )
-    return "".join(parts)
+    return "Without training", head, rows
 
 
-def _accuracy(page: Page, points: Sequence[CurvePoint], runs: Sequence[Run]) -> str:
-    trained = [CurvePoint(run.group, run.channels, run.bytes, run.accuracy, math.nan, 0) for run in runs]
-    parts = [page.picture(plots.accuracy_curves("accuracy", points, trained))]
-    if points:
-        parts.append(
-            "<p>Lines: a network that was trained with all channels sees only those that matter most, "
-            "the others at their mean; nothing was trained for it.</p>"
-        )
-        rows = [
-            [
-                point.method,
-                f"{point.channels}",
-                f"{point.bytes:,}",
-                f"{point.accuracy:.1%}",
-                "" if math.isnan(point.agreement) else f"{point.agreement:.1%}",
-                f"{point.photos:,}",
-            ]
-            for point in points
+def run_table(runs: Sequence[Run]) -> Table:
+    """What was trained."""
+    head = ["run", "channels", "bytes in int8", "gates open", "last epoch", "best epoch", "epochs"]
+    rows = [
+        [
+            run.name,
+            f"{run.channels}" if run.channels else "pixels",
+            f"{run.bytes:,}",
+            "" if run.open_share is None else f"{run.open_share:.1%}",
+            f"{run.accuracy:.1%}",
+            f"{run.best:.1%}",
+            f"{run.epochs}",
         ]
-        head = ["ranked by", "channels", "bytes in int8", "accuracy", "answers as with all", "photos"]
-        parts.append(details("The numbers", table("Without training", head, rows)))
-    if runs:
-        rows = [
-            [
-                run.name,
-                f"{run.channels}" if run.channels else "pixels",
-                f"{run.bytes:,}",
-                "" if run.open_share is None else f"{run.open_share:.1%}",
-                f"{run.accuracy:.1%}",
-                f"{run.best:.1%}",
-                f"{run.epochs}",
-            ]
-            for run in runs
-        ]
-        head = ["run", "channels", "bytes in int8", "gates open", "last epoch", "best epoch", "epochs"]
-        parts.append(table("Trained: validation accuracy", head, rows))
-    return "".join(parts)
+        for run in runs
+    ]
+    return "Trained: validation accuracy", head, rows
 
 
-def _photos(page: Page, photos: Sequence[str | Path], chosen: Sequence[Selection], size: int) -> str:
+def shares(scores: ChannelScores) -> Table:
+    """Open share of each class by component."""
+    means = {
+        name: ChannelScores(scores.method, scores.channels, values).by_component()
+        for name, values in scores.classes.items()
+    }
+    rows = [[name, *(f"{100 * mean:.1f}" for mean in of.values())] for name, of in means.items()]
+    return "Open share by component, %", ["class", *next(iter(means.values()))], rows
+
+
+def _rebuilt(
+    photos: Sequence[str | Path], chosen: dict[str, ChannelSet], size: int
+) -> Iterator[tuple[str, list[tuple[plots.Picture, str]]]]:
+    """Each photo's name, and pictures with captions: the photo, and what each selection keeps of it."""
     every = FrequencySpec(size, size, ChannelSet.preset(NUM_CHANNELS))
     # Channels that are left out stand at their mean, as for a network.
     spec = every.with_statistics(ChannelStatistics.default())
     cubes = Decoder(spec)([str(photo) for photo in photos])
-    rows = []
     for number, (photo, cube) in enumerate(zip(photos, cubes, strict=True)):
-        whole = reconstruct(cube, spec)
-        name = Path(photo).name
-        shown = [plots.Picture(f"photo-{number}", f"{name}, the original", _png(whole))]
-        captions = ["original, all 192 channels"]
-        for selection in chosen:
-            assert selection.channels is not None
-            kept = reconstruct(cube * selection.channels.grid().reshape(-1, 1, 1), spec)  # (192, h, w)
+        whole, name, file = reconstruct(cube, spec), Path(photo).name, f"photo-{number}"
+        original = plots.Picture(file, f"{name}, the original", _png(whole))
+        pictures = [(original, "original, all 192 channels")]
+        for place, (selection, channels) in enumerate(chosen.items()):
+            kept = reconstruct(cube * channels.grid().reshape(-1, 1, 1), spec)  # (192, h, w)
             error = (kept - whole).square().mean().item()
             quality = "the same" if error == 0 else f"{-10 * math.log10(error):.1f} dB"
-            caption = f"{len(selection.channels)} by {selection.name}"
-            file = f"photo-{number}-{_slug(selection.name)}"
-            shown.append(plots.Picture(file, f"{name}, rebuilt from {caption}", _png(kept)))
-            captions.append(f"{escape(caption)}, {quality}")
-        figures = "".join(page.picture(*pair) for pair in zip(shown, captions, strict=True))
-        rows.append(f'<h3>{escape(name)}</h3><div class="photos">{figures}</div>')
-    note = (
-        "<p>Photos rebuilt from the selected channels alone, the others at their mean, and how far "
-        "that is from all channels (peak signal-to-noise ratio).</p>"
-    )
-    return note + "".join(rows)
+            caption = f"{len(channels)} by {selection}"
+            alt = f"{name}, rebuilt from {caption}"
+            shown = plots.Picture(f"{file}-{place}-{plots.slug(selection)}", alt, _png(kept))
+            pictures.append((shown, f"{caption}, {quality}"))
+        yield name, pictures
 
 
-def _classes(page: Page, place: int, selection: Selection) -> str:
-    scores = selection.scores
-    label, channel, difference = plots.greatest_difference(scores)
-    by = f"by {signed(100 * difference, 1)} points: {channel_name(channel)} for {label}"
-    if abs(difference) < _SAME:
-        return (
-            "<p>The gates do not tell the classes apart: no open share of a class differs from that of all "
-            f"photos by as much as one point (most {escape(by)}).</p>"
-        )
-    shares = plots.class_shares(scores)
-    names = list(next(iter(shares.values())))
-    rows = [[name, *(f"{100 * means[part]:.1f}" for part in names)] for name, means in shares.items()]
-    shown = table("Open share by component, %", ["class", *names], rows)
-    maps = page.picture(
-        plots.class_maps(f"{place}-{_slug(selection.name)}-classes", scores),
-        "Orange: open more often for photos of the class than for all; blue: less often. "
-        "u downwards and v to the right, as above.",
-    )
-    found = f"<p>The open share differs most from that of all photos {escape(by)}.</p>"
-    return found + maps + (shown if len(rows) <= _ENDS else details("The numbers", shown))
+def _inline(svg: str) -> str:
+    """SVG for the inside of a page: no namespaces, its size in CSS pixels, a place {} for its description."""
+    size = r'width="([\d.]+)pt" height="([\d.]+)pt"'
+    found = re.search(size, svg)
+    assert found
+    width, height = (round(float(side) * 96 / 72) for side in found.groups())
+    # On a phone charts scroll sideways instead of shrinking: their numbers have to stay legible.
+    least = f"min-width: {0.75 * width:.0f}px"
+    new = f'role="img" aria-label="{{}}" width="{width}" height="{height}" style="{least}"'
+    svg = re.sub(r'\s+xmlns(:\w+)?="[^"]*"', "", svg).replace("xlink:href", "href")
+    return re.sub(size, lambda _: new, svg.replace("{", "{{").replace("}", "}}"), count=1)
 
 
-def _grid_table(scores: ChannelScores, component: int) -> str:
-    grid = scores.grid()[component].tolist()
-    rows = [
-        [f"u = {u}", *("" if math.isnan(value) else format_score(value, scores) for value in row)]
-        for u, row in enumerate(grid)
-    ]
-    head = ["", *(f"v = {v}" for v in range(BLOCK))]
-    return table(f"{COMPONENTS[component]}: {scores.unit}", head, rows)
-
-
-def _radius_table(scores: ChannelScores) -> str:
-    rows = [
-        [f"{radius}", *("" if math.isnan(value) else format_score(value, scores) for value in ring)]
-        for radius, ring in scores.by_radius().items()
-    ]
-    return table(f"Mean {scores.unit}", ["radial frequency", *COMPONENTS, "all"], rows)
-
-
-def _sentence(text: str) -> str:
-    return escape(text[:1].upper() + text[1:]) + "."
+def _cells(values: Iterable[float], scores: ChannelScores) -> list[str]:
+    return ["" if math.isnan(value) else format_score(value, scores) for value in values]
 
 
 def _png(pixels: torch.Tensor) -> bytes:
@@ -328,7 +216,3 @@ def _png(pixels: torch.Tensor) -> bytes:
     values = (255 * pixels).round().byte().permute(1, 2, 0)  # (H, W, 3)
     Image.fromarray(values.numpy()).save(file, "PNG", optimize=True)
     return file.getvalue()
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "selection"

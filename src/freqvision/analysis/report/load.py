@@ -1,0 +1,134 @@
+"""What a report is made of: selections and trainings, read from their folders."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import yaml
+
+from freqvision.analysis.curves import CurvePoint, load_curve
+from freqvision.analysis.scores import ChannelScores
+from freqvision.models.checkpoint import description, read_checkpoint
+from freqvision.spectrum.channels import ChannelSet
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What `freqvision select` found.
+
+    Args:
+        name: Unlike those of the others.
+        scores: Of the channels.
+        channels: Those selected; None if none were.
+        curve: Accuracy with the channels that matter most; empty if it was not measured.
+    """
+
+    name: str
+    scores: ChannelScores
+    channels: ChannelSet | None = None
+    curve: tuple[CurvePoint, ...] = ()
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Selection:
+        """Read the folder that `freqvision select --output` wrote; its name becomes the selection's.
+
+        Raises:
+            FileNotFoundError: There are no scores in it.
+        """
+        folder = Path(folder)
+        if not (folder / "scores.json").is_file():
+            raise FileNotFoundError(f"no scores.json in {folder}: pass folders that freqvision select wrote")
+        name = folder.resolve().name
+        channels, curve = folder / "channels.json", folder / "curve.csv"
+        return cls(
+            name,
+            ChannelScores.load(folder / "scores.json"),
+            ChannelSet.load(channels) if channels.is_file() else None,
+            tuple(replace(point, method=name) for point in load_curve(curve)) if curve.is_file() else (),
+        )
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training.
+
+    Args:
+        name: Of its folder; what follows "seed" at its end is taken as the seed.
+        channels: Number of DCT channels; 0 for pixels.
+        bytes: Size of one photo's input at one byte per value.
+        accuracy: Validation accuracy of the last epoch that was validated.
+        best: Of the best epoch.
+        epochs: Number of epochs up to that.
+        open_share: Of its gates, in the last epoch; None without gates.
+    """
+
+    name: str
+    channels: int
+    bytes: int
+    accuracy: float
+    best: float
+    epochs: int
+    open_share: float | None = None
+
+    @property
+    def group(self) -> str:
+        """The name without the seed, the same for runs that differ in nothing else."""
+        return re.sub(r"[-_ ]*seed[-_ ]?\d+$", "", self.name) or self.name
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Run:
+        """Read a folder of `freqvision fit`.
+
+        Raises:
+            FileNotFoundError: No epoch was finished in it.
+            ValueError: It is the training of a detector, or one that stopped before its last epoch.
+        """
+        folder = Path(folder)
+        epochs = _read_epochs(folder / "metrics.csv")
+        if not epochs:
+            raise FileNotFoundError(
+                f"{folder} is no run of freqvision fit, or one that failed before its first epoch was done: "
+                "there are no epochs in its metrics.csv"
+            )
+        _check_finished(folder, int(epochs[-1]["epoch"]))
+        validated = [epoch for epoch in epochs if epoch.get("val/top1")]
+        if not validated:
+            raise ValueError(f"{folder} is no run of a classifier: its metrics have no val/top1")
+        spec = description(read_checkpoint(folder / "checkpoints" / "last.ckpt")).spec
+        accuracies = [float(epoch["val/top1"]) for epoch in validated]
+        opened = validated[-1].get("val/open")
+        return cls(
+            folder.resolve().name,
+            len(spec.frequencies or ()),
+            math.prod(spec.shape or (0,)),
+            accuracies[-1],
+            max(accuracies),
+            int(validated[-1]["epoch"]),
+            float(opened) if opened else None,
+        )
+
+
+def _read_epochs(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _check_finished(folder: Path, done: int) -> None:
+    """Refuse a run that failed or was interrupted, if nothing in its settings may have stopped it early."""
+    config = folder / "config.yaml"
+    if not config.is_file():
+        return
+    trainer = (yaml.safe_load(config.read_text(encoding="utf-8")) or {}).get("trainer") or {}
+    planned = trainer.get("max_epochs") or 0
+    limited = trainer.get("callbacks") or trainer.get("max_time") or trainer.get("max_steps", -1) != -1
+    if done < planned and not limited:
+        raise ValueError(
+            f"{folder} stopped after {done} of {planned} epochs: finish it with freqvision fit "
+            f"--config {config} --ckpt_path last, or leave it out of --runs"
+        )
