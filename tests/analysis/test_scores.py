@@ -1,6 +1,7 @@
 """Scores of channels: ranking, selection, means, files, and what they say of the paper's claims."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -37,6 +38,26 @@ def test_ties_are_decided_by_the_second_measure_then_by_the_lower_channel():
     assert scores.ranking() == [5, 3, 7, 9]
 
 
+def test_a_selection_by_ties_is_refused_unless_asked_for():
+    scores = ChannelScores("gates", ChannelSet((3, 5, 7, 9)), (1.0, 1.0, 1.0, 0.5), (0.8, 0.9, 0.8, 1.0))
+    assert scores.top(1) == ChannelSet((5,))  # by the second measure
+    assert scores.tied_score(1) == 3
+    assert scores.top(3) == ChannelSet((3, 5, 7))
+    assert scores.tied_score(3) == 0
+    with pytest.raises(ValueError, match="which 2 channels to take is not decided: 2 have the same score"):
+        scores.top(2)
+    assert scores.top(2, allow_ties=True) == ChannelSet((3, 5))
+
+
+def test_scores_that_are_all_equal_select_nothing():
+    """Such as those of gates that never closed, whatever the second measure says."""
+    scores = ChannelScores("gates", ChannelSet((3, 5, 7)), (1.0, 1.0, 1.0), (0.7, 0.9, 0.8), "open share")
+    with pytest.raises(ValueError, match="3 have the same open share"):
+        scores.top(2)
+    assert scores.top(2, allow_ties=True) == ChannelSet((5, 7))
+    assert scores.top(3) == scores.channels
+
+
 def test_grid_puts_every_channel_in_its_place():
     channels = ChannelSet.parse("Y0,10+Cr63")
     grid = ChannelScores("energy", channels, (1.0, 2.0, 3.0)).grid()
@@ -62,7 +83,7 @@ def test_means_by_component_and_radius_are_those_of_the_grid():
 
 def test_files_hold_everything(tmp_path):
     scores = ChannelScores(
-        "gates", ChannelSet((1, 70)), (0.1, 0.9), (1.0, 2.0), "open share", {"cat": (0.0, 1.0)}, "x"
+        "gates", ChannelSet((1, 70)), (0.1, 0.9), (1.0, 2.0), "open share", {"cat": (0.0, 1.0)}, "x", ("y",)
     )
     scores.save(tmp_path / "scores.json")
     assert ChannelScores.load(tmp_path / "scores.json") == scores
@@ -102,6 +123,11 @@ def test_findings_call_chance_chance_in_most_cases():
     generator = torch.Generator().manual_seed(3)
     found = [v for _ in range(100) for v in verdicts(torch.rand(3, 8, 8, generator=generator))]
     assert found.count("does not hold") >= 170
+
+
+def test_doubtful_scores_give_no_findings():
+    assert findings(random_scores(6))
+    assert findings(replace(random_scores(6), doubts=("the model guesses",))) == []
 
 
 def test_findings_leave_out_what_was_not_measured():

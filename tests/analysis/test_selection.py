@@ -122,13 +122,21 @@ def test_select_by_gates_then_train_what_is_left(gated_run, photos, tiny, tmp_pa
 
     checkpoint, output = gated_run / "checkpoints" / "last.ckpt", tmp_path / "gates"
     arguments = ["--checkpoint", str(checkpoint), "--data", str(photos / "train"), "--output", str(output)]
-    assert main(["select", *arguments, "--top", "10", "--shrink", "--curve", "[3,192]"]) == 0
+    # After one epoch all gates are still open.
+    assert main(["select", *arguments, "--top", "10"]) == 1
+    printed = capsys.readouterr()
+    assert "WARNING: nothing follows from these scores: no gate ever closed" in printed.err
+    assert "192 have the same open share" in printed.err
+    more = ("--top", "10", "--allow_ties", "--shrink", "--curve", "[3,192]")
+    assert main(["select", *arguments, *more]) == 0
     printed = capsys.readouterr().out
     channels = fv.ChannelSet.load(output / "channels.json")
     assert len(channels) == 10
     assert str(channels) in printed
     scores = ChannelScores.load(output / "scores.json")
-    assert scores.top(10) == channels
+    assert scores.top(10, allow_ties=True) == channels
+    assert scores.doubts[0].startswith("no gate ever closed")
+    assert re.search(r"the model classifies [\d.]+% of 24 photos correctly", scores.about)
     assert set(scores.classes) == {"checks", "clouds", "dots", "rays", "rings", "stripes"}
     small = fv.load(output / "model")
     assert (small.spec.channels, small.gates, len(small.class_names)) == (channels, None, 6)
@@ -209,6 +217,8 @@ def test_every_selector_writes_the_same_files(by, gated_run, photos, tmp_path):
         (["--by", "energy", "--measure", "loss"], "--measure is for --by sensitivity"),
         (["--by", "gates", "--statistics", "s.json"], "--statistics is for --by energy"),
         (["--by", "gates", "--checkpoint", "a", "--strides", "v1"], "--strides is for --model"),
+        (["--by", "sensitivity", "--model", "resnet18", "--data", "x"], "--model needs --weights"),
+        (["--by", "gates", "--checkpoint", "a", "--allow_ties"], "--allow_ties is for --top"),
         (["--by", "gates", "--checkpoint", "a", "--shrink"], "--shrink needs a --checkpoint, and --top"),
         (["--by", "gates", "--checkpoint", "nothing.ckpt"], "no checkpoint at nothing.ckpt"),
     ],
@@ -239,6 +249,26 @@ def test_mistakes_are_told_before_the_measure(gated_run, photos, tmp_path, capsy
             arguments == [*unlabelled, "--measure", "accuracy"]
         )
         assert not output.exists()
+
+
+def test_a_selection_by_ties_keeps_the_scores(tmp_path, capsys):
+    arguments = ["--by", "rectangles", "--top", "25", "--output", str(tmp_path)]
+    assert main(["select", *arguments]) == 1
+    assert "which 25 channels to take is not decided: 8 have the same 1 / size" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["scores.json"]
+    assert main(["select", *arguments, "--allow_ties"]) == 0
+    assert len(fv.ChannelSet.load(tmp_path / "channels.json")) == 25
+
+
+def test_a_model_that_guesses_is_said_to_guess(photos, tiny, tmp_path, capsys):
+    torch.manual_seed(0)
+    model = fv.create_model(tiny, fv.FrequencySpec(72, 64).with_statistics(fv.ChannelStatistics.default()), 6)
+    fv.save(model, tmp_path / "model", sorted(path.name for path in (photos / "train").iterdir()))
+    arguments = ["--checkpoint", str(tmp_path / "model"), "--data", str(photos / "train")]
+    output = tmp_path / "selection"
+    assert main(["select", "--by", "gradient", *arguments, "--output", str(output)]) == 0
+    assert "the model does no better than guessing" in capsys.readouterr().err
+    assert "does no better than guessing" in ChannelScores.load(output / "scores.json").doubts[0]
 
 
 def test_a_threshold_that_none_reaches_keeps_the_scores(gated_run, tmp_path, capsys):

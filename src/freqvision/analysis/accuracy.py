@@ -1,7 +1,8 @@
-"""An untouched RGB model fed by Transport, beside its own pipeline, on the same photos."""
+"""Accuracy of models on labelled photos, and of RGB models fed by Transport."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,15 +19,17 @@ from freqvision.models import FrequencyModel, Transport
 from freqvision.runtime import progress_bar
 from freqvision.spectrum.channels import BLOCK, ChannelSet
 
+_SIGNIFICANT = 1.96  # standard deviations, 95 %
+
 
 @dataclass(frozen=True)
 class Measurement:
-    """How a model did on photos of which the truth is known.
+    """How a model did on labelled photos.
 
     Args:
-        spec: What it was fed with.
-        bytes_per_image: What was sent to the device for a photo.
-        ranks: How many classes it found likelier than the true one, for each photo: int (N,).
+        spec: The model's input.
+        bytes_per_image: Bytes sent to the device per photo.
+        ranks: Number of classes that it found likelier than the true one, per photo: int (N,).
         reading: Seconds from files to tensors.
         computing: Seconds from tensors to classes.
     """
@@ -39,7 +42,7 @@ class Measurement:
 
     @property
     def correct(self) -> torch.Tensor:
-        """Which photos it classified correctly: bool (N,)."""
+        """Whether each photo was classified correctly: bool (N,)."""
         return self.ranks == 0
 
     @property
@@ -53,7 +56,7 @@ class Measurement:
         return (self.ranks < 5).float().mean().item()
 
     def gained(self, other: Measurement) -> int:
-        """Number of photos that this one gets right and the other does not."""
+        """Number of photos that this one gets right and the other gets wrong."""
         return int((self.correct & ~other.correct).sum())
 
 
@@ -64,9 +67,9 @@ def transport_spec(
 
     Args:
         pixels: The model's own input.
-        channels: Which channels are sent; their statistics are the library's own.
-        dtype: In which type.
-        scale: How many times the model's image the photo is, along each axis: 1, 2, 4 or 8.
+        channels: Channels to send, with the library's default statistics.
+        dtype: Type to send them in.
+        scale: Size of the decoded photo in units of the model's image, along each axis: 1, 2, 4 or 8.
 
     Example:
         >>> spec = transport_spec(PixelSpec(), ChannelSet.preset(24))
@@ -96,21 +99,21 @@ def compare_transport(
     scale: int = 2,
     **options: Any,
 ) -> Iterator[Measurement]:
-    """Measure an RGB model on its own pixels, sent as uint8, then by Transport with each set in each type.
+    """Measure an RGB model on its own pixels, sent as uint8, then through Transport with each set and type.
 
     Args:
-        model: With a `PixelSpec` in RGB.
-        photos: With labels.
+        model: A model with a `PixelSpec` in RGB.
+        photos: Labelled photos.
         channels: Sets to send.
         dtypes: Types to send them in.
-        scale: How many times the model's image the photo is read at.
-        options: Of `measure`.
+        scale: As for `transport_spec`.
+        options: As for `measure`.
 
     Yields:
-        The RGB pipeline's measurement first.
+        The RGB pipeline's measurement, then the others.
 
     Raises:
-        ValueError: The model reads other than RGB pixels, or the photos have no labels.
+        ValueError: The model does not read RGB pixels, or the photos have no labels.
     """
     if not isinstance(model.spec, PixelSpec):
         raise ValueError("Transport is for models of RGB pixels; this one reads DCT channels already")
@@ -134,34 +137,29 @@ def measure(
     device: str | torch.device = "cpu",
     progress: bool = True,
 ) -> Measurement:
-    """Classify photos, files in and classes out.
+    """Classify photos, from files to classes.
 
     Args:
-        model: Logits (B, classes) from what the spec describes.
-        spec: For an `FrequencySpec` `Decoder` reads the files, for a `PixelSpec` Pillow and torchvision do.
-        photos: With labels.
+        model: Gives logits (B, classes) for what the spec describes.
+        spec: The model's input.
+        photos: Labelled photos.
         batch_size: Photos in a batch.
-        num_threads: That read a batch; 0 for all cores.
+        num_threads: Decoding threads; 0 for all cores.
         device: Where the model runs.
-        progress: Whether to show a progress bar, where there is a terminal.
+        progress: Show a progress bar, if there is a terminal.
 
     Raises:
-        ValueError: The photos have no labels, or one that is no class of the model's.
+        ValueError: The photos have no labels, or a label is not one of the model's classes.
     """
     if photos.labels is None:
         raise ValueError("to measure accuracy the photos need labels: one sub-folder a class, or a CSV file")
     read: Callable[[list[Any]], torch.Tensor] = Decoder(spec, num_threads)
     model = model.to(device).eval()
     batches = [photos.paths[i : i + batch_size] for i in range(0, len(photos.paths), batch_size)]
-    title = (
-        f"DCT-{len(spec.channels)} {spec.dtype}"
-        if isinstance(spec, FrequencySpec)
-        else f"pixels {spec.dtype}"
-    )
     ranks: list[torch.Tensor] = []
     reading = computing = 0.0
     size = 0
-    for batch in progress_bar(batches, desc=title, leave=False, shown=progress):
+    for batch in progress_bar(batches, desc=f"{spec.label} {spec.dtype}", leave=False, shown=progress):
         started = time.perf_counter()
         inputs = read([Path(path) for path in batch])
         finished = time.perf_counter()
@@ -173,18 +171,18 @@ def measure(
             if not 0 <= label < logits.shape[1]:
                 raise ValueError(
                     f"{path} has the label {label}; the model's classes are 0 to {logits.shape[1] - 1}: "
-                    "count the labels from 0, and give the network all of its classes"
+                    "count labels from 0, and give the network all of its classes"
                 )
         ranks.append(rank_of_truth(logits, truth))
     return Measurement(spec, size // len(photos.paths), torch.cat(ranks), reading, computing)
 
 
 def rank_of_truth(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """How many classes have a larger logit than the true one; of equal logits the first class wins.
+    """Number of classes with a larger logit than the true one; of equal logits the first class wins.
 
     Args:
         logits: (B, classes).
-        truth: Index of the true class, (B,).
+        truth: Index of each photo's class, (B,).
 
     Example:
         >>> rank_of_truth(torch.tensor([[0.0, 2, 1], [5, 5, 0]]), torch.tensor([2, 1]))
@@ -192,3 +190,22 @@ def rank_of_truth(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     """
     order = logits.argsort(dim=1, descending=True, stable=True)  # (B, classes)
     return (order == truth[:, None]).int().argmax(dim=1)
+
+
+def doubts_about(measurement: Measurement, photos: LabelledPhotos, classes: int) -> tuple[str, ...]:
+    """Why nothing follows from a model: it does no better than guessing; empty if it does.
+
+    Args:
+        measurement: Of the model on these photos.
+        photos: Labelled photos.
+        classes: Number of classes of the model.
+    """
+    counts = torch.tensor(photos.labels).bincount()
+    total, right = len(measurement.ranks), int(measurement.correct.sum())
+    chance = max(1 / classes, counts.max().item() / total)  # of one who always says the commonest class
+    if right > total * chance + _SIGNIFICANT * math.sqrt(total * chance * (1 - chance)):
+        return ()
+    return (
+        f"the model does no better than guessing: {right} of {total} photos are right, "
+        f"{total * chance:.0f} would be by chance",
+    )

@@ -96,6 +96,12 @@ class ChannelScores:
         last, following = (values[channel] for channel in ranking[count - 1 : count + 1])
         return list(values.values()).count(last) if last == following else 0
 
+    def tied_score(self, count: int) -> int:
+        """How many channels have the score of the last of `count`, if some of them are left out; else 0."""
+        ranked = sorted(self.scores, reverse=True)
+        tied = count < len(ranked) and ranked[count - 1] == ranked[count]
+        return ranked.count(ranked[count]) if tied else 0
+
     def _second(self) -> tuple[float, ...]:
         return self.ties or (0.0,) * len(self.channels)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
@@ -17,16 +19,19 @@ if TYPE_CHECKING:
     from freqvision.inputs import ChannelStatistics
     from freqvision.models import FrequencyModel
 
-NETWORK_PHOTOS = 200  # that a network runs on, unless told otherwise: they stay in memory, and take a while
-METHODS = ("gates", "sensitivity", "gradient", "energy", "rectangles")
+NETWORK_PHOTOS = 200  # default where a network runs on them: they stay in memory, and take a while
+USES_NETWORK = ("gates", "sensitivity", "gradient")
+METHODS = (*USES_NETWORK, "energy", "rectangles")
 DESCRIPTION = """Rank the DCT channels by how much they matter, and select some of them.
 
   freqvision select --by gates --checkpoint RUN/checkpoints/last.ckpt --data PHOTOS --top 24
   freqvision select --by sensitivity --model resnet50 --weights FILE --data PHOTOS --photos 40
   freqvision select --by energy --data PHOTOS --top 24
 
-Writes scores.json to the folder of --output, and with --top or --threshold channels.json, which
-fit --data.channels takes.
+gates: how often each gate of a trained model is open. sensitivity: what the model loses without the channel.
+gradient: the same to first order, in one pass. energy: variance over photos. rectangles: the paper's subsets.
+
+Writes scores.json to --output, and with --top or --threshold channels.json for fit --data.channels.
 """
 
 
@@ -35,7 +40,7 @@ def main(args: list[str]) -> None:
     options = parser().parse_args(args)
     output = Path(options.output or f"selection/{options.by}")
 
-    # What is wrong is told before minutes are spent on the measure.
+    # Mistakes are reported before minutes are spent on the measure.
     _check_options(options)
     model, class_names = _model(options)
     _check_counts(options, model)
@@ -44,12 +49,16 @@ def main(args: list[str]) -> None:
     if options.by in ("sensitivity", "gradient") or options.curve:
         probe = _probe(options, model, photos)
     scores = _scores(options, model, photos, probe, output)
+    if options.by in USES_NETWORK and model is not None and photos is not None and photos.labels is not None:
+        scores = _with_accuracy(options, scores, model, photos)
     _save_scores(scores, output)
     _print_scores(scores)
 
     channels = None
     if options.top is not None:
-        channels = scores.top(options.top)
+        channels = scores.top(options.top, options.allow_ties)
+        if tied := scores.tied_score(options.top):
+            print(f"note: {tied} channels have the {scores.unit} of the last one: a second measure decided")
     elif options.threshold is not None:
         channels = scores.at_least(options.threshold)
     if channels is not None:
@@ -79,75 +88,69 @@ def parser() -> ArgumentParser:
     """The command's options."""
     parser = ArgumentParser(formatter_class=HelpFormatter, prog="freqvision select", description=DESCRIPTION)
     parser.add_argument("--by", default="gates", choices=METHODS, help="measure to rank channels by")
-    parser.add_argument("--checkpoint", help="model: file of freqvision fit, or folder of fv.save")
-    parser.add_argument("--model", help="instead of a checkpoint: name of an RGB network, used untouched")
-    parser.add_argument("--weights", help="of --model: .safetensors or .pth")
-    parser.add_argument("--strides", default="standard", help="of --model: standard, v1 or released")
-    parser.add_argument("--num_classes", type=PositiveInt, default=1000, help="of --model")
-    parser.add_argument(
-        "--data", help="folder of photos, one sub-folder a class where the measure needs labels"
-    )
+    parser.add_argument("--checkpoint", help="model: a file of freqvision fit or a folder of fv.save")
+    parser.add_argument("--model", help="instead of a checkpoint: name of an RGB network, used as it is")
+    parser.add_argument("--weights", help="weights of --model: .safetensors or .pth")
+    parser.add_argument("--strides", default="standard", help="strides of --model: standard, v1 or released")
+    parser.add_argument("--num_classes", type=PositiveInt, default=1000, help="classes of --model")
+    parser.add_argument("--data", help="folder of photos; with a sub-folder for each class to use labels")
     parser.add_argument("--labels", help="CSV file with columns file and class_index, instead of sub-folders")
     parser.add_argument(
         "--photos",
         type=NonNegativeInt | None,
-        default=None,
-        help="use so many, evenly spread; 0 for all; default: 200 where the network runs, else all",
+        help="use this many photos, evenly spread; 0 for all; default: 200 where the network runs, else all",
     )
-    parser.add_argument("--top", type=PositiveInt | None, default=None, help="select so many channels")
+    parser.add_argument("--top", type=PositiveInt | None, help="select this many channels")
+    parser.add_argument("--threshold", type=float | None, help="select channels with at least this score")
     parser.add_argument(
-        "--threshold", type=float | None, default=None, help="select channels whose score is as high"
+        "--allow_ties", action="store_true", help="with --top: of equal scores take the lower channels"
     )
+    parser.add_argument("--shrink", action="store_true", help="also write the model for these channels only")
     parser.add_argument(
-        "--shrink", action="store_true", help="write the model for the selected channels alone"
-    )
-    parser.add_argument(
-        "--curve",
-        type=list[PositiveInt],
-        default=[],
-        help="measure accuracy with so many channels: [6,12,24]",
+        "--curve", type=list[PositiveInt], default=[], help="accuracy with the best channels: [6,12,24]"
     )
     parser.add_argument(
-        "--replace", default="mean", choices=["mean", "noise"], help="sensitivity: what a channel becomes"
+        "--replace", default="mean", choices=["mean", "noise"], help="sensitivity: what replaces a channel"
     )
     parser.add_argument(
         "--measure",
         choices=["loss", "accuracy", "divergence", "changed"],
         help="sensitivity: what ranks channels; default: loss with labels, else divergence",
     )
-    parser.add_argument("--seed", type=int, default=0, help="sensitivity: of the noise")
+    parser.add_argument("--seed", type=int, default=0, help="sensitivity: seed of the noise")
     parser.add_argument("--statistics", help="energy: file of freqvision stats instead of --data")
     parser.add_argument("--batch_size", type=PositiveInt, default=40, help="photos in a batch")
     parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help="decoding threads, 0 for all")
-    parser.add_argument("--device", default=None, help="cpu, cuda, …; default: a GPU if there is one")
+    parser.add_argument("--device", help="such as cpu or cuda; default: a GPU if there is one")
     parser.add_argument("--output", help="folder of the results; default: selection/MEASURE")
     return parser
 
 
 def _check_options(options: Namespace) -> None:
-    """Refuse options that would be ignored, or of which two say different things."""
+    """Refuse options that contradict each other or would be ignored."""
     if options.top is not None and options.threshold is not None:
         raise ValueError("--top and --threshold both say what is selected: name one of them")
+    if options.allow_ties and options.top is None:
+        raise ValueError("--allow_ties is for --top, and there is none")
     if options.shrink and (not options.checkpoint or (options.top is None and options.threshold is None)):
-        raise ValueError("--shrink needs a --checkpoint, and --top or --threshold to say what is left")
+        raise ValueError("--shrink needs a --checkpoint, and --top or --threshold to select channels")
     defaults = parser().get_defaults()
     for name in ("replace", "measure", "seed", "statistics"):
         method = "energy" if name == "statistics" else "sensitivity"
         if options[name] != defaults[name] and options.by != method:
-            raise ValueError(f"--{name} is for --by {method}, and --by {options.by} makes no use of it")
+            raise ValueError(f"--{name} is for --by {method}; --by {options.by} does not use it")
     for name in ("weights", "strides", "num_classes"):
         if options[name] != defaults[name] and not options.model:
             raise ValueError(f"--{name} is for --model, the name of an RGB network, and there is none")
 
 
 def _check_counts(options: Namespace, model: FrequencyModel | None) -> None:
-    from freqvision.inputs import FrequencySpec
     from freqvision.spectrum.channels import NUM_CHANNELS
 
-    spec = None if model is None else model.spec
-    if options.shrink and not isinstance(spec, FrequencySpec):
+    channels = None if model is None else model.spec.frequencies
+    if options.shrink and channels is None:
         raise ValueError(f"{options.checkpoint} is a model of pixels: it has no DCT channels to --shrink to")
-    most = len(spec.channels) if isinstance(spec, FrequencySpec) else NUM_CHANNELS
+    most = len(channels or range(NUM_CHANNELS))
     for count in (options.top or 1, *options.curve):
         if count > most:
             raise ValueError(f"1 to {most} channels can be taken; got {count}")
@@ -157,6 +160,8 @@ def _model(options: Namespace) -> tuple[FrequencyModel | None, list[str] | None]
     """The model that was asked for, and the names of its classes."""
     if options.checkpoint and options.model:
         raise ValueError("name a --checkpoint or a --model, not both")
+    if options.model and not options.weights:
+        raise ValueError("--model needs --weights: an untrained network says nothing about channels")
     if options.model:
         from freqvision.models import create_model, rgb_spec
 
@@ -195,12 +200,12 @@ def _probe(options: Namespace, model: FrequencyModel | None, photos: LabelledPho
     from freqvision.runtime import choose_device
 
     if model is None or photos is None:
-        raise ValueError(f"--by {options.by} and --curve need a model and --data, photos to try it on")
+        raise ValueError(f"--by {options.by} and --curve need a model and --data, photos to run it on")
     photos = photos.spread(NETWORK_PHOTOS if options.photos is None else options.photos)
     if photos.labels is None and options.measure in ("loss", "accuracy"):
         raise ValueError(
-            f"--measure {options.measure} needs labels: name a CSV file of them with --labels, or let --data "
-            "have a sub-folder for each class of the --checkpoint; divergence and changed need none"
+            f"--measure {options.measure} needs labels: name a CSV file of them with --labels, or use --data "
+            "with a sub-folder for each class of the --checkpoint; divergence and changed need no labels"
         )
     device = choose_device(options.device)
     return make_probe(model, photos, device=device, num_threads=options.num_threads)
@@ -246,6 +251,29 @@ def _scores(
     return measured.scores(options.measure)
 
 
+def _with_accuracy(
+    options: Namespace, scores: ChannelScores, model: FrequencyModel, photos: LabelledPhotos
+) -> ChannelScores:
+    """The scores with the model's accuracy, and a doubt if it only guesses."""
+    from freqvision.analysis.accuracy import doubts_about, measure
+    from freqvision.runtime import choose_device
+
+    photos = photos.spread(min(options.photos or NETWORK_PHOTOS, NETWORK_PHOTOS))
+    measured = measure(
+        model,
+        model.spec,
+        photos,
+        batch_size=options.batch_size,
+        num_threads=options.num_threads,
+        device=choose_device(options.device),
+    )
+    doubts = (*scores.doubts, *doubts_about(measured, photos, model.settings["num_classes"]))
+    about = scores.about
+    if scores.method != "sensitivity":  # which says so itself
+        about += f"; the model classifies {measured.top1:.1%} of {len(photos.paths):,} photos correctly"
+    return replace(scores, about=about, doubts=doubts)
+
+
 def _statistics(
     options: Namespace, model: FrequencyModel | None, photos: LabelledPhotos | None
 ) -> ChannelStatistics:
@@ -255,12 +283,12 @@ def _statistics(
         return ChannelStatistics.load(options.statistics)
     if photos is None:
         raise ValueError("--by energy needs --data, a folder of photos, or --statistics")
-    spec = model.spec if model is not None and isinstance(model.spec, FrequencySpec) else FrequencySpec()
-    return collect_statistics(photos.paths, spec, num_threads=options.num_threads)
+    spec = FrequencySpec() if model is None or model.spec.frequencies is None else model.spec
+    return collect_statistics(photos.paths, cast("FrequencySpec", spec), num_threads=options.num_threads)
 
 
 def _save_scores(scores: ChannelScores, output: Path) -> None:
-    """Write scores.json; what other scores selected goes, so that a report never shows it beside these."""
+    """Write scores.json, and remove what earlier, different scores selected: a report would mix them."""
     output.mkdir(parents=True, exist_ok=True)
     path = output / "scores.json"
     before = path.read_bytes() if path.exists() else None
@@ -271,7 +299,7 @@ def _save_scores(scores: ChannelScores, output: Path) -> None:
 
 
 def _print_scores(scores: ChannelScores) -> None:
-    """Means by component and by radial frequency, and both ends of the ranking."""
+    """Print means by component and by radial frequency, both ends of the ranking, and doubts."""
     from freqvision.analysis.scores import channel_name
 
     form = "{:.1%}" if scores.unit.endswith("share") else "{:.4g}"
@@ -288,3 +316,5 @@ def _print_scores(scores: ChannelScores) -> None:
     ranking = [f"{channel_name(index)}" for index in scores.ranking()]
     print(f"most useful: {', '.join(ranking[:12])}")
     print(f"least useful: {', '.join(ranking[-12:][::-1])}")
+    for doubt in scores.doubts:
+        print(f"WARNING: nothing follows from these scores: {doubt}", file=sys.stderr)
