@@ -7,7 +7,7 @@ from pathlib import Path
 from freqvision.analysis.speed import busy_cores
 from freqvision.analysis.timing import Task, measure
 from freqvision.data.folder import find_photos
-from freqvision.inputs.fallback import decoder_for
+from freqvision.inputs.decoder import Decoder
 from freqvision.inputs.spec import FrequencySpec
 from freqvision.inputs.statistics import ChannelStatistics
 from freqvision.training.photos import PhotoFolder
@@ -39,7 +39,7 @@ def time_preparation(study: Study, photos: int = 64, rounds: int = 7) -> None:
             if isinstance(spec, FrequencySpec):  # any statistics take the same time
                 spec = spec.with_statistics(ChannelStatistics.default())
             spec = spec.with_dtype(data.get("dtype", "float32"))
-        tasks.append(Task(name, partial(decoder_for(spec, 1), files), len(files)))
+        tasks.append(Task(name, partial(Decoder(spec, 1), files), len(files)))
     timings = measure(tasks, rounds)
     study.results.mkdir(parents=True, exist_ok=True)
     with open(study.results / "preparation.csv", "w", newline="") as file:

@@ -45,9 +45,9 @@ def test_every_command_explains_itself(command, capsys):
 
 def test_examples_in_a_help_keep_their_lines_and_name_real_configs(capsys):
     root = Path(__file__).parents[2]
-    for command in ("fit", "validate --transport"):
+    for command in ("fit", "transport"):
         with pytest.raises(SystemExit):
-            main([*command.split(), "--help"])
+            main([command, "--help"])
         lines = capsys.readouterr().out.splitlines()
         assert any(line.startswith(f"  freqvision {command}") for line in lines), command
         configs = re.findall(r"configs/\S+\.yaml", "\n".join(lines))
@@ -77,13 +77,6 @@ def test_a_missing_extra_is_named(monkeypatch, capsys):
     assert "pip install 'freqvision[train]'" in capsys.readouterr().err
 
 
-def test_transport_explains_itself_where_validate_says_so(capsys):
-    with pytest.raises(SystemExit) as stop:
-        main(["validate", "--transport", "--help"])
-    assert not stop.value.code
-    assert "--scale" in capsys.readouterr().out
-
-
 def test_wrong_usage_exits_with_2(capsys):
     with pytest.raises(SystemExit) as stop:
         main(["predict", "photo.jpg"])
@@ -96,7 +89,7 @@ def test_wrong_usage_exits_with_2(capsys):
     [
         (["fit", "--data.rot", "x"], "Option 'rot' is not accepted", "fit"),
         (["fit", "--model.name", "resnet18"], "required: root", "fit"),
-        (["validate", "--transport", "24", "--data", "x", "--scale", "3"], "scale", "validate --transport"),
+        (["transport", "--data", "x", "--scale", "3"], "scale", "transport"),
     ],
 )
 def test_mistaken_settings_are_named_on_one_screen(arguments, named, command, capsys):

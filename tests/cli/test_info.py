@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from freqvision.cli.info import main, markdown, rows
+from freqvision.cli.info import main, rows
+from freqvision.runtime import markdown
 
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 
@@ -33,7 +34,7 @@ def test_a_detector_leads_to_its_backbone():
 def test_the_documented_table_is_what_the_command_prints():
     documented = PAGE.read_text(encoding="utf-8").splitlines()
     for start in (None, "fold"):
-        for line in markdown(rows("mobilenet_v2", ["24", "6"], start=start)).splitlines():
+        for line in markdown(rows("mobilenet_v2", ["24", "6"], start=start), 2).splitlines():
             assert line in documented
 
 

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from freqvision.analysis.probe import LabelledPhotos, Probe
 from freqvision.analysis.scores import ChannelScores
-from freqvision.inputs.fallback import decoder_for
+from freqvision.inputs.decoder import Decoder
 from freqvision.inputs.statistics import ChannelStatistics
 from freqvision.models.frequency_model import FrequencyModel
 from freqvision.models.gates import hard_gates, record_gates
@@ -41,7 +41,7 @@ def gate_frequencies(
     if model.gates is None or channels is None:
         raise ValueError("the model has no gates: train one with model.gates, see docs/selection.md")
     device = next(model.parameters()).device
-    decode = decoder_for(model.spec, num_threads)
+    decode = Decoder(model.spec, num_threads)
     starts = progress_bar(range(0, len(photos.paths), batch_size), desc="gates", unit="batch", shown=progress)
     model.eval()
     with torch.inference_mode(), record_gates(model) as records:

@@ -1,12 +1,13 @@
 """How every command's --help is laid out."""
 
+import re
 from argparse import Action
 
 from jsonargparse import DefaultHelpFormatter
 
 
 class HelpFormatter(DefaultHelpFormatter):
-    """jsonargparse's own, but examples keep their lines, and defaults are told once, if there are any."""
+    """jsonargparse's own, but examples keep their lines, types are left out, and defaults shown once."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         parts = text.strip("\n").split("\n\n")
@@ -17,7 +18,10 @@ class HelpFormatter(DefaultHelpFormatter):
 
     def _get_help_string(self, action: Action) -> str:
         text = super()._get_help_string(action)
-        # Said already, in words, or nothing to say.
-        if "default" in (action.help or "").lower() or action.default is None:
-            text = text.replace(" (default: %(default)s)", "").replace(", default: %(default)s)", ")")
+        text = re.sub(r"\((?:required, )?type: .*?(, default: %\(default\)s)?\)$", r"(\1)", text)
+        text = text.replace("(, default", "(default").removesuffix("()").rstrip()
+        # A default that the help gives in words, or that is none.
+        empty = action.default is None or action.default is False or action.default == []
+        if empty or "default" in (action.help or "").lower():
+            text = text.removesuffix("(default: %(default)s)").rstrip()
         return text

@@ -43,6 +43,7 @@ def main(args: list[str]) -> None:
     options = parser.parse_args(args)
 
     from freqvision.models import list_models
+    from freqvision.runtime import aligned, markdown
 
     if options.model is None and not options.table:
         print("\n".join(list_models()))
@@ -59,7 +60,7 @@ def main(args: list[str]) -> None:
         for name, texts in wanted.items()
         for line in rows(name, texts, options.strides, options.start, options.classes)
     ]
-    print(markdown(lines) if options.table else aligned([_HEADER, *lines]))
+    print((markdown if options.table else aligned)([_HEADER, *lines], 2))
 
 
 def rows(
@@ -94,21 +95,3 @@ def cells(what: str, info: "ModelInfo") -> tuple[str, ...]:
         f"{info.values:,}",
         f"{4 * info.values:,}",
     )
-
-
-def aligned(lines: Sequence[tuple[str, ...]]) -> str:
-    """A table for a terminal: the first two columns to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if place > 1 else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in lines
-    )
-
-
-def markdown(lines: list[tuple[str, ...]]) -> str:
-    """A table in Markdown."""
-    head = [" | ".join(_HEADER), " | ".join("---" if i < 2 else "---:" for i in range(len(_HEADER)))]
-    return "\n".join(f"| {line} |" for line in [*head, *(" | ".join(line) for line in lines)])

@@ -1,4 +1,4 @@
-"""The command `freqvision`: finds the sub-command and leaves the rest to its file."""
+"""The command `freqvision`: finds the sub-command, whose file does the rest."""
 
 import importlib
 import logging
@@ -6,31 +6,30 @@ import os
 import sys
 from collections.abc import Sequence
 
-# Name → (module, what it does). Modules are imported when their command is asked for, so that --help is
-# quick.
+# Name → (module, what it does). Modules are imported for their command only, so that --help is quick.
 COMMANDS = {
-    "demo": ("freqvision.cli.demo", "see it all at work in two minutes, on photos of its own making"),
+    "demo": ("freqvision.cli.demo", "see everything at work in two minutes, on generated photos"),
     "fit": ("freqvision.cli.fit", "train a model on a folder of photos"),
-    "validate": ("freqvision.cli.validate", "measure a trained model's accuracy"),
-    "predict": ("freqvision.cli.predict", "print what photos show"),
-    "info": ("freqvision.cli.info", "print what a model costs, beside its RGB original"),
-    "export": ("freqvision.cli.export", "write a trained model for other runtimes, or for a model hub"),
+    "validate": ("freqvision.cli.validate", "measure the accuracy of a trained model"),
+    "predict": ("freqvision.cli.predict", "classify photos, or find objects in them"),
+    "transport": ("freqvision.cli.transport", "compare an RGB model on pixels and on DCT channels"),
+    "info": ("freqvision.cli.info", "show what a model costs on DCT channels and on RGB pixels"),
+    "export": ("freqvision.cli.export", "write a trained model for other runtimes or for a model hub"),
     "stats": ("freqvision.cli.stats", "measure mean and deviation of each frequency over photos"),
-    "select": ("freqvision.cli.select", "rank the channels by how much they matter, and select some"),
-    "report": ("freqvision.cli.report", "write what selection found to a page that opens anywhere"),
-    "bench": ("freqvision.cli.bench", "time loading on photos of your own, beside other libraries"),
+    "select": ("freqvision.cli.select", "rank the DCT channels by how much they matter, and select some"),
+    "report": ("freqvision.cli.report", "write what selection found to one HTML page"),
+    "bench": ("freqvision.cli.bench", "time loading on your photos, next to other libraries"),
 }
 
-# Mistakes of the user or faults of a file: their message says all; a traceback would only hide it.
+# Mistakes of the user or faults of a file: the message is enough, a traceback would hide it.
 EXPECTED = (ValueError, TypeError, OSError, ModuleNotFoundError, NotImplementedError)
 
-# Modules that may be missing, and the extra that brings them; where one is optional to a command, the code
-# that wants it says so itself.
+# Modules that whole commands need, and the extra that installs them.
 EXTRAS = {"lightning": "train", "torchmetrics": "train", "tensorboard": "train"}
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run `freqvision COMMAND …`; returns the exit code: 0 done, 1 failed, 2 wrong usage."""
+    """Run `freqvision COMMAND …`; returns the exit code: 0 for success, 1 for failure, 2 for wrong usage."""
     args = list(sys.argv[1:] if args is None else args)
     if not args or args[0] in ("-h", "--help", "help"):
         print(usage())
@@ -64,7 +63,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def show_log() -> None:
-    """Let the library's own log speak, plainly; those of other libraries stay as they are."""
+    """Show the library's own log as plain lines; other libraries' logs stay as they are."""
     log = logging.getLogger("freqvision")
     if not log.handlers:
         log.addHandler(logging.StreamHandler())
@@ -78,7 +77,7 @@ def usage() -> str:
     lines = "\n".join(f"  {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items())
     return (
         f"usage: freqvision COMMAND [OPTIONS]\n\nComputer vision in the frequency domain.\n\n{lines}\n\n"
-        "freqvision COMMAND --help explains a command. FREQVISION_TRACEBACK=1 shows where an error arose."
+        "freqvision COMMAND --help explains a command. FREQVISION_TRACEBACK=1 shows an error's traceback."
     )
 
 

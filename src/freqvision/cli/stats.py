@@ -9,20 +9,21 @@ from freqvision.cli.help import HelpFormatter
 
 
 def main(args: list[str]) -> None:
-    """Measure, print a summary, and write the file if asked for."""
+    """Measure, print a summary, and write the file if asked to."""
     parser = ArgumentParser(
         formatter_class=HelpFormatter,
         prog="freqvision stats",
-        description="Measure mean and standard deviation of all 192 DCT channels over photos, in one pass.",
+        description="Measure mean and deviation of all 192 DCT channels over photos, in one pass.\n\n"
+        "  freqvision stats PHOTOS --output statistics.json",
     )
-    parser.add_argument("folder", help="where the photos are, sub-folders included")
-    parser.add_argument("--output", help="JSON file for data.statistics of a config; default: print only")
-    parser.add_argument("--channels", help="write these alone, such as a file of freqvision select")
+    parser.add_argument("folder", help="folder of photos, searched with its sub-folders")
+    parser.add_argument("--output", help="JSON file to write, for fit --data.statistics; default: print only")
+    parser.add_argument("--channels", help="write only these, such as a file of freqvision select")
     parser.add_argument("--resize", type=PositiveInt, default=512, help="shorter side in pixels")
     parser.add_argument("--crop", type=PositiveInt, default=448, help="side of the square in pixels")
     parser.add_argument("--interpolation", default="bilinear", choices=["bilinear", "bicubic"])
     parser.add_argument(
-        "--on_error", default="raise", choices=["raise", "skip"], help="what to do at an unreadable photo"
+        "--on_error", default="raise", choices=["raise", "skip"], help="what to do with an unreadable photo"
     )
     parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help="decoding threads, 0 for all")
     options = parser.parse_args(args)

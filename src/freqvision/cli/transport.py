@@ -1,4 +1,4 @@
-"""`freqvision validate --transport`: an RGB model on its own pixels, and untouched on DCT channels."""
+"""`freqvision transport`: an RGB model on its own pixels, and unchanged on DCT channels."""
 
 import json
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,22 +12,24 @@ if TYPE_CHECKING:
     from freqvision.analysis.accuracy import Measurement
     from freqvision.models import FrequencyModel
 
-DESCRIPTION = """Compare an RGB model on its own pixels with the same model, untouched, on DCT channels.
+DESCRIPTION = """Compare an RGB model on its own pixels with the same model, unchanged, on DCT channels.
 
-  freqvision validate --transport 24 --checkpoint RUN/checkpoints/best.ckpt --data PHOTOS
-  freqvision validate --transport 6,24,48 --model resnet50 --weights FILE --data PHOTOS --labels FILE.csv
+  freqvision transport --checkpoint RUN/checkpoints/best.ckpt --data PHOTOS
+  freqvision transport --channels 6,24,48 --model resnet50 --weights FILE --data PHOTOS --labels FILE.csv
+
+The channels are sent to the device instead of pixels, and turned into pixels there. Prints accuracy, bytes
+per photo and seconds, for the pixels and for each set of channels.
 """
 
 
 def main(args: list[str]) -> None:
     """Print a line for the RGB pipeline and one for each set of channels."""
     parser = ArgumentParser(
-        formatter_class=HelpFormatter,
-        prog="freqvision validate --transport",  # which is where errors point to for help
-        usage="freqvision validate --transport CHANNELS --data PHOTOS [OPTIONS]",
-        description=DESCRIPTION,
+        formatter_class=HelpFormatter, prog="freqvision transport", description=DESCRIPTION
     )
-    parser.add_argument("--transport", required=True, help="presets such as 24 or 6,24,48; or Y0-3+Cb0+Cr0")
+    parser.add_argument(
+        "--channels", default="24", help="presets (24 or 6,24,48), or one set such as Y0-3+Cb0+Cr0"
+    )
     parser.add_argument(
         "--dtype", default="int8", choices=["int8", "float16", "bfloat16", "float32"], help="of the channels"
     )
@@ -35,39 +37,34 @@ def main(args: list[str]) -> None:
         "--scale",
         type=Literal[1, 2, 4, 8],
         default=2,
-        help="how many times the model's image the photo is, along each axis",
+        help="side of the decoded photo in units of the model's image",
     )
-    parser.add_argument("--checkpoint", help="RGB model: file of freqvision fit, or folder of fv.save")
+    parser.add_argument("--checkpoint", help="RGB model: a file of freqvision fit or a folder of fv.save")
     parser.add_argument("--model", help="instead of a checkpoint: name of an RGB network")
-    parser.add_argument("--weights", help="of --model: .safetensors or .pth")
-    parser.add_argument("--strides", default="standard", help="of --model: standard, v1 or released")
-    parser.add_argument("--num_classes", type=PositiveInt, default=1000, help="of --model")
+    parser.add_argument("--weights", help="weights of --model: .safetensors or .pth")
+    parser.add_argument("--strides", default="standard", help="strides of --model: standard, v1 or released")
+    parser.add_argument("--num_classes", type=PositiveInt, default=1000, help="classes of --model")
     parser.add_argument(
         "--data",
         required=True,
-        help="folder of photos, with a sub-folder for each class of the --checkpoint, or --labels",
+        help="folder of photos, with a sub-folder for each class of the --checkpoint, or with --labels",
     )
-    parser.add_argument(
-        "--labels", help="CSV file with columns file and class_index, for a --model, which knows no names"
-    )
+    parser.add_argument("--labels", help="CSV file with columns file and class_index, needed with --model")
     parser.add_argument("--batch_size", type=PositiveInt, default=32, help="photos in a batch")
     parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help="decoding threads, 0 for all")
-    parser.add_argument("--device", help="such as cpu or cuda; default: cuda where there is one")
-    parser.add_argument("--json", action="store_true", help="print JSON alone")
-    if {"-h", "--help"} & set(args):  # even where --transport lacks its value
-        args = ["--help"]
+    parser.add_argument("--device", help="such as cpu or cuda; default: a GPU if there is one")
+    parser.add_argument("--json", action="store_true", help="print JSON only")
     options = parser.parse_args(args)
 
     from freqvision.analysis.accuracy import compare_transport
     from freqvision.analysis.probe import find_labelled_photos
-    from freqvision.cli.info import aligned
-    from freqvision.runtime import choose_device
+    from freqvision.runtime import aligned, choose_device
     from freqvision.spectrum import ChannelSet
 
     model, names = _rgb_model(options)
     photos = find_labelled_photos(options.data, names, options.labels)
-    texts = options.transport.split(",")
-    texts = texts if all(text.strip().isdecimal() for text in texts) else [options.transport]
+    texts = options.channels.split(",")
+    texts = texts if all(text.strip().isdecimal() for text in texts) else [options.channels]
     measurements = list(
         compare_transport(
             model,
@@ -85,17 +82,14 @@ def main(args: list[str]) -> None:
     if options.json:
         print(json.dumps(lines))
         return
-    print(f"{len(photos.paths):,} photos; gained and lost: right here and wrong on pixels, and the other way")
-    print(aligned([tuple(lines[0]), *(tuple(_text(value) for value in line.values()) for line in lines)]))
+    print(f"{len(photos.paths):,} photos; gained: right here but wrong on pixels; lost: the other way round")
+    print(aligned([tuple(lines[0]), *(tuple(_text(value) for value in line.values()) for line in lines)], 2))
 
 
 def summary(one: "Measurement", rgb: "Measurement") -> dict[str, Any]:
     """The numbers of a line."""
-    from freqvision.inputs import FrequencySpec
-
-    name = f"DCT-{len(one.spec.channels)}" if isinstance(one.spec, FrequencySpec) else "RGB"
     return {
-        "input": name,
+        "input": one.spec.label,
         "dtype": one.spec.dtype,
         "bytes": one.bytes_per_image,
         "top1": one.top1,
@@ -115,14 +109,14 @@ def _text(value: Any) -> str:
 def _rgb_model(options: Any) -> "tuple[FrequencyModel, list[str] | None]":
     """The model that was asked for, and the names of its classes."""
     if (options.checkpoint is None) == (options.model is None):
-        raise ValueError("--transport needs an RGB model: name a --checkpoint or a --model")
+        raise ValueError("transport needs an RGB model: name a --checkpoint or a --model")
     if (options.model is None) != (options.weights is None):
         raise ValueError(
-            "--model and --weights go together: a network without its weights answers at random, and a "
+            "--model and --weights go together: a network without weights answers at random, and a "
             "--checkpoint holds its own"
         )
     if options.model is not None and options.labels is None:
-        raise ValueError("--model knows no names of classes, so that sub-folders say nothing: add --labels")
+        raise ValueError("--model does not know the names of its classes: add --labels")
     if options.checkpoint is not None:
         from freqvision.models.checkpoint import load_checkpoint
 

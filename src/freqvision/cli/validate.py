@@ -11,15 +11,12 @@ from freqvision.cli.help import HelpFormatter
 
 def main(args: list[str]) -> None:
     """Print the accuracy of a checkpoint, or of a detector its average precision."""
-    if any(arg.split("=")[0] == "--transport" for arg in args):
-        from freqvision.cli.transport import main as compare
-
-        return compare(args)
+    if any(arg.partition("=")[0] == "--transport" for arg in args):
+        raise ValueError("--transport is a command now: freqvision transport --channels 24, see its --help")
     parser = ArgumentParser(
         formatter_class=HelpFormatter,
         prog="freqvision validate",
-        description="Measure a trained model. Input, classes and network come from the checkpoint. "
-        "With --transport: an RGB model fed with DCT channels, see freqvision validate --transport --help.",
+        description="Measure a trained model. Input, classes and network come from the checkpoint.",
     )
     parser.add_argument("--checkpoint", required=True, help="file of freqvision fit, or folder of fv.save")
     parser.add_argument(

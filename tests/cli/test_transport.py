@@ -1,4 +1,4 @@
-"""`freqvision validate --transport`: an RGB model beside itself on DCT channels."""
+"""`freqvision transport`: an RGB model on its own pixels and on DCT channels."""
 
 import json
 
@@ -25,12 +25,12 @@ def files(tmp_path_factory):
 
 def compare(capsys, files, *options):
     photos, model = files
-    assert main(["validate", "--checkpoint", str(model), "--data", str(photos), "--json", *options]) == 0
+    assert main(["transport", "--checkpoint", str(model), "--data", str(photos), "--json", *options]) == 0
     return json.loads(capsys.readouterr().out)
 
 
 def test_all_that_the_photo_holds_gives_the_same_answers(capsys, files):
-    rgb, everything = compare(capsys, files, "--transport", "192", "--dtype", "float32", "--scale", "1")
+    rgb, everything = compare(capsys, files, "--channels", "192", "--dtype", "float32", "--scale", "1")
     assert rgb["bytes"] == 3 * 64 * 64
     assert everything["bytes"] == 4 * 192 * 8 * 8
     assert everything["gained"] == everything["lost"] == 0
@@ -38,7 +38,7 @@ def test_all_that_the_photo_holds_gives_the_same_answers(capsys, files):
 
 
 def test_a_line_for_each_set_at_the_scale_that_was_asked_for(capsys, files):
-    lines = compare(capsys, files, "--transport", "6,24", "--scale", "4")
+    lines = compare(capsys, files, "--channels", "6,24", "--scale", "4")
     assert [line["input"] for line in lines] == ["RGB", "DCT-6", "DCT-24"]
     assert [line["bytes"] for line in lines[1:]] == [6 * 32 * 32, 24 * 32 * 32]
 
@@ -49,20 +49,20 @@ def test_labels_that_are_no_classes_are_refused(capsys, files, tmp_path):
     table = tmp_path / "labels.csv"
     table.write_text("file,class_index\n" + "".join(f"{name},1000\n" for name in names))
     arguments = ["--checkpoint", str(model), "--data", str(photos), "--labels", str(table)]
-    assert main(["validate", "--transport", "6", *arguments]) == 1
+    assert main(["transport", "--channels", "6", *arguments]) == 1
     assert "has the label 1000; the model's classes are 0 to " in capsys.readouterr().err
 
 
 def test_table(capsys, files):
     photos, model = files
-    assert main(["validate", "--checkpoint", str(model), "--data", str(photos), "--transport", "Y0-3"]) == 0
+    assert main(["transport", "--checkpoint", str(model), "--data", str(photos), "--channels", "Y0-3"]) == 0
     out = capsys.readouterr().out
     assert "DCT-4" in out
     assert "gained" in out
 
 
 def test_a_model_is_needed(capsys, files):
-    assert main(["validate", "--data", str(files[0]), "--transport", "24"]) == 1
+    assert main(["transport", "--data", str(files[0]), "--channels", "24"]) == 1
     assert "name a --checkpoint or a --model" in capsys.readouterr().err
 
 
@@ -72,22 +72,28 @@ def test_a_model_is_needed(capsys, files):
 def test_a_network_and_its_weights_go_together(capsys, files, options):
     photos, model = files
     options = [str(model) if option == "MODEL" else option for option in options]
-    assert main(["validate", "--data", str(photos), "--transport", "24", *options]) == 1
+    assert main(["transport", "--data", str(photos), "--channels", "24", *options]) == 1
     assert "--model and --weights go together" in capsys.readouterr().err
 
 
 def test_help_shows_the_examples_as_they_are_typed(capsys):
     with pytest.raises(SystemExit):
-        main(["validate", "--transport", "--help"])
+        main(["transport", "--help"])
     out = capsys.readouterr().out
-    assert (
-        "\n  freqvision validate --transport 24 --checkpoint RUN/checkpoints/best.ckpt --data PHOTOS\n" in out
-    )
+    assert "\n  freqvision transport --checkpoint RUN/checkpoints/best.ckpt --data PHOTOS\n" in out
     assert "<function" not in out
 
 
 def test_a_network_by_its_name_needs_labels(capsys, files, tmp_path):
     weights = files[1] / "model.safetensors"
     arguments = ["--model", "resnet18", "--weights", str(weights), "--data", str(files[0])]
-    assert main(["validate", "--transport", "6", *arguments]) == 1
+    assert main(["transport", "--channels", "6", *arguments]) == 1
     assert "add --labels" in capsys.readouterr().err
+
+
+def test_the_former_flag_of_validate_leads_here(capsys):
+    for flag in (["--transport", "24"], ["--transport=24"], ["--transport", "--help"]):
+        assert main(["validate", *flag]) == 1
+        error = capsys.readouterr().err
+        assert "freqvision transport --channels 24" in error
+        assert error.count("\n") == 1
