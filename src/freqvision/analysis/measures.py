@@ -37,7 +37,7 @@ def gate_frequencies(
     Raises:
         ValueError: The model has no gates.
     """
-    channels = model.spec.frequencies
+    channels = model.spec.channels
     if model.gates is None or channels is None:
         raise ValueError("the model has no gates: train one with model.gates, see docs/selection.md")
     device = next(model.parameters()).device

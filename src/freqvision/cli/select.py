@@ -147,7 +147,7 @@ def _check_options(options: Namespace) -> None:
 def _check_counts(options: Namespace, model: FrequencyModel | None) -> None:
     from freqvision.spectrum.channels import NUM_CHANNELS
 
-    channels = None if model is None else model.spec.frequencies
+    channels = None if model is None else model.spec.channels
     if options.shrink and channels is None:
         raise ValueError(f"{options.checkpoint} is a model of pixels: it has no DCT channels to --shrink to")
     most = len(channels or range(NUM_CHANNELS))
@@ -283,7 +283,7 @@ def _statistics(
         return ChannelStatistics.load(options.statistics)
     if photos is None:
         raise ValueError("--by energy needs --data, a folder of photos, or --statistics")
-    spec = FrequencySpec() if model is None or model.spec.frequencies is None else model.spec
+    spec = FrequencySpec() if model is None or model.spec.channels is None else model.spec
     return collect_statistics(photos.paths, cast("FrequencySpec", spec), num_threads=options.num_threads)
 
 

@@ -103,7 +103,7 @@ class Run:
         opened = validated[-1].get("val/open")
         return cls(
             folder.resolve().name,
-            len(spec.frequencies or ()),
+            len(spec.channels or ()),
             math.prod(spec.shape or (0,)),
             accuracies[-1],
             max(accuracies),
