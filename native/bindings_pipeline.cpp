@@ -48,7 +48,7 @@ void advise_huge_pages(uintptr_t address, size_t size) {
 
 nb::object to_python(const std::optional<Failure>& failure) {
     if (!failure) return nb::none();
-    static const char* const kinds[] = {"io", "jpeg", "colour"};
+    static const char* const kinds[] = {"io", "jpeg", "colour", "damage"};
     return nb::make_tuple(kinds[static_cast<int>(failure->kind)], failure->message, kind_name(failure->error),
                           failure->offset);
 }
@@ -78,14 +78,14 @@ OutputSpec output_spec(const nb::dict& values) {
 // The batch decoder and the buffers of the batch that is open.
 class PyBatchDecoder {
   public:
-    PyBatchDecoder(nb::list specs, int threads, int64_t max_pixels, bool upright) {
+    PyBatchDecoder(nb::list specs, int threads, int64_t max_pixels, bool upright, bool lenient) {
         std::vector<OutputSpec> native;
         for (size_t i = 0; i < nb::len(specs); ++i)
             native.push_back(output_spec(nb::cast<nb::dict>(specs[i])));
         Limits limits;
         limits.max_pixels = max_pixels;
         specs_ = static_cast<int>(native.size());
-        decoder_ = std::make_unique<BatchDecoder>(std::move(native), threads, limits, upright);
+        decoder_ = std::make_unique<BatchDecoder>(std::move(native), threads, limits, upright, lenient);
     }
 
     // [(height, width, failure or None)] of each source, a path (str) or an object with the buffer interface.
@@ -113,19 +113,20 @@ class PyBatchDecoder {
         return result;
     }
 
-    // Each row of `jobs` is a source, in ascending order, a spec and a view, whose output goes to the memory
-    // at the address of the same place. Failures by source.
-    nb::list decode(nb::ndarray<const int32_t, nb::shape<-1, 13>, nb::c_contig, nb::device::cpu> jobs,
+    // Each row of `jobs` is a source, in ascending order, a spec, a view, and whether the whole file is
+    // judged; the output goes to the memory at the address of the same place. Failures by source.
+    nb::list decode(nb::ndarray<const int32_t, nb::shape<-1, 14>, nb::c_contig, nb::device::cpu> jobs,
                     const std::vector<uintptr_t>& addresses) {
         const Use use(*this);
         const int sources = static_cast<int>(decoder_->sources().size());
         if (addresses.size() != jobs.shape(0)) throw std::invalid_argument("a job has one address");
         std::vector<Job> native(addresses.size());
         for (size_t i = 0; i < native.size(); ++i) {
-            const int32_t* v = jobs.data() + 13 * i;
+            const int32_t* v = jobs.data() + 14 * i;
             native[i] = {v[0],
                          v[1],
                          {v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10], v[11], v[12]},
+                         v[13] != 0,
                          reinterpret_cast<void*>(addresses[i])};
             if (v[0] < (i ? native[i - 1].source : 0) || v[0] >= sources || v[1] < 0 || v[1] >= specs_)
                 throw std::invalid_argument("jobs are in the order of the open sources, each of a spec");
@@ -185,7 +186,8 @@ void bind_pipeline(nb::module_& module) {
     using freqvision::PyBatchDecoder;
     module.def("advise_huge_pages", &freqvision::advise_huge_pages, "address"_a, "size"_a);
     nb::class_<PyBatchDecoder>(module, "BatchDecoder")
-        .def(nb::init<nb::list, int, int64_t, bool>(), "specs"_a, "threads"_a, "max_pixels"_a, "upright"_a)
+        .def(nb::init<nb::list, int, int64_t, bool, bool>(), "specs"_a, "threads"_a, "max_pixels"_a,
+             "upright"_a, "lenient"_a)
         .def("open", &PyBatchDecoder::open, "sources"_a)
         .def("decode", &PyBatchDecoder::decode, "jobs"_a, "addresses"_a)
         .def("bytes", &PyBatchDecoder::bytes, "item"_a)

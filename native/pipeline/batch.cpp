@@ -15,8 +15,8 @@ namespace {
 constexpr size_t kKeptFile = size_t{1} << 20;
 constexpr size_t kKeptWorker = size_t{64} << 20;
 
-Failure failure_of(const JpegError& error) {
-    return {Failure::Kind::jpeg, error.what(), error.kind, error.offset};
+Failure failure_of(const JpegError& error, Failure::Kind kind = Failure::Kind::jpeg) {
+    return {kind, error.what(), error.kind, error.offset};
 }
 
 // Feeds several resamplers from one reading.
@@ -57,8 +57,9 @@ class FanOut final : public RowSink {
 
 }  // namespace
 
-BatchDecoder::BatchDecoder(std::vector<OutputSpec> specs, int threads, const Limits& limits, bool upright)
-    : specs_(std::move(specs)), limits_(limits), upright_(upright), pool_(threads) {
+BatchDecoder::BatchDecoder(std::vector<OutputSpec> specs, int threads, const Limits& limits, bool upright,
+                           bool lenient)
+    : specs_(std::move(specs)), limits_(limits), upright_(upright), lenient_(lenient), pool_(threads) {
     for (int i = 0; i < pool_.size(); ++i) {
         workers_.push_back(std::make_unique<Worker>());
         workers_.back()->resamplers.resize(specs_.size());
@@ -82,11 +83,16 @@ void BatchDecoder::open(const std::vector<Source>& sources, const std::function<
             if (upright_ && info.orientation > 4) std::swap(opened.height, opened.width);
             const bool readable =
                 info.colour_model == ColourModel::gray || info.colour_model == ColourModel::ycbcr;
-            if (!readable)
-                opened.failure = {Failure::Kind::colour,
-                                  std::string("its planes are ") + colour_model_name(info.colour_model) +
-                                      ", not YCbCr or gray",
-                                  ErrorKind::unsupported};
+            if (readable) return;
+            opened.failure = {
+                Failure::Kind::colour,
+                std::string("its planes are ") + colour_model_name(info.colour_model) + ", not YCbCr or gray",
+                ErrorKind::unsupported};
+            // Whoever decodes it instead may say nothing of damage.
+            if (lenient_) return;
+            JpegReader& reader = workers_[worker]->reader;
+            reader.open(source.data, source.size, limits_);
+            reader.judge();
         } catch (const JpegError& error) {
             opened.failure = failure_of(error);
         } catch (const std::bad_alloc&) {
@@ -115,7 +121,7 @@ std::vector<std::optional<Failure>> BatchDecoder::decode(const std::vector<View>
                                                          const std::vector<void*>& outputs) {
     std::vector<Job> jobs;
     for (size_t i = 0; i < views.size(); ++i)
-        if (outputs[i]) jobs.push_back({static_cast<int>(i), 0, views[i], outputs[i]});
+        if (outputs[i]) jobs.push_back({static_cast<int>(i), 0, views[i], false, outputs[i]});
     return decode(jobs);
 }
 
@@ -161,13 +167,19 @@ std::optional<Failure> BatchDecoder::decode_one(Worker& worker, const Source& so
             resamplers.push_back(own[used++].get());
             resamplers.back()->prepare(info, upright_ ? info.orientation : 1, jobs[i].view, jobs[i].to);
         }
+        const auto read = [&](RowRequest request, RowSink& sink) {
+            for (int i = 0; i < count; ++i) request.whole |= jobs[i].whole;
+            worker.reader.decode(request, sink, !lenient_);
+        };
         if (count == 1) {
-            worker.reader.decode(resamplers[0]->request(), *resamplers[0], /*strict=*/true);
+            read(resamplers[0]->request(), *resamplers[0]);
         } else {
             FanOut fan_out(resamplers);
-            worker.reader.decode(fan_out.request(), fan_out, /*strict=*/true);
+            read(fan_out.request(), fan_out);
         }
         for (Resampler* resampler : resamplers) resampler->finish();
+        if (const std::optional<JpegError>& damage = worker.reader.damage())
+            return failure_of(*damage, Failure::Kind::damage);
     } catch (const JpegError& error) {
         return failure_of(error);
     } catch (const std::bad_alloc&) {

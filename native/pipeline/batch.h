@@ -26,10 +26,11 @@ struct Failure {
         io,      // the file could not be read
         jpeg,    // it is damaged, or of a kind that the reader does not know: see `error`
         colour,  // sound, but coded as RGB, CMYK or YCCK, so that its planes are not Y, Cb and Cr
+        damage,  // not whole, and decoded all the same (of a lenient decoder): see `error`
     };
     Kind kind;
     std::string message;
-    ErrorKind error = ErrorKind::corrupt;  // where kind is jpeg
+    ErrorKind error = ErrorKind::corrupt;  // where kind is jpeg or damage
     size_t offset = 0;
 };
 
@@ -38,6 +39,7 @@ struct Job {
     int source = 0;
     int spec = 0;
     View view;
+    bool whole = false;  // damage anywhere in the file is a failure, wherever the view lies
     void* to = nullptr;
 };
 
@@ -47,8 +49,10 @@ struct Job {
 // batch; `close` then makes ready for the next.
 class BatchDecoder {
   public:
-    // `upright`: photos are shown as their EXIF orientation says; otherwise as they are stored.
-    BatchDecoder(std::vector<OutputSpec> specs, int threads, const Limits& limits, bool upright = false);
+    // `upright`: photos are shown as their EXIF orientation says; otherwise as they are stored. `lenient`:
+    // damaged photos are decoded as far as they go, with zeros for coefficients that are missing.
+    BatchDecoder(std::vector<OutputSpec> specs, int threads, const Limits& limits, bool upright = false,
+                 bool lenient = false);
     BatchDecoder(const OutputSpec& spec, int threads, const Limits& limits)
         : BatchDecoder(std::vector<OutputSpec>{spec}, threads, limits) {}
 
@@ -83,7 +87,7 @@ class BatchDecoder {
 
     std::vector<OutputSpec> specs_;
     Limits limits_;
-    bool upright_;
+    bool upright_, lenient_;
     ThreadPool pool_;
     std::vector<std::unique_ptr<Worker>> workers_;
     std::vector<Source> sources_;

@@ -19,7 +19,7 @@ import freqvision as fv
 from freqvision import _native
 from freqvision.inputs import decoder
 from freqvision.inputs.reference import transform_coefficients
-from freqvision.inputs.view import random_resized_view, resize_crop_view
+from freqvision.inputs.view import random_resized_view, random_resized_views, resize_crop_view
 
 # In units of coefficients, of which DC reaches ±1024: float32 against float64.
 TOLERANCE = 5e-3
@@ -195,7 +195,9 @@ def test_a_copy_takes_its_threads_where_it_decodes(monkeypatch):
     """A worker process unpickles its data set before it knows that it is one; it must not take all cores."""
     data, taken, native = jpeg(photo(20, 20)), [], _native.BatchDecoder
     monkeypatch.setattr(decoder, "available_cores", lambda: 3)
-    monkeypatch.setattr(_native, "BatchDecoder", lambda *args: taken.append(args[1]) or native(*args))
+    monkeypatch.setattr(
+        _native, "BatchDecoder", lambda **args: taken.append(args["threads"]) or native(**args)
+    )
     copy = pickle.loads(pickle.dumps(fv.Decoder(full_spec())))
     monkeypatch.setattr(decoder, "get_worker_info", lambda: object())
     copy([data])
@@ -455,3 +457,73 @@ class TestErrors:
             fv.Decoder(full_spec(), max_pixels=0)
         with pytest.raises(TypeError, match="a source is"):
             fv.Decoder(full_spec())([7])
+
+
+class TestDamage:
+    """Judged by a rule, not by what part of a photo happens to be seen."""
+
+    @pytest.fixture
+    def damaged(self, shared) -> Path:
+        return shared / "data" / "reported" / "damaged_in_its_last_rows.jpg"
+
+    @pytest.fixture
+    def views(self, damaged) -> list[fv.View]:
+        height, width = fv.read_header(damaged).size
+        generator = torch.Generator().manual_seed(0)
+        return random_resized_views([(height, width)] * 100, 48, (0.05, 0.5), generator=generator)
+
+    @pytest.mark.parametrize("spec", [full_spec(), fv.PixelSpec(64, 48)], ids=["frequencies", "pixels"])
+    def test_the_verdict_is_the_same_for_every_view(self, damaged, views, spec):
+        decode = fv.Decoder(spec, num_threads=1)
+        assert decode.try_decode([damaged] * 100, views)[1].keys() == set(range(100))
+        with pytest.raises(fv.JpegError, match="damaged_in_its_last_rows"):
+            decode([str(damaged)], views[:1])
+        with pytest.raises(fv.JpegError):  # not remembered as sound
+            decode([str(damaged)], views[:1])
+
+    def test_what_is_sound_is_judged_once(self, tmp_path):
+        path = str(tmp_path / "a.jpg")
+        data = jpeg(photo(200, 200))
+        Path(path).write_bytes(data)
+        top = fv.View((0, 0, 40, 200), (48, 48), (0, 0, 48, 48))
+        decode = fv.Decoder(full_spec(), num_threads=1)
+        first = decode([path], [top])
+        Path(path).write_bytes(data[:-500] + b"\xff\xd9")  # from now on only what a view shows is looked at
+        assert torch.equal(decode([path], [top]), first)
+        with pytest.raises(fv.JpegError):
+            fv.Decoder(full_spec(), num_threads=1)([path], [top])
+
+    def test_skipping_leaves_zeros_and_a_list(self, damaged, tmp_path):
+        sound = jpeg(photo(60, 60))
+        decode = fv.Decoder(full_spec(), num_threads=2, damaged="skip")
+        batch = decode([sound, damaged, sound])
+        assert not batch[1].any()
+        assert torch.equal(batch[0], batch[2])
+        assert list(decode.damage) == [str(damaged)]
+        with pytest.raises(OSError, match="nowhere"):
+            decode([str(tmp_path / "nowhere.jpg")])
+
+    @pytest.mark.parametrize("spec", [full_spec(), fv.PixelSpec(64, 48)], ids=["frequencies", "pixels"])
+    def test_decoding_shows_what_is_there(self, spec):
+        whole = jpeg(photo(160, 64), quality=90)
+        cut = whole[: len(whole) // 2]
+        decode = fv.Decoder(spec.replace(resize=None, crop=(160, 64)), num_threads=1, damaged="decode")
+        batch = decode([whole, cut])
+        rows = batch.shape[2] // 4
+        assert torch.equal(batch[0, :, :rows], batch[1, :, :rows])
+        last = batch[1, :, -1]  # gray: no coefficient but what normalisation makes of 0
+        assert torch.equal(last, last[:, :1].expand_as(last))
+        assert list(decode.damage) == ["source 1 (bytes)"]
+        assert "truncated" in decode.damage["source 1 (bytes)"]
+
+    def test_damage_is_found_in_what_pillow_decodes(self, shared):
+        path = shared / "data" / "reported" / "damaged_cmyk.jpg"
+        with pytest.raises(fv.JpegError, match="damaged_cmyk"):
+            fv.Decoder(full_spec())([path])
+        decode = fv.Decoder(full_spec(), damaged="skip")
+        assert not decode([path]).any()
+        assert list(decode.damage) == [str(path)]
+
+    def test_other_words_are_refused(self):
+        with pytest.raises(ValueError, match="damaged is one of error, skip, decode"):
+            fv.Decoder(full_spec(), damaged="ignore")

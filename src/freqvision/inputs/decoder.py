@@ -23,6 +23,9 @@ from freqvision.jpeg.read import MAX_BYTES, MAX_PIXELS, Source, check_buffer, ch
 # What the reader leaves to Pillow.
 _PIXEL_KINDS = UNSUPPORTED_KINDS | {"not-jpeg"}
 
+DAMAGED = ("error", "skip", "decode")
+_DAMAGE_KINDS = ("truncated", "corrupt", "missing-table")
+
 MAX_THREADS = 1024  # a typing mistake must not take all threads that the system has
 
 Size = tuple[int, int]
@@ -45,7 +48,10 @@ class _NativePass:
         pin_memory: bool,
         max_pixels: int,
         memory_format: torch.memory_format,
+        damaged: str,
     ) -> None:
+        if damaged not in DAMAGED:
+            raise ValueError(f"damaged is one of {', '.join(DAMAGED)}; got {damaged!r}")
         for spec in specs:
             if not isinstance(spec, InputSpec):
                 raise TypeError(f"spec is a FrequencySpec or a PixelSpec, not {type(spec).__name__}")
@@ -67,6 +73,9 @@ class _NativePass:
         self.pin_memory = pin_memory
         self.max_pixels = check_max_pixels(max_pixels)
         self.memory_format = memory_format
+        self.damaged = damaged
+        self.damage: dict[str, str] = {}
+        self._sound: set[str] = set()
         self._specs = tuple(specs)
         self._start()
 
@@ -93,9 +102,13 @@ class _NativePass:
         knows that it is a worker, so that each would take all cores.
         """
         interleaved = self.memory_format is torch.channels_last
-        specs = [_native_spec(spec, interleaved) for spec in self._specs]
-        upright = self._specs[0].orientation == "exif"
-        return _native.BatchDecoder(specs, threads_here(self.num_threads), self.max_pixels, upright)
+        return _native.BatchDecoder(
+            specs=[_native_spec(spec, interleaved) for spec in self._specs],
+            threads=threads_here(self.num_threads),
+            max_pixels=self.max_pixels,
+            upright=self._specs[0].orientation == "exif",
+            lenient=self.damaged == "decode",
+        )
 
     def _run(
         self, sources: Sequence[Source], choose: Callable[[list[Size]], Shots], allocate: Allocate
@@ -150,6 +163,9 @@ class _NativePass:
         for index, (several, size) in enumerate(zip(shots, sizes, strict=True)):
             if index in errors:
                 continue
+            # What has been judged once is not again: a random view then costs no more than what it shows.
+            path = sources[index]
+            whole = self.damaged != "decode" and not (isinstance(path, str) and path in self._sound)
             for (spec, view), output in zip(several, outputs[index], strict=True):
                 top, left, height, width = view.box
                 if top + height > size[0] or left + width > size[1]:
@@ -158,12 +174,18 @@ class _NativePass:
                         f"width) leaves the photo of {size}"
                     )
                 if index not in images:
-                    jobs.append((index, spec, *view.box, *view.size, *view.crop, view.flip))
+                    jobs.append((index, spec, *view.box, *view.size, *view.crop, view.flip, whole))
                     addresses.append(output.data_ptr())
-        table = np.array(jobs, dtype=np.int32).reshape(len(jobs), 13)
+        table = np.array(jobs, dtype=np.int32).reshape(len(jobs), 14)
         for index, failure in enumerate(native.decode(table, addresses)):
-            if failure is not None:
-                errors[index] = _exception(_name(index, sources[index]), failure)
+            path = sources[index]
+            if failure is None:
+                if index not in errors and index not in images and isinstance(path, str):
+                    self._sound.add(path)
+            elif failure[0] == "damage":
+                self.damage[_name(index, path)] = failure[1]
+            else:
+                errors[index] = _exception(_name(index, path), failure)
         for index in list(images):
             image = images.pop(index)  # the decoded images of a batch are never in memory together
             name = _name(index, sources[index])
@@ -172,10 +194,18 @@ class _NativePass:
                     output.copy_(image_in_view(image, self._specs[spec], view, self.max_pixels, name))
             except JpegError as error:
                 errors[index] = _without_frames(error)
-        for index in errors:
+        for index, cause in errors.items():
+            if self.damaged == "skip" and _is_damage(cause):
+                self.damage[_name(index, sources[index])] = str(cause)
             for output in outputs[index]:
                 output.zero_()
         return dict(sorted(errors.items()))
+
+    def _raise_first(self, errors: Errors) -> None:
+        """Raise what ends a call: any error, but for damage that is skipped."""
+        for error in errors.values():
+            if not (self.damaged == "skip" and _is_damage(error)):
+                raise error
 
     def _too_large(self, name: str, view: View) -> JpegError | None:
         """The error of an output that is refused before memory is taken for it."""
@@ -255,6 +285,13 @@ class Decoder(_NativePass):
         max_pixels: Larger photos, and photos of which more would be made, are refused before memory is taken.
         memory_format: `torch.channels_last` lays a batch of pixels out as (B, H, W, C) in memory, as
             convolutions on GPUs prefer it.
+        damaged: What becomes of photos that are truncated or corrupt: "error" raises, "skip" leaves zeros and
+            raises nothing (`try_decode` gives the error in either case); both judge the whole file, whatever
+            part is seen. "decode" shows what is there, gray where nothing is. What was skipped or decoded is
+            listed in `damage`.
+
+    Attributes:
+        damage: Of "skip" and "decode", by name the cause of each damaged source so far.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -280,8 +317,9 @@ class Decoder(_NativePass):
         pin_memory: bool = False,
         max_pixels: int = MAX_PIXELS,
         memory_format: torch.memory_format = torch.contiguous_format,
+        damaged: str = "error",
     ) -> None:
-        super().__init__([spec], num_threads, pixel_fallback, pin_memory, max_pixels, memory_format)
+        super().__init__([spec], num_threads, pixel_fallback, pin_memory, max_pixels, memory_format, damaged)
         self.spec = spec
 
     def __repr__(self) -> str:
@@ -304,8 +342,7 @@ class Decoder(_NativePass):
             ValueError: The views do not fit the photos or each other.
         """
         batch, errors = self.try_decode(sources, views)
-        for error in errors.values():
-            raise error
+        self._raise_first(errors)
         return batch
 
     def random_resized(
@@ -337,8 +374,7 @@ class Decoder(_NativePass):
             return random_resized_views(sizes, crop, scale, ratio, hflip, generator)
 
         batch, errors = self.try_decode(sources, choose)
-        for error in errors.values():
-            raise error
+        self._raise_first(errors)
         return batch
 
     def try_decode(
@@ -388,8 +424,7 @@ class Decoder(_NativePass):
             [(1, 3, 224, 224), (1, 3, 96, 96)]
         """
         batches, errors = self._batches(sources, views)
-        for error in errors.values():
-            raise error
+        self._raise_first(errors)
         return batches
 
     @overload
@@ -441,8 +476,7 @@ class Decoder(_NativePass):
                 outputs.append([self._room(0, 1, shape)[0] for shape in shapes])
             return outputs
 
-        for error in self._run(sources, choose, allocate).values():
-            raise error
+        self._raise_first(self._run(sources, choose, allocate))
         return [several[0] for several in outputs] if single else outputs
 
     def _batches(self, sources: Sequence[Source], views: Any) -> tuple[list[torch.Tensor], Errors]:
@@ -490,6 +524,7 @@ class JointDecoder(_NativePass):
         pixel_fallback: As for `Decoder`.
         pin_memory: As for `Decoder`.
         max_pixels: As for `Decoder`.
+        damaged: As for `Decoder`.
 
     Raises:
         ValueError: An argument is out of its range, or the specs' orientations differ.
@@ -512,8 +547,11 @@ class JointDecoder(_NativePass):
         pixel_fallback: bool = True,
         pin_memory: bool = False,
         max_pixels: int = MAX_PIXELS,
+        damaged: str = "error",
     ) -> None:
-        super().__init__(specs, num_threads, pixel_fallback, pin_memory, max_pixels, torch.contiguous_format)
+        super().__init__(
+            specs, num_threads, pixel_fallback, pin_memory, max_pixels, torch.contiguous_format, damaged
+        )
         self.specs = self._specs
 
     def __repr__(self) -> str:
@@ -553,8 +591,7 @@ class JointDecoder(_NativePass):
                 batches.append(self._batch(spec, [several[spec][1] for several in shots], bad))
             return [[batch[index] for batch in batches] for index in range(len(shots))]
 
-        for error in self._run(sources, choose, allocate).values():
-            raise error
+        self._raise_first(self._run(sources, choose, allocate))
         return tuple(batches)
 
     def random_resized(
@@ -597,6 +634,10 @@ def _crop_of(spec: InputSpec) -> Size:
 
 def _several(entry: View | Sequence[View]) -> Sequence[View]:
     return (entry,) if isinstance(entry, View) else entry
+
+
+def _is_damage(error: Exception) -> bool:
+    return isinstance(error, JpegError) and error.kind in _DAMAGE_KINDS
 
 
 def available_cores() -> int:
