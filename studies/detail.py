@@ -15,8 +15,8 @@ from torch import nn
 
 import freqvision as fv
 from freqvision.data.folder import find_photos
+from freqvision.models import load
 from freqvision.models.block_convolution import FoldedConvolution
-from freqvision.models.checkpoint import load_checkpoint
 from freqvision.runtime import batches
 
 from study import write_rows  # isort: skip  # beside this file
@@ -36,7 +36,7 @@ def main() -> None:
     files = find_photos(options.photos)
     rows = []
     for path in options.checkpoints:
-        model, _ = load_checkpoint(path)
+        model = load(path)
         layers = [layer for layer in model.modules() if isinstance(layer, FoldedConvolution) and layer.detail]
         if not layers:
             parser.error(f"{path} is not folded, or all of its channels show in RGB")

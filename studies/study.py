@@ -19,8 +19,7 @@ import yaml
 from freqvision.analysis.accuracy import measure, transport_spec
 from freqvision.analysis.probe import find_labelled_photos
 from freqvision.inputs.spec import FrequencySpec, PixelSpec
-from freqvision.models import Transport, model_info
-from freqvision.models.checkpoint import description, load_checkpoint, read_checkpoint
+from freqvision.models import Transport, load, model_info, read_saved
 from freqvision.spectrum.channels import BLOCK, ChannelSet
 
 Row = dict[str, Any]
@@ -157,7 +156,8 @@ class Study:
             return kept
         if not run.checkpoint.exists() or run.row is None:
             return None
-        model, classes = load_checkpoint(run.checkpoint)
+        model = load(run.checkpoint)
+        classes = model.class_names
         data = run.arguments["data"]
         photos = find_labelled_photos(Path(data["root"]) / data.get("validation", "validation"), classes)
         spec = self.sent_spec(name, model.spec)
@@ -213,7 +213,7 @@ class Run:
         if len(self.epochs) != count:
             return False
         try:  # the checkpoint is written after the metrics
-            return bool(read_checkpoint(self.checkpoint)["epoch"] == count - 1)
+            return bool(read_saved(self.checkpoint).epoch == count - 1)
         except (FileNotFoundError, ValueError):
             return False
 
@@ -256,10 +256,10 @@ class Run:
             raise RuntimeError(f"{self.folder.name} failed with exit code {code}; see {log}")
 
     def _measured(self) -> Row:
-        about = description(read_checkpoint(self.checkpoint))
+        about = read_saved(self.checkpoint)
         options = {key: about.options.get(key) for key in ("start", "rgb_size")}
         strides = about.options.get("strides", "standard")
-        name = about.options["name"]
+        name = about.name
         info = model_info(name, about.spec, len(about.names()), strides=strides, **options)
         epochs = self.epochs
         last = epochs[-1]

@@ -145,13 +145,14 @@ def test_predict_takes_folders(photos, checkpoint, tmp_path, capsys):
 def test_predict_as_json_agrees_with_the_model(photos, checkpoint, capsys):
     import torch
 
-    from freqvision.models.checkpoint import load_checkpoint
+    from freqvision.models import load
 
     files = [str(file) for file in sorted((photos / "validation").rglob("*.jpg"))]
     assert main(["predict", *files, "--checkpoint", checkpoint, "--json", "--batch_size", "5"]) == 0
     results = json.loads(capsys.readouterr().out)
     assert [result["image"] for result in results] == files
-    model, names = load_checkpoint(checkpoint)
+    model = load(checkpoint)
+    names = model.class_names
     with torch.inference_mode():
         expected = model(fv.Decoder(model.spec)(files)).softmax(1)
     for result, shares in zip(results, expected, strict=True):
@@ -162,9 +163,10 @@ def test_predict_as_json_agrees_with_the_model(photos, checkpoint, capsys):
 
 
 def test_a_folder_of_save_is_used_like_the_checkpoint(photos, checkpoint, tmp_path, capsys):
-    from freqvision.models.checkpoint import load_checkpoint
+    from freqvision.models import load
 
-    model, names = load_checkpoint(checkpoint)
+    model = load(checkpoint)
+    names = model.class_names
     named = str(fv.save(model, tmp_path / "named", names))
     unnamed = str(fv.save(model, tmp_path / "unnamed"))
     files = [str(file) for file in sorted((photos / "validation").rglob("*.jpg"))]

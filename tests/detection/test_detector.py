@@ -22,7 +22,7 @@ from freqvision.detection.average_precision import NAMES, average_precision, coc
 from freqvision.detection.coco import draw_mask
 from freqvision.detection.find_objects import find_objects
 from freqvision.detection.scenes import synthetic_scene
-from freqvision.models.checkpoint import load_checkpoint
+from freqvision.models import load
 from freqvision.models.predict import predict
 from freqvision.training import CocoPhotos, Detector, Optimisation
 from freqvision.training.callbacks import read_table
@@ -122,7 +122,8 @@ class TestARun:
         assert captured.out.startswith(files[0])
         results = json.loads((tmp_path / "out" / "predictions.json").read_text())
         assert "error" in results[2]
-        model, names = load_checkpoint(checkpoint)
+        model = load(checkpoint)
+        names = model.class_names
         found_any = 0
         for file, result in zip(files, results, strict=False):
             with Image.open(file) as photo, Image.open(result["picture"]) as picture:
@@ -144,7 +145,8 @@ class TestARun:
 
     def test_a_folder_of_save_is_used_like_the_checkpoint(self, trained, scenes, tmp_path):
         checkpoint = trained / "checkpoints" / "last.ckpt"
-        model, names = load_checkpoint(checkpoint)
+        model = load(checkpoint)
+        names = model.class_names
         folder = fv.save(model, tmp_path / "named", names)
         photos = [scenes / "images" / f"00{number}.jpg" for number in (0, 1)]
         expected = find_objects(photos, checkpoint, min_score=0)
@@ -472,7 +474,8 @@ class TestBrokenData:
 
 
 def test_a_detector_needs_no_lightning_to_be_used(trained, scenes):
-    model, names = load_checkpoint(trained / "checkpoints" / "last.ckpt")
+    model = load(trained / "checkpoints" / "last.ckpt")
+    names = model.class_names
     assert names == ["background", "ball", "box", "tent"]
     statistics = fv.ChannelStatistics.load(trained / "statistics.json")
     assert model.spec == fv.FrequencySpec(128, None, max_size=192).with_statistics(statistics)

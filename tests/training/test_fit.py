@@ -17,7 +17,7 @@ import freqvision as fv
 from freqvision.analysis.figures import plot_training
 from freqvision.cli.report import read_run
 from freqvision.data import FrequencyFolder
-from freqvision.models.checkpoint import load_checkpoint
+from freqvision.models import load
 from freqvision.training import Augmentation, Classifier, Optimisation, PhotoFolder, data_module
 from freqvision.training.callbacks import EpochTable, read_table
 from freqvision.training.fit import fit
@@ -171,7 +171,7 @@ def test_the_average_of_the_weights_is_what_is_kept(photos, tmp_path):
     checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
     average, current = checkpoint["state_dict"], checkpoint["current_model_state"]
     assert not torch.equal(average["model.network.fc.weight"], current["model.network.fc.weight"])
-    model, _ = load_checkpoint(tmp_path / "last.ckpt")
+    model = load(tmp_path / "last.ckpt")
     assert torch.equal(model.network.fc.weight, average["model.network.fc.weight"])
 
 
@@ -190,7 +190,8 @@ def test_augmentation_of_channels_is_refused_for_pixels():
 @pytest.mark.parametrize("kind", ["rgb", "ycbcr"])
 def test_models_of_pixels_train_alike(photos, tmp_path, kind):
     run(photos, tmp_path, data={"input": kind})
-    model, names = load_checkpoint(tmp_path / "last.ckpt")
+    model = load(tmp_path / "last.ckpt")
+    names = model.class_names
     assert model.spec.colour == kind
     assert model(torch.zeros(1, 3, 64, 64)).shape == (1, len(names))
 
@@ -198,7 +199,8 @@ def test_models_of_pixels_train_alike(photos, tmp_path, kind):
 def test_a_checkpoint_says_all(photos, trained_run):
     """Input with statistics, classes and network come from the file alone, and give the run's own metrics."""
     path = trained_run / "checkpoints" / "last.ckpt"
-    model, names = load_checkpoint(path)
+    model = load(path)
+    names = model.class_names
     assert names == sorted(folder.name for folder in (photos / "train").iterdir())
     statistics = fv.ChannelStatistics.load(trained_run / "statistics.json")
     assert model.spec == fv.FrequencySpec(72, 64).with_statistics(statistics)
@@ -218,13 +220,13 @@ def test_a_trained_model_starts_another_run(photos, trained_run, tmp_path):
 
 def test_files_that_are_no_checkpoints_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no checkpoint at .*nothing\.ckpt"):
-        load_checkpoint(tmp_path / "nothing.ckpt")
+        load(tmp_path / "nothing.ckpt")
     (tmp_path / "text.ckpt").write_text("hello")
     with pytest.raises(ValueError, match="is no checkpoint"):
-        load_checkpoint(tmp_path / "text.ckpt")
+        load(tmp_path / "text.ckpt")
     torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
     with pytest.raises(ValueError, match="not written by freqvision"):
-        load_checkpoint(tmp_path / "other.ckpt")
+        load(tmp_path / "other.ckpt")
 
 
 def test_unreadable_photos_can_be_skipped_and_are_listed(photos, tmp_path, capsys):

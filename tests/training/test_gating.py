@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import fit_arguments
 
-from freqvision.models.checkpoint import load_checkpoint
+from freqvision.models import load
 from freqvision.models.gates import GateOptions, expected_open, record_gates
 from freqvision.training.gating import Gating
 from freqvision.training.optimisation import Optimisation, parameter_groups
@@ -44,7 +44,7 @@ def test_logs_and_stores_what_gates_did(photos, tiny, tmp_path):
     checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
     measured = validate(checkpoint, batch_size=5, num_threads=1, accelerator="cpu", progress=False)
     assert measured["loss"] == pytest.approx(float(epochs[-1]["val/loss"]), abs=1e-4)
-    model, _ = load_checkpoint(checkpoint)
+    model = load(checkpoint)
     assert model.gates.options == GateOptions("magnitude", 0.87)
     with record_gates(model) as log_odds, torch.no_grad():
         model(torch.zeros(2, *model.spec.shape))

@@ -46,12 +46,11 @@ def main(args: list[str]) -> None:
     options = parser.parse_args(args)
 
     from freqvision.detection.export import export_size
-    from freqvision.models.checkpoint import load_checkpoint
-    from freqvision.models.export import export_onnx, export_pt2
-    from freqvision.models.saved import save
+    from freqvision.models import export_onnx, export_pt2, load, save
 
     source = Path(options.checkpoint)
-    model, classes = load_checkpoint(source)
+    model = load(source)
+    classes = model.class_names
     if options.size and not (options.to == "onnx" and model.task == "object-detection"):
         raise ValueError(
             f"--size is for detectors and onnx; this is {model.settings['name']} for {options.to}"

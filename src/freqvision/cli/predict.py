@@ -44,9 +44,10 @@ def main(args: list[str]) -> int:
     batch_size = options.pop("batch_size")
     options["images"] = [file for path in options["images"] for file in photos_of(path)]
 
-    from freqvision.models.checkpoint import description, read_checkpoint
+    from freqvision.models.saved import read_saved
 
-    if description(read_checkpoint(options["checkpoint"])).detection is None:
+    saved = options["checkpoint"] = read_saved(options["checkpoint"])
+    if saved.task == "image-classification":
         from freqvision.models.predict import predict
 
         results, describe = predict(**options, **of_classifier, batch_size=batch_size or 32), describe_classes

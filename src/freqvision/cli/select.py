@@ -174,9 +174,10 @@ def _model(options: Namespace) -> tuple[FrequencyModel | None, list[str] | None]
         if options.by not in ("energy", "rectangles") or options.curve:
             raise ValueError(f"--by {options.by} needs a --checkpoint, or the name of an RGB --model")
         return None, None
-    from freqvision.models.checkpoint import load_checkpoint
+    from freqvision.models import load
 
-    return load_checkpoint(options.checkpoint)
+    model = load(options.checkpoint)
+    return model, model.class_names
 
 
 def _photos(options: Namespace, class_names: list[str] | None) -> LabelledPhotos | None:

@@ -118,9 +118,10 @@ def _rgb_model(options: Any) -> "tuple[FrequencyModel, list[str] | None]":
     if options.model is not None and options.labels is None:
         raise ValueError("--model does not know the names of its classes: add --labels")
     if options.checkpoint is not None:
-        from freqvision.models.checkpoint import load_checkpoint
+        from freqvision.models import load
 
-        return load_checkpoint(options.checkpoint)
+        model = load(options.checkpoint)
+        return model, model.class_names
     from freqvision.models import create_model, rgb_spec
 
     spec = rgb_spec(options.model)

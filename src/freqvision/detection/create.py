@@ -17,13 +17,7 @@ from freqvision.models.architecture import Architecture, channel_set, check_argu
 from freqvision.models.create import create_model
 from freqvision.models.registry import architecture, list_models
 from freqvision.models.surgery import replace_layer
-from freqvision.models.weights import (
-    StateDict,
-    check_channels,
-    is_frequency_state,
-    load_weights,
-    read_weights,
-)
+from freqvision.models.weights import StateDict, load_weights, open_weights
 from freqvision.spectrum.channels import BLOCK, ChannelSet
 
 log = logging.getLogger(__name__)
@@ -82,12 +76,13 @@ class Detector(Architecture):
         spec = self.default_spec() if spec is None else spec
         check_arguments(spec, num_classes, photos)
         options = detector_options(detector)
-        state = None if weights is None else read_weights(weights)
+        given = None if weights is None else open_weights(weights)
+        state = None if given is None else given.state
         if state is not None and weights_backbone is not None:
             raise ValueError("weights= of a detector hold its backbone: leave weights_backbone out")
-        of_frequencies = state is not None and is_frequency_state(state)
-        if weights is not None and of_frequencies:
-            check_channels(weights, spec)
+        of_frequencies = given is not None and given.of_frequencies
+        if given is not None:
+            given.check_channels(spec)
         if state is not None and not of_frequencies:
             # An RGB detector: its backbone goes through the same surgery as any classifier.
             weights_backbone = {k.removeprefix(_BODY): v for k, v in state.items() if k.startswith(_BODY)}

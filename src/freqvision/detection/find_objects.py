@@ -13,14 +13,14 @@ from freqvision.detection.drawing import draw_objects
 from freqvision.detection.photos import whole_view
 from freqvision.inputs.decoder import Decoder
 from freqvision.inputs.view import View
-from freqvision.models.checkpoint import build_model, description, read_checkpoint
+from freqvision.models.saved import SavedModel, read_saved
 from freqvision.runtime import choose_device
 
 
 @torch.inference_mode()
 def find_objects(
     images: Sequence[str | Path],
-    checkpoint: str | Path,
+    checkpoint: str | Path | SavedModel,
     output: str | Path | None = None,
     min_score: float = 0.5,
     batch_size: int = 1,
@@ -31,7 +31,7 @@ def find_objects(
 
     Args:
         images: Paths of JPEG files, or of others that Pillow reads.
-        checkpoint: File that `fit` wrote, or folder that `fv.save` wrote.
+        checkpoint: File that `fit` wrote, folder that `fv.save` wrote, or what `read_saved` made of one.
         output: Folder for a copy of each photo with the objects drawn on it; None draws nothing.
         min_score: Objects of lower scores are left out.
         batch_size: Photos in a batch.
@@ -48,16 +48,15 @@ def find_objects(
         FileNotFoundError: There is no such checkpoint.
         ValueError: It is none of freqvision's, or no detector's.
     """
-    values = read_checkpoint(checkpoint)
-    stored = description(values)
-    model = build_model(values)
-    if not isinstance(model, DetectionModel) or stored.detection is None:
-        raise ValueError(f"{checkpoint} holds no detector but the classifier {model.settings['name']}")
+    saved = checkpoint if isinstance(checkpoint, SavedModel) else read_saved(checkpoint)
+    if saved.task != DetectionModel.task:
+        raise ValueError(f"{saved.source} holds no detector but the classifier {saved.name}")
+    model: Any = saved.build()
     device = choose_device(device)
-    model.eval().to(device)
+    model.to(device)
     decoder = Decoder(model.spec, num_threads)
-    class_names = stored.class_names or [str(label) for label in range(model.settings["num_classes"])]
-    category_ids = stored.detection.get("category_ids", range(len(class_names)))
+    class_names = saved.class_names or [str(label) for label in range(model.settings["num_classes"])]
+    category_ids = saved.details.get("category_ids", range(len(class_names)))
     names = picture_names(images)
     results: list[dict[str, Any]] = []
     for start in range(0, len(images), batch_size):

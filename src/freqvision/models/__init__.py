@@ -8,7 +8,7 @@ from freqvision.models.frequency_model import FrequencyModel
 from freqvision.models.info import ModelInfo, model_info
 from freqvision.models.registry import architecture, list_models, register
 from freqvision.models.released import load_released
-from freqvision.models.saved import load, save
+from freqvision.models.saved import SavedModel, load, read_saved, save
 from freqvision.models.surgery import Stem
 from freqvision.models.transport import Transport
 
@@ -16,6 +16,7 @@ __all__ = [
     "Architecture",
     "FrequencyModel",
     "ModelInfo",
+    "SavedModel",
     "Stem",
     "Transport",
     "architecture",
@@ -27,6 +28,7 @@ __all__ = [
     "load",
     "load_released",
     "model_info",
+    "read_saved",
     "recalibrate_batchnorm",
     "register",
     "rgb_spec",

@@ -22,14 +22,7 @@ from freqvision.models.surgery import (
     replace_stem,
     skip_pooling,
 )
-from freqvision.models.weights import (
-    StateDict,
-    WeightReport,
-    check_channels,
-    is_frequency_state,
-    load_weights,
-    read_weights,
-)
+from freqvision.models.weights import StateDict, WeightReport, load_weights, open_weights
 from freqvision.spectrum.channels import BLOCK, ChannelSet
 
 log = logging.getLogger(__name__)
@@ -104,18 +97,17 @@ class Architecture:
         spec = self.default_spec() if spec is None else spec
         check_arguments(spec, num_classes, photos)
         gate_layer = _gates(gates, spec)
-        state = None if weights is None else read_weights(weights)
-        of_frequencies = state is not None and is_frequency_state(state)
-        if weights is not None and of_frequencies:
-            check_channels(weights, spec)
-        from_rgb = state is not None and not of_frequencies
+        given = None if weights is None else open_weights(weights)
+        if given is not None:
+            given.check_channels(spec)
+        from_rgb = given is not None and not given.of_frequencies
         start = self._resolve_start(start, spec, from_rgb, photos is not None)
 
         network = self.build(num_classes, self._image_side(spec, rgb_size))
         self.apply_strides(network, strides)
-        report = WeightReport((), ())
-        if state is not None and from_rgb:
-            report = load_weights(network, state)
+        report = WeightReport()
+        if given is not None and from_rgb:
+            report = load_weights(network, given.state)
         changed: tuple[str, ...] = ()
         anew: tuple[str, ...] = ()
         if isinstance(spec, FrequencySpec):
@@ -131,10 +123,10 @@ class Architecture:
         }
         new_layers = tuple(f"network.{layer}" for layer in sorted({*report.new, *anew}))
         model = FrequencyModel(network, spec, settings, new_layers, gate_layer)
-        if state is not None and of_frequencies:
-            report = load_weights(model, state)
+        if given is not None and not from_rgb:
+            report = load_weights(model, given.state)
             model.new_layers = report.new
-        _log(self.name, report, changed, start, state is not None)
+        _log(self.name, report, changed, start, given is not None)
         return model
 
     def _resolve_start(

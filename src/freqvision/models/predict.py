@@ -7,14 +7,14 @@ from typing import Any
 import torch
 
 from freqvision.inputs.decoder import Decoder
-from freqvision.models.checkpoint import load_checkpoint
+from freqvision.models.saved import SavedModel, read_saved
 from freqvision.runtime import choose_device
 
 
 @torch.inference_mode()
 def predict(
     images: Sequence[str | Path],
-    checkpoint: str | Path,
+    checkpoint: str | Path | SavedModel,
     top: int = 5,
     batch_size: int = 32,
     num_threads: int = 0,
@@ -24,7 +24,7 @@ def predict(
 
     Args:
         images: Paths of JPEG files, or of others that Pillow reads.
-        checkpoint: File that `fit` wrote, or folder that `fv.save` wrote.
+        checkpoint: File that `fit` wrote, folder that `fv.save` wrote, or what `read_saved` made of one.
         top: How many classes to name, the most probable first.
         batch_size: Photos in a batch.
         num_threads: Threads that decode a batch; 0 for all cores.
@@ -38,11 +38,11 @@ def predict(
         FileNotFoundError: There is no such checkpoint.
         ValueError: It is none of freqvision's, or a detector's.
     """
-    model, class_names = load_checkpoint(checkpoint)
-    if model.task != "image-classification":
-        raise ValueError(f"{checkpoint} holds no classifier but the detector {model.settings['name']}")
-    if class_names is None:
-        class_names = [str(label) for label in range(model.settings["num_classes"])]
+    saved = checkpoint if isinstance(checkpoint, SavedModel) else read_saved(checkpoint)
+    if saved.task != "image-classification":
+        raise ValueError(f"{saved.source} holds no classifier but the detector {saved.name}")
+    model = saved.build()
+    class_names = saved.class_names or [str(label) for label in range(saved.settings["num_classes"])]
     device = choose_device(device)
     model.to(device)
     decoder = Decoder(model.spec, num_threads)

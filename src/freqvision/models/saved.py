@@ -1,30 +1,191 @@
-"""A model as a folder: weights, configuration and model card, as model hubs keep them."""
+"""Saved models: checkpoints of training and folders of `save`, each read once and handed on."""
 
 from __future__ import annotations
 
+import html
 import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from freqvision.inputs.spec import InputSpec
 from freqvision.models.frequency_model import FrequencyModel
 from freqvision.models.registry import architecture
+from freqvision.models.weights import CHECKPOINT_KEY, find_state, read_file
+from freqvision.runtime import replacing
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 CARD = "README.md"
+MAX_CONFIG_BYTES = 2**24
+MAX_RGB_SIZE = 4096  # position embeddings grow with its square
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """What a checkpoint or a folder holds; `build` makes the model.
+
+    Args:
+        spec: The model's input.
+        settings: Arguments of `create_model` or `create_detector` that build the same network.
+        state: The model's state dict.
+        class_names: Names of the logits; None where a folder of `save` has none.
+        source: Where it was read from.
+        validation: Folder of the photos that the run was validated on; None where it is not known.
+        details: What training stored for its task. For detectors: the "annotations" that were validated on,
+            which "photos" of them (from and to, or None for all), and the "category_ids" by label.
+        hyper_parameters: Arguments of the training module that wrote the checkpoint; none in a folder.
+        epoch: Of training, counted from 0; None in a folder.
+    """
+
+    spec: InputSpec
+    settings: dict[str, Any]
+    state: dict[str, torch.Tensor] = field(repr=False)
+    class_names: list[str] | None = None
+    source: str = "the checkpoint"
+    validation: str | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+    hyper_parameters: dict[str, Any] = field(default_factory=dict, repr=False)
+    epoch: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The architecture's name."""
+        return str(self.settings["name"])
+
+    @property
+    def task(self) -> str:
+        """ "image-classification" or "object-detection"."""
+        return architecture(self.name).task
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The settings but for the name and the number of classes."""
+        return {key: value for key, value in self.settings.items() if key not in ("name", "num_classes")}
+
+    def names(self) -> list[str]:
+        """The names of the classes, where nothing can be done without them.
+
+        Raises:
+            ValueError: There are none.
+        """
+        if self.class_names is None:
+            raise ValueError(
+                f"{self.source} has no names of its classes: fv.save(model, folder, classes) adds them"
+            )
+        return self.class_names
+
+    def build(self) -> FrequencyModel:
+        """The model in evaluation mode on the CPU.
+
+        Raises:
+            ValueError: The weights do not fit the settings to the last layer.
+        """
+        create = architecture(self.name).create
+        model = create(self.spec, self.settings["num_classes"], weights=self.state, **self.options)
+        if model.new_layers:  # which create starts anew, as for other classes
+            raise ValueError(
+                f"the weights in {self.source} do not fit its settings: it lacks "
+                f"{', '.join(model.new_layers)}, or they have other shapes. Copy all of its files again"
+            )
+        model.class_names = self.class_names
+        return model.eval()
+
+
+def read_saved(path: str | Path) -> SavedModel:
+    """Read a checkpoint that `fit` wrote, or a folder that `save` wrote.
+
+    Raises:
+        FileNotFoundError: There is no such file or folder.
+        ValueError: It is not one of freqvision's, or it is damaged.
+    """
+    path = Path(path)
+    if (path / CONFIG).is_file() or (path / WEIGHTS).is_file():
+        return _read_folder(path)
+    if path.is_dir() and (path / "checkpoints").is_dir():
+        raise ValueError(f"{path} is the folder of a run: name its checkpoints/best.ckpt or last.ckpt")
+    if path.is_dir() or not path.suffix:
+        raise FileNotFoundError(f"{path} is no folder that fv.save wrote: there is no {CONFIG} in it")
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no checkpoint at {path}: training writes RUN/checkpoints/best.ckpt and last.ckpt"
+        )
+    if path.suffix in (".onnx", ".pt2"):
+        raise ValueError(f"{path} is an export: name the checkpoint or the folder that it was made from")
+    try:
+        return from_checkpoint(read_file(path), str(path))
+    except ValueError as error:
+        raise ValueError(f"{path} is no checkpoint: {error}") from error
+
+
+def from_checkpoint(checkpoint: Mapping[str, Any], source: str = "the checkpoint") -> SavedModel:
+    """The part of a checkpoint that says what its model is, which `describe` gave.
+
+    Raises:
+        ValueError: It is not one of freqvision's.
+    """
+    stored = checkpoint.get(CHECKPOINT_KEY)
+    if not isinstance(stored, Mapping):
+        raise ValueError(
+            "it was not written by freqvision fit: it does not say what its model's input is. Weights alone "
+            "go to freqvision fit --model.weights, or to fv.create_model(weights=...)"
+        )
+    spec = InputSpec.from_dict(stored["spec"])
+    return SavedModel(
+        spec,
+        _settings(stored["settings"], spec),
+        find_state(checkpoint["state_dict"]),
+        stored["classes"],
+        source,
+        stored.get("validation"),
+        stored.get("detection") or {},
+        checkpoint.get("hyper_parameters", {}),
+        checkpoint.get("epoch"),
+    )
+
+
+def describe(model: FrequencyModel, class_names: list[str] | None) -> dict[str, Any]:
+    """What a checkpoint keeps under `CHECKPOINT_KEY`: plain values, which load with ``weights_only=True``."""
+    names = None if class_names is None else list(class_names)
+    return {"settings": dict(model.settings), "spec": model.spec.to_dict(), "classes": names}
+
+
+def load(path: str | Path) -> FrequencyModel:
+    """Open a folder that `save` wrote, or a checkpoint that `fit` wrote.
+
+    Nothing in them is run: weights are tensors, everything else is plain values.
+
+    Returns:
+        The model in evaluation mode on the CPU; ``.spec`` is its input, ``.class_names`` are the names of its
+        classes, None if none were saved.
+
+    Raises:
+        FileNotFoundError: It does not exist, or a file of the folder is missing.
+        ValueError: The configuration is damaged or not one of freqvision's, or the weights are damaged or do
+            not fit it to the last layer.
+    """
+    saved = read_saved(path)
+    try:
+        return saved.build()
+    except (ValueError, ImportError):  # the latter names the extra that is missing
+        raise
+    except Exception as error:  # settings of the right types can still ask for what no network is
+        raise ValueError(f"{path} does not describe a model ({type(error).__name__}: {error})") from error
 
 
 def save(model: FrequencyModel, folder: str | Path, classes: Sequence[str] | None = None) -> Path:
     """Write a model, with all that is needed to use it, to a folder that `load` opens.
 
     The folder holds ``model.safetensors``, ``config.json`` (arguments of `create_model`, the specification of
-    the input, names of the classes) and a model card, and can be uploaded to a model hub as it is.
+    the input, names of the classes) and a model card, and can be uploaded to a model hub as it is. Each file
+    is written whole or not at all.
 
     Args:
-        model: What `create_model` or `load` gave; it may be trained since.
+        model: What `create_model`, `create_detector` or `load` gave; it may have been trained since.
         folder: Where to; made if it does not exist.
         classes: Names of the classes in the order of the logits; None takes the model's own, if it has any.
 
@@ -47,53 +208,31 @@ def save(model: FrequencyModel, folder: str | Path, classes: Sequence[str] | Non
             f"there are {len(names)} names of classes for {model.settings['num_classes']} logits"
         )
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
     config = {
         "library": "freqvision",
         "model": model.settings,
         "input": model.spec.to_dict(),
         "classes": names,
     }
-    (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-    (folder / CARD).write_text(_card(model, names), encoding="utf-8")
+    with replacing(folder / WEIGHTS) as draft:
+        save_file(tensors, draft, metadata={"format": "pt"})
+    for name, text in {CONFIG: json.dumps(config, indent=1) + "\n", CARD: _card(model, names)}.items():
+        with replacing(folder / name) as draft:
+            draft.write_text(text, encoding="utf-8")
     return folder
 
 
-def load(folder: str | Path) -> FrequencyModel:
-    """Open a folder that `save` wrote.
-
-    Returns:
-        The model in evaluation mode on the CPU; ``.spec`` is its input, ``.class_names`` are the names of its
-        classes, None if none were saved.
-
-    Raises:
-        FileNotFoundError: A file of the folder is missing.
-        ValueError: The configuration is damaged or not one of freqvision's, or the weights are damaged or do
-            not fit it to the last layer.
-    """
-    folder = Path(folder)
+def _read_folder(folder: Path) -> SavedModel:
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} is no folder that fv.save wrote: there is no {name} in it")
-    settings, spec, names = _read_config(folder / CONFIG)
-    create = architecture(settings.pop("name")).create
-    model = create(spec, weights=folder / WEIGHTS, **settings)
-    if model.new_layers:  # create_model starts them anew, as for other classes
-        raise ValueError(
-            f"{folder / WEIGHTS} does not fit {CONFIG} beside it: it lacks {', '.join(model.new_layers)}, "
-            "or has another shape there. Copy both from the folder that fv.save wrote"
-        )
-    model.class_names = names
-    return model.eval()
-
-
-def _read_config(path: Path) -> tuple[dict[str, Any], InputSpec, list[str] | None]:
-    """Arguments of `create_model`, the input's specification, and the names of the classes."""
+    path = folder / CONFIG
     try:
+        if path.stat().st_size > MAX_CONFIG_BYTES:
+            raise ValueError("it is larger than any that fv.save writes")
         config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # no UTF-8, or no JSON
+    except (ValueError, RecursionError) as error:  # no UTF-8, or no JSON
         raise ValueError(f"{path} is damaged, it is no JSON ({error}): copy it again") from error
     if not isinstance(config, dict) or config.get("library") != "freqvision":
         raise ValueError(f"{path} was not written by fv.save: it does not name the library freqvision")
@@ -101,29 +240,61 @@ def _read_config(path: Path) -> tuple[dict[str, Any], InputSpec, list[str] | Non
     for key, allowed in kinds.items():
         if key not in config or not isinstance(config[key], allowed):
             raise ValueError(f"{path} is incomplete: there is no {key!r} as fv.save writes it")
-    settings, names = config["model"], config["classes"]
-    known: Any = {"name": None}
-    if isinstance(settings.get("name"), str):
-        known |= inspect.signature(architecture(settings["name"]).create).parameters
-    unknown = sorted(settings.keys() - known.keys())
-    if unknown or not {"name", "num_classes"} <= settings.keys():
+    names = config["classes"]
+    try:
+        spec = InputSpec.from_dict(config["input"])
+        settings = _settings(config["model"], spec)
+    except (TypeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"{path} describes no input or model: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    if names is not None:
+        if len(names) != settings["num_classes"]:
+            raise ValueError(f"{path} names {len(names)} classes for {settings['num_classes']} logits")
+        if not all(isinstance(name, str) for name in names):
+            raise ValueError(f"{path} has names of classes that are no text")
+    state = dict(read_file(folder / WEIGHTS))
+    if settings["num_classes"] > max((max(value.shape, default=0) for value in state.values()), default=0):
+        # Before memory for them is asked for.
         raise ValueError(
-            f"{path} is of another version of freqvision, or incomplete: its 'model' has "
-            f"{', '.join(settings)}; valid: {', '.join(known)}"
+            f"{folder / WEIGHTS} does not fit {CONFIG}: no layer has {settings['num_classes']} outputs"
         )
-    if names is not None and len(names) != settings["num_classes"]:
-        raise ValueError(f"{path} names {len(names)} classes for {settings['num_classes']} logits")
-    return settings, InputSpec.from_dict(config["input"]), names
+    return SavedModel(spec, settings, state, names, str(folder))
+
+
+def _settings(values: Any, spec: InputSpec) -> dict[str, Any]:
+    """Arguments that build a model, checked.
+
+    Raises:
+        ValueError: There is an unknown one, or a type is wrong.
+    """
+    if not isinstance(values, Mapping) or not isinstance(values.get("name"), str):
+        raise ValueError("it does not name its model")
+    found = architecture(values["name"])
+    known = ("name", *inspect.signature(found.create).parameters)
+    given: dict[str, Any] = {key: value for key, value in values.items() if key != "weights"}
+    unknown = sorted(given.keys() - set(known))
+    if unknown or "num_classes" not in given:
+        raise ValueError(
+            f"it is of another version of freqvision, or incomplete: its 'model' has {', '.join(values)}; "
+            f"valid: {', '.join(known)}"
+        )
+    for name, most in {"num_classes": 2**24, "rgb_size": MAX_RGB_SIZE}.items():
+        value = given.get(name)
+        if value is not None and not (type(value) is int and 1 <= value <= most):
+            raise ValueError(f"its {name} is a number from 1 to {most}; got {value!r}")
+    if spec.channels is None:
+        given.pop("start", None)  # models of pixels have no such choice
+    return given
 
 
 def _card(model: FrequencyModel, classes: Sequence[str] | None) -> str:
     spec = model.spec
     shape = "whatever size the photo has" if spec.shape is None else "×".join(map(str, spec.shape))
-    sees = f"{spec.describe()} of JPEG photos"
     size = (
         f"{spec.bytes_per_image:,} bytes a photo" if spec.bytes_per_image else "bytes depending on the photo"
     )
-    names = ", ".join(classes[:10]) + (", …" if len(classes) > 10 else "") if classes else "not named"
+    names = ", ".join(map(_escape, classes[:10])) + (", …" if len(classes) > 10 else "") if classes else ""
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return f"""---
 library_name: freqvision
@@ -131,15 +302,15 @@ pipeline_tag: {model.task}
 tags: [frequency-domain, dct, jpeg]
 ---
 
-# {model.settings["name"]}
+# {_escape(model.settings["name"])}
 
-{model.kind} that reads {sees}.
+{model.kind} that reads {spec.describe()} of JPEG photos.
 
 | | |
 | --- | --- |
 | input | {shape}, {spec.dtype}, {size} |
 | parameters | {parameters:,} |
-| classes | {model.settings["num_classes"]}: {names} |
+| classes | {model.settings["num_classes"]}: {names or "not named"} |
 
 ```python
 import freqvision as fv
@@ -149,6 +320,12 @@ decode = fv.Decoder(model.spec)
 {model.usage}
 ```
 
-How the input is made, down to the normalisation, stands in `config.json`. How the model was trained, on what,
-and how well it does: to be filled in by its author.
+How the input is made, down to the normalisation, is in `config.json`. How the model was trained, on what, and
+how well it does: to be filled in by its author.
 """
+
+
+def _escape(text: str) -> str:
+    """A name as Markdown shows it in a cell, whatever is in it: on one line, without markup of its own."""
+    text = html.escape(" ".join("".join(c for c in text if c.isprintable() or c.isspace()).split()))
+    return "".join(f"\\{c}" if c in r"\`*_{}[]()#|!~<>" else c for c in text)

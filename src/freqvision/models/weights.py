@@ -2,80 +2,158 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import logging
 import pickle
+import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
-from freqvision.inputs.spec import FrequencySpec, InputSpec
+from freqvision.inputs.spec import InputSpec
 from freqvision.spectrum.channels import ChannelSet
+
+log = logging.getLogger(__name__)
 
 StateDict = Mapping[str, torch.Tensor]
 GATES = "input.gates."  # names of a FrequencyModel's gates begin so
+CHECKPOINT_KEY = "freqvision"  # in checkpoints: what is needed to build the model
+_AVERAGES = ("state_dict_ema", "model_ema")  # timm's and torchvision's moving averages of the weights
+_NESTED = (*_AVERAGES, "state_dict", "model")  # where checkpoints keep their state dict, the best first
 _WRAPPERS = ("module.", "_orig_mod.", "model.")  # DataParallel, torch.compile, a training module's attribute
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A state dict, and what is known of the model that it is from.
+
+    Args:
+        state: Names and tensors.
+        channels: The channels of the `FrequencyModel` that it is from, where its file says so.
+    """
+
+    state: dict[str, torch.Tensor]
+    channels: str | None = None
+
+    @property
+    def of_frequencies(self) -> bool:
+        """Whether they are from a `FrequencyModel`, not from an RGB network."""
+        return all(key.startswith(("network.", "input.")) for key in self.state)
+
+    def check_channels(self, spec: InputSpec) -> None:
+        """Refuse weights for other channels: where there are equally many, nothing else would show it.
+
+        Raises:
+            ValueError: The spec's channels differ from those of the model that they are from.
+        """
+        if not self.of_frequencies or self.channels is None or spec.channels is None:
+            return
+        if ChannelSet.parse(self.channels) != spec.channels:
+            raise ValueError(
+                f"the weights are from a model of the channels {self.channels}, and the spec has "
+                f"{spec.channels}: use the same, or freqvision.models.shrink.shrink for some of them"
+            )
 
 
 @dataclass(frozen=True)
 class WeightReport:
     """What became of a state dict: names of the layers that were loaded, and of those that start anew."""
 
-    loaded: tuple[str, ...]
-    new: tuple[str, ...]
+    loaded: tuple[str, ...] = ()
+    new: tuple[str, ...] = ()
+
+
+def open_weights(source: str | Path | StateDict) -> Weights:
+    """A state dict from a file or a mapping, see `read_weights`, with what its file says about it.
+
+    A checkpoint of training names the channels itself, a file of `freqvision.save` in ``config.json`` next
+    to it.
+    """
+    if isinstance(source, Mapping):
+        return Weights(find_state(source))
+    if not isinstance(source, (str, Path)):
+        raise TypeError(
+            f"weights are a file's path or a state dict, got {type(source).__name__}: pass a module's "
+            '.state_dict(), or the name of published weights such as "DEFAULT"'
+        )
+    path = Path(source)
+    values = read_file(path)
+    described: Any = values.get(CHECKPOINT_KEY)
+    spec = described.get("spec") if isinstance(described, Mapping) else None
+    config = path.with_name("config.json")
+    if path.suffix == ".safetensors" and config.is_file():
+        described = json.loads(config.read_text(encoding="utf-8"))
+        spec = described.get("input") if described.get("library") == "freqvision" else None
+    return Weights(find_state(values), spec.get("channels") if isinstance(spec, Mapping) else None)
 
 
 def read_weights(source: str | Path | StateDict) -> dict[str, torch.Tensor]:
     """A state dict from a ``.safetensors`` file, a file of `torch.save`, or a mapping.
 
-    Files of `torch.save` are read with ``weights_only=True``: they can hold tensors and plain values, no
-    code. A state dict inside a checkpoint (under "state_dict" or "model") is found, and prefixes that all
-    keys share because the network was wrapped are cut off.
+    Files of `torch.save` are read with ``weights_only=True``: besides tensors and plain values they may hold
+    an `argparse.Namespace` (as timm's ``CheckpointSaver`` writes) and NumPy numbers, no code. A state dict
+    inside a checkpoint is found (under "state_dict_ema", "model_ema", "state_dict" or "model", in this
+    order), and prefixes that all keys share because the network was wrapped are cut off.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It is damaged, or holds no state dict.
     """
-    if isinstance(source, Mapping):
-        values: Mapping[str, object] = source
-    elif not isinstance(source, (str, Path)):
-        raise TypeError(
-            f"weights are a file's path or a state dict, got {type(source).__name__}: of a module pass "
-            ".state_dict(), of torchvision's weights .get_state_dict()"
-        )
-    else:
-        path = Path(source)
-        if not path.is_file():
-            raise FileNotFoundError(f"no file of weights at {path}")
-        if path.suffix == ".safetensors":
-            from safetensors import SafetensorError
-            from safetensors.torch import load_file
+    return open_weights(source).state
 
-            try:
-                values = load_file(path)
-            except SafetensorError as error:
-                raise ValueError(f"{path} is damaged or incomplete ({error}): copy it again") from error
-        else:
-            try:
-                values = torch.load(path, map_location="cpu", weights_only=True)
-            except (pickle.UnpicklingError, RuntimeError, EOFError) as error:  # the latter two of cut files
-                raise ValueError(
-                    f"{path} cannot be read as weights: it is damaged, or holds other than tensors and plain "
-                    "values. If you trust it, pass the mapping torch.load(path, weights_only=False) gives"
-                ) from error
-    for key in ("state_dict", "model"):
-        inner = values.get(key) if isinstance(values, Mapping) else None
-        if isinstance(inner, Mapping):
-            values = inner
-    tensors = (
-        {key: value for key, value in values.items() if isinstance(value, torch.Tensor)}
-        if isinstance(values, Mapping)
-        else {}
-    )
+
+def read_file(path: Path) -> Mapping[str, Any]:
+    """All that a file of weights or a checkpoint holds, read once; large tensors only when they are used.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is damaged, or holds what could be code.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no file of weights at {path}")
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise ValueError(f"{path} is damaged or incomplete ({error}): copy it again") from error
+    try:
+        with torch.serialization.safe_globals(_SAFE):
+            # Mapped into memory, so that only what is used is read; torch before 1.6 wrote no archives.
+            values = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except Exception as error:  # whatever the unpickler stumbles over in a file that is none
+        raise ValueError(
+            f"{path} cannot be read as weights: it is damaged, or holds more than tensors, numbers and text"
+            f"{_unsafe(error)}. If you trust it, pass the mapping that torch.load(path, weights_only=False) "
+            "gives, or save its state_dict alone: torch.save(that['state_dict'], NEW_FILE)"
+        ) from error
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{path} holds a {type(values).__name__}, no state dict: save network.state_dict()")
+    return values
+
+
+def find_state(values: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """The state dict in what a file holds, without the prefixes of wrappers.
+
+    Raises:
+        ValueError: There is none.
+    """
+    nested = [key for key in _NESTED if isinstance(values.get(key), Mapping) and values[key]]
+    if nested:
+        values = values[nested[0]]
+        if nested[0] in _AVERAGES and len(nested) > 1:
+            log.info("%s is loaded, the moving average, not %s", nested[0], nested[1])
+    tensors = {key: value for key, value in values.items() if isinstance(value, torch.Tensor)}
+    tensors.pop("n_averaged", None)  # the counter of torch's AveragedModel
     if not tensors:
         raise ValueError(
             "the weights hold no state dict; valid: a .safetensors file, a file that torch.save wrote from "
@@ -88,39 +166,38 @@ def read_weights(source: str | Path | StateDict) -> dict[str, torch.Tensor]:
         tensors = {key.removeprefix(wrapper): value for key, value in tensors.items()}
 
 
-def stored_channels(source: str | Path | StateDict) -> str | None:
-    """The channels that a model of frequencies was trained on, where what holds its weights says so.
+class _NumberType:
+    """Stands for `numpy.dtype` when files are read: number types only, and nothing else of NumPy's is run."""
 
-    A checkpoint of training says so itself, a file of `freqvision.save` in the configuration beside it.
-    """
-    spec: Any = None
-    if not isinstance(source, Mapping):
-        path = Path(source)
-        config = path.with_name("config.json")
-        if path.suffix != ".safetensors":
-            # Mapped, so that only what is looked at is read; files of torch before 1.6 cannot be.
-            mapped = zipfile.is_zipfile(path)
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-            spec = checkpoint.get("freqvision", {}).get("spec") if isinstance(checkpoint, dict) else None
-        elif config.is_file():
-            values = json.loads(config.read_text(encoding="utf-8"))
-            spec = values.get("input") if values.get("library") == "freqvision" else None
-    return spec.get("channels") if isinstance(spec, dict) else None
+    def __init__(self, name: str, *_: Any) -> None:
+        if not re.fullmatch(r"[biuf][1248]", name):
+            raise pickle.UnpicklingError(f"a NumPy value of type {name!r}, which is no number")
+        self.name = name
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        order = state[1] if state[1] in ("<", ">") else ""
+        self.name = order + self.name
 
 
-def check_channels(weights: str | Path | StateDict, spec: InputSpec) -> None:
-    """Refuse weights for other channels: where there are as many, nothing else would tell."""
-    stored = stored_channels(weights)
-    if stored is not None and isinstance(spec, FrequencySpec) and ChannelSet.parse(stored) != spec.channels:
-        raise ValueError(
-            f"the weights are of a model of the channels {stored}, and the spec has {spec.channels}: use the "
-            "same, or freqvision.models.shrink.shrink for some of them"
-        )
+def _number(kind: _NumberType, data: bytes) -> Any:
+    """Stands for NumPy's constructor of scalars: the same number, as Python's."""
+    return np.frombuffer(data, np.dtype(kind.name), count=1)[0].item()
 
 
-def is_frequency_state(state: StateDict) -> bool:
-    """Whether a state dict is that of a `FrequencyModel`, not of an RGB network."""
-    return all(key.startswith(("network.", "input.")) for key in state)
+# What files may hold besides tensors and plain values.
+_SAFE: list[Any] = [
+    argparse.Namespace,
+    _NumberType,
+    (_NumberType, "numpy.dtype"),
+    (_number, "numpy._core.multiarray.scalar"),
+    (_number, "numpy.core.multiarray.scalar"),  # NumPy before 2
+]
+
+
+def _unsafe(error: BaseException) -> str:
+    """Which type was refused, as torch's long message says in its middle."""
+    named = re.search(r"GLOBAL ([\w.]+)", str(error))
+    return f" ({named[1]})" if named else ""
 
 
 def classifier_name(network: nn.Module) -> str:

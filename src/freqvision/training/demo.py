@@ -7,7 +7,7 @@ from pathlib import Path
 
 from freqvision.analysis.figures import plot_channels, plot_training
 from freqvision.data.synthetic import PATTERNS, write_synthetic_photos
-from freqvision.models.checkpoint import load_checkpoint
+from freqvision.models import load
 from freqvision.models.predict import predict
 from freqvision.training.fit import fit
 from freqvision.training.validate import validate
@@ -63,7 +63,7 @@ def demo(
         print(f"  {pattern}/000.jpg: {guess['class']}, {guess['probability']:.0%} sure ({verdict})")
 
     _step(5, "Drawing what the model saw, and the training")
-    model, _ = load_checkpoint(checkpoint)
+    model = load(checkpoint)
     plot_channels(samples[2:5], model.spec, folder / "channels.png")  # type: ignore[arg-type]
     plot_training(run / "metrics.csv", folder / "training.png", chance)
     print(f"\nDone in {time.perf_counter() - started:.0f} s. Results in {folder}:")

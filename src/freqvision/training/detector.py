@@ -17,7 +17,7 @@ from freqvision.detection.average_precision import Results, average_precision, c
 from freqvision.detection.coco import CocoAnnotations
 from freqvision.detection.photos import whole_view
 from freqvision.inputs.spec import InputSpec
-from freqvision.models.checkpoint import CHECKPOINT_KEY
+from freqvision.models.saved import CHECKPOINT_KEY
 from freqvision.training.module import ModelModule
 from freqvision.training.optimisation import Optimisation
 

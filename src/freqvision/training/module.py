@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule
 from freqvision.data.folder import evenly, readable
 from freqvision.inputs.spec import InputSpec
 from freqvision.models import FrequencyModel
-from freqvision.models.checkpoint import CHECKPOINT_KEY, describe, description
+from freqvision.models.saved import CHECKPOINT_KEY, describe, from_checkpoint
 from freqvision.training.optimisation import Optimisation, build_optimizer, build_schedule, parameter_groups
 
 FIT_PHOTOS = 256  # on which start="fit" solves for the input layer
@@ -117,9 +117,9 @@ class ModelModule(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Build the checkpoint's model, or make sure that it is the one at hand."""
-        stored = description(checkpoint)
+        stored = from_checkpoint(checkpoint)
         if not self.is_built:
-            self.build(stored.spec, stored.names(), **stored.options)
+            self.build(stored.spec, stored.names(), name=stored.name, **stored.options)
             return
         if self.class_names != stored.class_names:
             known, here = ", ".join(stored.names()), ", ".join(self.class_names)

@@ -9,7 +9,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader
 
 from freqvision.data.folder import open_folder
-from freqvision.models.checkpoint import description, read_checkpoint
+from freqvision.models.saved import read_saved
 from freqvision.training.classifier import Classifier
 from freqvision.training.machine import fastest_precision, quieten
 
@@ -48,7 +48,7 @@ def validate(
         ValueError: The file is no checkpoint, the model's classes have no names, or the folder's are others.
     """
     quieten()
-    stored = read_checkpoint(checkpoint)
+    saved = read_saved(checkpoint)
     try:
         trainer = Trainer(
             accelerator=accelerator,
@@ -61,16 +61,16 @@ def validate(
         )
     except MisconfigurationException as error:  # which is no ValueError
         raise ValueError(f"accelerator {accelerator!r} cannot be used here: {error}") from error
-    if description(stored).detection is not None:
+    if saved.task == "object-detection":
         from freqvision.training.validate_detector import validate_detector
 
-        return validate_detector(stored, trainer, data, annotations, results, batch_size or 2, num_threads)
+        return validate_detector(saved, trainer, data, annotations, results, batch_size or 2, num_threads)
     if annotations is not None or results is not None:
         raise ValueError("annotations and results are of detectors; this checkpoint holds a classifier")
-    module = Classifier(**stored["hyper_parameters"])
-    module.on_load_checkpoint(stored)
-    module.load_state_dict(stored["state_dict"])
-    root = data or description(stored).validation
+    module = Classifier(**saved.hyper_parameters)
+    module.build(saved.spec, saved.names(), name=saved.name, **saved.options)
+    module.model.load_state_dict(saved.state)
+    root = data or saved.validation
     if root is None:
         raise ValueError("the checkpoint does not say what it was validated on: name a folder of photos")
     photos = open_folder(root, module.spec, classes=module.class_names, num_threads=num_threads)

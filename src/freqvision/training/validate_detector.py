@@ -8,13 +8,13 @@ from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader
 
 from freqvision.detection.coco import read_coco
-from freqvision.models.checkpoint import description
+from freqvision.models.saved import SavedModel
 from freqvision.training.coco import same_categories, select, validation_photos
 from freqvision.training.detector import Detector
 
 
 def validate_detector(
-    checkpoint: dict[str, Any],
+    saved: SavedModel,
     trainer: Trainer,
     data: str | Path | None = None,
     annotations: str | Path | None = None,
@@ -25,7 +25,7 @@ def validate_detector(
     """Validate a trained detector; everything about it comes from the checkpoint.
 
     Args:
-        checkpoint: As `read_checkpoint` gives it.
+        saved: As `read_saved` gives it.
         trainer: Of Lightning, with one device.
         data: Folder of the photos; None is that of training's validation.
         annotations: JSON file in COCO's format; None is that of training's validation.
@@ -40,23 +40,21 @@ def validate_detector(
         FileNotFoundError: A file or a photo is missing.
         ValueError: One of folder and annotations was named alone, or the categories are not the model's.
     """
-    stored = description(checkpoint)
-    assert stored.detection is not None
     if (data is None) != (annotations is None):
         raise ValueError("name both the folder of the photos and the file of their annotations, or neither")
     if data is None or annotations is None:
-        if stored.validation is None:
+        if saved.validation is None:
             raise ValueError(
                 "the checkpoint does not say what it was validated on: name photos and annotations"
             )
-        coco = read_coco(stored.detection["annotations"], stored.validation)
-        photos = stored.detection["photos"]
+        coco = read_coco(saved.details["annotations"], saved.validation)
+        photos = saved.details["photos"]
         coco = select(coco, None if photos is None else (photos[0], photos[1]))
     else:
         coco = read_coco(annotations, data)
-    names = tuple(stored.names())
-    if "category_ids" in stored.detection:
-        trained = (names, tuple(stored.detection["category_ids"]))
+    names = tuple(saved.names())
+    if "category_ids" in saved.details:
+        trained = (names, tuple(saved.details["category_ids"]))
         same_categories(trained, (coco.class_names, coco.category_ids), f"the model and {coco.path}")
     elif names != coco.class_names:  # of a folder of fv.save, which keeps the names alone
         raise ValueError(
@@ -64,9 +62,9 @@ def validate_detector(
             "the names and their order must be the same"
         )
 
-    module = Detector(**checkpoint["hyper_parameters"])
-    module.on_load_checkpoint(checkpoint)
-    module.load_state_dict(checkpoint["state_dict"])
+    module = Detector(**saved.hyper_parameters)
+    module.build(saved.spec, saved.names(), name=saved.name, **saved.options)
+    module.model.load_state_dict(saved.state)
     module.truth = coco
     shown = validation_photos(coco, module.spec, num_threads)
     loader: DataLoader = DataLoader(shown, batch_size, collate_fn=shown.collate)

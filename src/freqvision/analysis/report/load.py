@@ -12,7 +12,7 @@ import yaml
 
 from freqvision.analysis.curves import CurvePoint, load_curve
 from freqvision.analysis.scores import ChannelScores
-from freqvision.models.checkpoint import description, read_checkpoint
+from freqvision.models.saved import read_saved
 from freqvision.spectrum.channels import ChannelSet
 
 
@@ -98,7 +98,7 @@ class Run:
         validated = [epoch for epoch in epochs if epoch.get("val/top1")]
         if not validated:
             raise ValueError(f"{folder} is no run of a classifier: its metrics have no val/top1")
-        spec = description(read_checkpoint(folder / "checkpoints" / "last.ckpt")).spec
+        spec = read_saved(folder / "checkpoints" / "last.ckpt").spec
         accuracies = [float(epoch["val/top1"]) for epoch in validated]
         opened = validated[-1].get("val/open")
         return cls(
