@@ -20,7 +20,7 @@ PRESET = ChannelSet.preset(24).grid().flatten() & AC
 
 
 def measure(paths: list[str], every: int) -> None:
-    spec = FrequencySpec(resize=512, crop=448, channels=ChannelSet.preset(192))
+    spec = FrequencySpec(resize=512, crop=448, channels=ChannelSet.preset(192)).raw()
     statistics = collect_statistics(paths, spec)
     decode = Decoder(spec)
     std = torch.tensor(statistics.std_of(statistics.channels))

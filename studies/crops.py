@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("docs/results/fold"), help="folder for the CSV")
     options = parser.parse_args()
     spec = fv.FrequencySpec(resize=options.resize, crop=options.crop, channels=fv.ChannelSet.parse("Y0-63"))
-    decoder = fv.Decoder(spec)
+    decoder = fv.Decoder(spec.raw())
     validation = find_photos(options.photos / "validation")
     train = find_photos(options.photos / "train")
     train = train[:: len(train) // len(validation)]

@@ -85,11 +85,11 @@ def test_distributed_sampler_shares_the_photos_out(folder):
 @pytest.mark.parametrize("augment", [None, RandomView()])
 def test_pixel_folder_sees_the_same_views(photos, augment):
     """What the pixels show, turned into coefficients, is what the frequency folder gives."""
-    whole = fv.FrequencySpec(resize=72, crop=64, channels=fv.ChannelSet.preset(64))
+    whole = fv.FrequencySpec(resize=72, crop=64, channels=fv.ChannelSet.preset(64)).raw()
     pixel_spec = fv.PixelSpec(resize=72, crop=64, mean=(0, 0, 0), std=(1, 1, 1))
     frequencies = FrequencyFolder(photos / "train", whole, augment, seed=5).__getitems__(range(0, 24, 5))[0]
     pixels = PixelFolder(photos / "train", pixel_spec, augment, seed=5).__getitems__(range(0, 24, 5))[0]
-    encode = fv.PixelTransform(fv.FrequencySpec(resize=None, crop=None, channels=whole.channels))
+    encode = fv.PixelTransform(whole.replace(resize=None, crop=None))
     # Rounding to 8 bits, and Pillow's way with chroma, leave about a unit; another view, tens.
     assert (encode(pixels) - frequencies).abs().mean() < 2
     assert (encode(pixels.flip(-1)) - frequencies).abs().mean() > 4

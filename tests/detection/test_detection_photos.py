@@ -12,7 +12,7 @@ from freqvision.detection.photos import GroupedBatches, whole_view
 from freqvision.detection.scenes import synthetic_scene
 
 ALL = fv.ChannelSet.preset(192)
-SPEC = fv.FrequencySpec(resize=192, crop=None, channels=ALL, max_size=320)
+SPEC = fv.FrequencySpec(resize=192, crop=None, channels=ALL, max_size=320).raw()
 PIXELS = fv.PixelSpec(resize=96, crop=None, max_size=160)
 AUGMENT = RandomDetectionView(resize=(64, 96), scale=(0.7, 1.5), crop=(64, 72))
 
@@ -55,7 +55,7 @@ def torchvision_boxes(boxes: torch.Tensor, view: fv.View) -> torch.Tensor:
 
 def test_training_views_are_torchvisions_of_pixels(scenes):
     photos = photos_of(scenes)
-    to_cube = fv.PixelTransform(fv.FrequencySpec(resize=None, crop=None, channels=ALL))
+    to_cube = fv.PixelTransform(fv.FrequencySpec(resize=None, crop=None, channels=ALL).raw())
     seen = set()
     for epoch in range(3):
         photos.set_epoch(epoch)

@@ -26,7 +26,7 @@ TOLERANCE = 0.25
 
 def spec_of(channels, dtype="float32", statistics=True):
     spec = FrequencySpec(resize=SIZE, crop=SIZE, channels=channels)
-    return (spec.with_statistics(STATISTICS) if statistics else spec).with_dtype(dtype)
+    return (spec.with_statistics(STATISTICS) if statistics else spec.raw()).with_dtype(dtype)
 
 
 @pytest.fixture

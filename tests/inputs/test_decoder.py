@@ -46,7 +46,8 @@ def convert(image: Image.Image, mode: str) -> Image.Image:
 
 
 def full_spec(**changes) -> fv.FrequencySpec:
-    return fv.FrequencySpec(**{"resize": 64, "crop": 48, "channels": fv.ChannelSet.preset(192), **changes})
+    spec = fv.FrequencySpec(resize=64, crop=48, channels=fv.ChannelSet.preset(192))
+    return spec.raw().replace(**changes)
 
 
 def agree(data: bytes, spec: fv.FrequencySpec, view: fv.View) -> None:

@@ -19,7 +19,7 @@ from freqvision.inputs.view import random_resized_view, resize_crop_view
 from freqvision.spectrum.cube import gather
 from freqvision.spectrum.dct import block_dct, block_idct
 
-SPEC = FrequencySpec(resize=None, crop=None, channels=ChannelSet.preset(192))
+SPEC = FrequencySpec(resize=None, crop=None, channels=ChannelSet.preset(192)).raw()
 SAMPLINGS = ["444", "422", "440", "420", "411", "Gray"]
 
 

@@ -54,7 +54,27 @@ def test_narrower_channels_keep_their_statistics():
     assert (narrow.mean, narrow.std, narrow.scale) == ((2, 3), (5, 6), (8, 9))
     with pytest.raises(ValueError, match="not in the set"):
         spec.with_channels(ChannelSet((1,)))
-    assert FrequencySpec().with_channels(ChannelSet((191,))).channels == ChannelSet((191,))
+    everything, some = ChannelSet.preset(192), ChannelSet((3, 191))
+    assert FrequencySpec().with_channels(some) == FrequencySpec(channels=some)
+    assert FrequencySpec().raw().replace(channels=some) == FrequencySpec(channels=everything).raw(some)
+
+
+def test_a_spec_has_the_default_statistics_unless_others_are_given():
+    spec = FrequencySpec(channels=ChannelSet.preset(64))
+    assert spec == spec.raw().with_statistics(ChannelStatistics.default())
+    assert spec.with_dtype("int8").steps == spec.scale
+    given = FrequencySpec(channels=ChannelSet((3, 4)), mean=(1, 2))
+    assert (given.mean, given.std) == ((1, 2), FrequencySpec(channels=given.channels).std)
+
+
+def test_specs_that_version_0_1_saved_stay_as_they_were():
+    """Without statistics they meant coefficients that are not normalised."""
+    old = {"resize": 512, "crop": 448, "channels": "Y0-3+Cb0", "mean": None, "std": None, "scale": None}
+    old |= {"kind": "frequency", "dtype": "float32", "interpolation": "bilinear", "max_size": None}
+    assert InputSpec.from_dict(old) == FrequencySpec(channels=ChannelSet.parse("Y0-3+Cb0")).raw()
+    old |= {"dtype": "int8", "scale": [8.0, 1.0, 1.0, 1.0, 8.0], "std": [2.0] * 5}
+    spec = InputSpec.from_dict(old)
+    assert (spec.mean, spec.std, spec.scale) == ((0,) * 5, (2,) * 5, (8, 1, 1, 1, 8))
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_collecting_equals_the_statistics_of_all_cubes_together():
     photos = [photo(seed, height=40 + 9 * seed) for seed in range(5)]
     spec = FrequencySpec(resize=None, crop=None)  # photos of their own sizes
     statistics = collect_statistics(photos, spec, progress=False, num_threads=1)
-    transform = PixelTransform(FrequencySpec(resize=None, crop=None, channels=ChannelSet.preset(192)))
+    transform = PixelTransform(spec.raw(ChannelSet.preset(192)))
     blocks = torch.cat([transform(Image.open(io.BytesIO(data))).flatten(1) for data in photos], dim=1)
     whole = ChannelStatistics.of(blocks[:, None])
     assert statistics.count == whole.count
@@ -121,7 +121,7 @@ def test_int8_loses_nothing_visible(shared):
     """24 channels of photos: an error of 5 % of a channel's deviation, DC exact to half a gray level."""
     paths = sorted((shared / "data" / "coco128" / "images").iterdir())[::12]
     spec = FrequencySpec(channels=ChannelSet.preset(24)).with_statistics(DEFAULT).with_dtype("int8")
-    plain = PixelTransform(FrequencySpec(channels=spec.channels))
+    plain = PixelTransform(spec.raw())
     errors, clipped = [], []
     for path in paths:
         coefficients = plain(Image.open(path))

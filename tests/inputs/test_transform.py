@@ -33,7 +33,7 @@ def pil(image):
 def test_equals_torchvisions_geometry(size, interpolation):
     """Our cube, put back into pixels, is torchvision's float Resize and CenterCrop."""
     image = photo(*size)
-    spec = FrequencySpec(resize=72, crop=64, channels=ALL, interpolation=interpolation)
+    spec = FrequencySpec(resize=72, crop=64, channels=ALL, interpolation=interpolation).raw()
     rebuilt = ycbcr_to_rgb(block_idct(scatter(PixelTransform(spec)(image))) + 128)
     mode = v2.InterpolationMode(interpolation)
     twin = v2.Compose([v2.Resize(72, mode), v2.CenterCrop(64)])(image.float())
@@ -42,7 +42,7 @@ def test_equals_torchvisions_geometry(size, interpolation):
 
 def test_random_views_equal_torchvisions_resized_crop_and_flip():
     image = photo(150, 200)
-    transform = PixelTransform(FrequencySpec(resize=None, crop=None, channels=ALL))
+    transform = PixelTransform(FrequencySpec(resize=None, crop=None, channels=ALL).raw())
     for seed in range(5):
         view = random_resized_view((150, 200), 64, generator=torch.Generator().manual_seed(seed))
         twin = v2.functional.resized_crop(image.float(), *view.box, [64, 64], antialias=True)
@@ -53,7 +53,7 @@ def test_random_views_equal_torchvisions_resized_crop_and_flip():
 
 
 def test_margins_are_gray_and_whole_photos_are_padded():
-    transform = PixelTransform(FrequencySpec(resize=None, crop=None, channels=ALL))
+    transform = PixelTransform(FrequencySpec(resize=None, crop=None, channels=ALL).raw())
     cube = transform(torch.full((3, 20, 12), 255, dtype=torch.uint8))
     assert cube.shape == (192, 3, 2)
     rebuilt = block_idct(scatter(cube))[0]
@@ -86,7 +86,7 @@ def test_gray_images_of_any_depth_have_no_chroma():
     for image in (Image.fromarray(array), sixteen, Image.fromarray(array).convert("LA")):
         torch.testing.assert_close(image_to_tensor(image), expected, atol=1e-3, rtol=0)
     torch.testing.assert_close(image_to_tensor(sixteen.convert("I")), expected, atol=1e-3, rtol=0)
-    cube = PixelTransform(FrequencySpec(resize=None, crop=None, channels=ALL))(gray)
+    cube = PixelTransform(FrequencySpec(resize=None, crop=None, channels=ALL).raw())(gray)
     assert cube[64:].count_nonzero() == 0
     assert cube[:64].abs().max() > 10
 
@@ -116,7 +116,7 @@ def test_normalisation_and_types():
     image = photo(64, 64)
     channels = ChannelSet.parse("Y0,1,9+Cb0")
     spec = FrequencySpec(resize=64, crop=64, channels=channels)
-    coefficients = PixelTransform(spec)(image)
+    coefficients = PixelTransform(spec.raw())(image)
     statistics = {"mean": (-5, 0, 1, 20), "std": (300, 50, 20, 100), "scale": (8, 4, 2, 8)}
     normalised = FrequencySpec(resize=64, crop=64, channels=channels, **statistics)
     mean, std = (values[:, None, None] for values in normalised.normalisation())

@@ -243,7 +243,8 @@ def test_incomplete_gates_do_not_load():
 
 
 def test_int8_input_is_normalised_before_the_gates():
-    spec = FrequencySpec(resize=40, crop=32, channels=ChannelSet((0, 1)), dtype="int8", scale=(8.0, 1.0))
+    raw = FrequencySpec(resize=40, crop=32, channels=ChannelSet((0, 1))).raw()
+    spec = raw.replace(dtype="int8", scale=(8.0, 1.0))
     model = create_model("resnet18", spec=spec, num_classes=3, gates={}).eval()
     quantised = torch.randint(-9, 9, (2, *spec.shape), dtype=torch.int8)
     with record_gates(model) as log_odds:

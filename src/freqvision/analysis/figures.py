@@ -26,7 +26,7 @@ def reconstruct(inputs: torch.Tensor, spec: FrequencySpec) -> torch.Tensor:
         (3, 8·h, 8·w) from 0 to 1.
 
     Example:
-        >>> reconstruct(torch.zeros(24, 2, 3), FrequencySpec())[:, 0, 0]
+        >>> reconstruct(torch.zeros(24, 2, 3), FrequencySpec().raw())[:, 0, 0]
         tensor([0.5020, 0.5020, 0.5020])
     """
     weight, offset = (values.float() for values in pixel_operator(spec, 8))

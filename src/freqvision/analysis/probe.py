@@ -14,12 +14,12 @@ from torch import nn
 
 from freqvision.data.folder import evenly, find_photos, list_photos
 from freqvision.inputs.decoder import Decoder
-from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
+from freqvision.inputs.spec import FrequencySpec, InputSpec
 from freqvision.inputs.statistics import ChannelStatistics
 from freqvision.models.frequency_model import FrequencyModel
 from freqvision.models.transport import Transport
 from freqvision.runtime import progress_bar
-from freqvision.spectrum.channels import BLOCK, NUM_CHANNELS, ChannelSet
+from freqvision.spectrum.channels import BLOCK
 
 
 @dataclass(frozen=True)
@@ -165,13 +165,9 @@ def make_probe(
 
 def _raw_spec(spec: InputSpec) -> FrequencySpec:
     """What decodes a model's channels, or all that make its pixels, in units of coefficients."""
-    if isinstance(spec, FrequencySpec):
-        raw = FrequencySpec(spec.resize, spec.crop, spec.channels, interpolation=spec.interpolation)
-    elif not isinstance(spec, PixelSpec) or spec.colour != "rgb":
+    if spec.channels is None and spec.colour != "rgb":
         raise ValueError(f"this model reads {spec.describe()}; channels can be changed on their way to RGB")
-    else:
-        every = ChannelSet.preset(NUM_CHANNELS)
-        raw = FrequencySpec(spec.resize, spec.crop, every, interpolation=spec.interpolation)
+    raw = spec.raw()
     if raw.shape is None:
         raise ValueError("the model's input has no fixed size: its spec needs a crop")
     return raw

@@ -49,7 +49,7 @@ def adjust_colour(
         ValueError: The inputs are not those of the spec, or a factor is below 0.
 
     Example:
-        >>> spec = FrequencySpec()
+        >>> spec = FrequencySpec().raw()
         >>> adjust_colour(torch.zeros(2, 24, 56, 56), spec, brightness=0.5)[0, 0, 0, 0]
         tensor(-512.)
     """
@@ -79,7 +79,7 @@ def horizontal_flip(inputs: torch.Tensor, spec: FrequencySpec) -> torch.Tensor:
         ValueError: The inputs are not those of the spec.
 
     Example:
-        >>> horizontal_flip(torch.ones(1, 24, 56, 56), FrequencySpec())[0, :4, 0, 0]
+        >>> horizontal_flip(torch.ones(1, 24, 56, 56), FrequencySpec().raw())[0, :4, 0, 0]
         tensor([ 1., -1.,  1., -1.])
     """
     _check(inputs, spec)
@@ -101,7 +101,7 @@ def erase(inputs: torch.Tensor, spec: FrequencySpec, boxes: torch.Tensor) -> tor
 
     Example:
         >>> box = torch.tensor([[0, 0, 56, 28]])
-        >>> int(erase(torch.ones(1, 24, 56, 56), FrequencySpec(), box).sum()) == 24 * 56 * 28
+        >>> int(erase(torch.ones(1, 24, 56, 56), FrequencySpec().raw(), box).sum()) == 24 * 56 * 28
         True
     """
     _check(inputs, spec)

@@ -278,9 +278,9 @@ class FrequencySpec(InputSpec):
             _freeze_numbers(self, name, count, f"the {count} channels", name != "mean")
 
     def _default(self, name: str) -> tuple[float, ...]:
-        if name == "scale":
-            return ChannelStatistics.default().scale_of(self.channels)
-        return (1.0 if name == "std" else 0.0,) * len(self.channels)
+        statistics = ChannelStatistics.default()
+        numbers = {"mean": statistics.mean_of, "std": statistics.std_of, "scale": statistics.scale_of}
+        return numbers[name](self.channels)
 
     @property
     def num_channels(self) -> int:
@@ -322,22 +322,24 @@ class FrequencySpec(InputSpec):
             ValueError: A channel is not in this spec, and the spec's statistics are of other photos than the
                 default ones.
         """
-        fresh = {"channels": channels, "mean": (), "std": (), "scale": ()}
-        if not set(channels) <= set(self.channels):
-            if self == replace(self, mean=(), std=(), scale=()):
-                return replace(self, **fresh)  # type: ignore[arg-type]
-            if self == replace(self.raw(), dtype=self.dtype):
-                return replace(self.raw(channels), dtype=self.dtype)
-        places = self.channels.positions(channels)
-        for name in ("mean", "std", "scale"):
-            fresh[name] = tuple(getattr(self, name)[place] for place in places)
-        return replace(self, **fresh)  # type: ignore[arg-type]
+        return self.replace(channels=channels)
 
     def replace(self, **changes: Any) -> FrequencySpec:
-        """A copy with other values of some fields; other `channels` bring their own statistics."""
-        if "channels" in changes and not {"mean", "std", "scale"} & changes.keys():
-            return replace(self.with_channels(changes.pop("channels")), **changes)
+        """A copy with other values of some fields; other `channels` bring their statistics, see above."""
+        if isinstance(changes.get("channels"), ChannelSet):
+            changes = {**self._statistics_of(changes["channels"]), **changes}
         return replace(self, **changes)
+
+    def _statistics_of(self, channels: ChannelSet) -> dict[str, tuple[float, ...]]:
+        if not set(channels) <= set(self.channels):
+            if self == replace(self, mean=(), std=(), scale=()):
+                return {"mean": (), "std": (), "scale": ()}
+            if self == replace(self.raw(), dtype=self.dtype):
+                raw = self.raw(channels)
+                return {"mean": raw.mean, "std": raw.std, "scale": raw.scale}
+        places = self.channels.positions(channels)
+        numbers = {name: getattr(self, name) for name in ("mean", "std", "scale")}
+        return {name: tuple(of[place] for place in places) for name, of in numbers.items()}
 
     @classmethod
     def _upgrade(cls, values: dict[str, Any]) -> dict[str, Any]:
