@@ -1,4 +1,4 @@
-# make demo, make test: each sets up .venv and does all the rest.
+# Each target sets up .venv by itself.
 PYTHON ?= python3
 BIN := .venv/bin
 NATIVE := CMakeLists.txt pyproject.toml $(wildcard native/*.* native/*/*.*)
@@ -7,12 +7,12 @@ NATIVE := CMakeLists.txt pyproject.toml $(wildcard native/*.* native/*/*.*)
 help:
 	@grep -E '^#\? ' $(MAKEFILE_LIST) | cut -c4-
 
-#? make demo    train a small network on photos of its own making, and show what it did (two minutes)
+#? make demo    train a small network on generated photos, and show what it learned (two minutes)
 demo: .venv/demo
 	rm -rf demo
 	$(BIN)/freqvision demo --output demo
 
-#? make test    all tests
+#? make test    run all tests
 test: .venv/all
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
 
@@ -23,26 +23,26 @@ lint: .venv/all
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.cpp' '*.h')
 
-#? make format  let ruff and clang-format have their way
+#? make format  format with ruff and clang-format
 format: .venv/all
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 	$(BIN)/clang-format -i $$(git ls-files '*.cpp' '*.h')
 
-#? make bench   speed and bytes next to other libraries, on ../shared (or FOLDER=photos)
+#? make bench   speed and bytes compared with other libraries, on ../shared (or FOLDER=photos)
 bench: .venv/all
 	$(BIN)/python benchmarks/loading.py $(FOLDER)
 
-#? make fuzz    mutated files into the native reader, with sanitizers (SECONDS=60)
+#? make fuzz    feed mutated files to the native reader, with sanitizers (SECONDS=60)
 SECONDS ?= 60
 fuzz: .venv/all
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/fuzz/run.py --seconds $(SECONDS)
 
-#? make stress  random batches on many threads, with the thread sanitizer
+#? make stress  decode random batches on many threads, with the thread sanitizer
 stress: .venv/all
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/stress/run.py --sanitize thread --decodes 640
 
-#? make docs    the documentation, into docs/_build
+#? make docs    build the documentation into docs/_build
 docs: .venv/docs
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
 

@@ -24,6 +24,7 @@ autodoc_typehints = "description"
 napoleon_google_docstring = True
 
 html_theme = "furo"
+pygments_dark_style = "monokai"
 html_title = "freqvision"
 html_static_path = ["_static"]
 html_css_files = ["page.css"]

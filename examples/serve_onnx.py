@@ -5,7 +5,7 @@
     python examples/serve_onnx.py clothing.onnx --port 8000
     curl --data-binary @photo.jpg localhost:8000
 
-The ONNX file says itself how its input is made and what its classes are called.
+The ONNX file holds the input specification and the class names.
 """
 
 import argparse
@@ -67,7 +67,7 @@ def serve(classify: Classifier, port: int) -> None:
 
 
 def main() -> None:
-    """Classify files, or serve."""
+    """Classify files, or serve requests."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

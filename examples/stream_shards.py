@@ -3,8 +3,8 @@
     python examples/stream_shards.py
     python examples/stream_shards.py --shards '/data/train-{000000..000146}.tar' --workers 4
 
-The first writes shards of its own making. Each worker, and under torch.distributed each machine, reads its
-share of the shards from start to end: no photo is looked up by itself, which suits disks and object stores.
+The first generates its shards. Each worker, and under torch.distributed each machine, reads its share of the
+shards from start to end: no random access, which suits disks and object stores.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from freqvision.data.folder import list_classes
 
 
 def write_shards(folder: Path, photos_per_shard: int = 100) -> list[str]:
-    """Bytes of synthetic photos, each beside the number of its class; gives the shards' paths."""
+    """Write synthetic photos, each with the number of its class; returns the shards' paths."""
     write_synthetic_photos(folder / "photos", photos_per_class=50)
     numbers = {name: number for number, name in enumerate(list_classes(folder / "photos"))}
     with wds.ShardWriter(f"{folder}/%06d.tar", maxcount=photos_per_shard, verbose=0) as writer:
@@ -33,8 +33,8 @@ def write_shards(folder: Path, photos_per_shard: int = 100) -> list[str]:
 
 
 def open_shards(paths: str | list[str], spec: fv.FrequencySpec, batch_size: int, workers: int) -> DataLoader:
-    """Batches of ((B, C, h, w) of the spec's type, (B,) int64), in another order each time."""
-    decoder = fv.Decoder(spec, num_threads=1)  # workers are the parallelism
+    """Batches of ((B, C, h, w) of the spec's type, (B,) int64), in a different order each time."""
+    decoder = fv.Decoder(spec, num_threads=1)  # the workers run in parallel
 
     def decode(samples: list[tuple[bytes, int]]) -> tuple[torch.Tensor, torch.Tensor]:
         photos, labels = zip(*samples, strict=True)
@@ -46,7 +46,7 @@ def open_shards(paths: str | list[str], spec: fv.FrequencySpec, batch_size: int,
 
 
 def main() -> None:
-    """Read all shards once, and say how fast."""
+    """Read all shards once, and print how fast."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

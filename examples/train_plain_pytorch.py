@@ -3,7 +3,7 @@
     python examples/train_plain_pytorch.py
     python examples/train_plain_pytorch.py --data PHOTOS --weights FILE --resize 512 --crop 448
 
-The first trains on photos of its own making. PHOTOS holds train/CLASS/*.jpg and validation/CLASS/*.jpg; FILE
+The first trains on generated photos. PHOTOS holds train/CLASS/*.jpg and validation/CLASS/*.jpg; FILE
 is a state dict of the RGB network with torchvision's names.
 """
 
@@ -23,14 +23,16 @@ from freqvision.inputs import collect_statistics
 
 
 def read_arguments() -> argparse.Namespace:
-    """What the command line says."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description="Train a classifier on DCT channels, in plain PyTorch.")
     parser.add_argument("--data", type=Path, help="holds train/ and validation/; default: synthetic photos")
     parser.add_argument("--model", default="resnet18", help=f"one of {', '.join(fv.list_models())}")
     parser.add_argument("--weights", help="state dict of the RGB network to start from")
-    parser.add_argument("--channels", default="24", help="preset's size, JSON file, or Y0-3+Cb0+Cr0")
-    parser.add_argument("--resize", type=int, default=144, help="of validation photos: shorter side")
-    parser.add_argument("--crop", type=int, default=128, help="side of what the model sees, in pixels")
+    parser.add_argument("--channels", default="24", help="size of a preset, JSON file, or Y0-3+Cb0+Cr0")
+    parser.add_argument(
+        "--resize", type=int, default=144, help="shorter side of validation photos, in pixels"
+    )
+    parser.add_argument("--crop", type=int, default=128, help="side of the model's input, in pixels")
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--lr", type=float, default=0.05, help="highest learning rate")
@@ -40,7 +42,7 @@ def read_arguments() -> argparse.Namespace:
 
 
 def open_photos(root: Path, arguments: argparse.Namespace) -> tuple[FrequencyFolder, FrequencyFolder]:
-    """Training photos at random crops, validation photos at their centre."""
+    """Training photos with random crops, validation photos with centre crops."""
     channels = fv.ChannelSet.parse(arguments.channels)
     spec = fv.FrequencySpec(resize=arguments.resize, crop=arguments.crop, channels=channels)
     # Each channel is normalised by its own mean and deviation over the training photos.
@@ -57,7 +59,7 @@ def train_epoch(
     schedule: torch.optim.lr_scheduler.LRScheduler,
     device: torch.device,
 ) -> float:
-    """One pass over the training photos; gives the mean loss."""
+    """One pass over the training photos; returns the mean loss."""
     model.train()
     total, count = 0.0, 0
     for images, labels in loader:  # (B, C, h, w) float32, (B,) int64
@@ -76,7 +78,7 @@ def train_epoch(
 
 @torch.inference_mode()
 def accuracy(model: nn.Module, loader: DataLoader, device: torch.device) -> float:
-    """Share of photos whose most probable class is theirs."""
+    """Share of photos whose most probable class is right."""
     model.eval()
     right, count = 0, 0
     for images, labels in loader:
@@ -101,7 +103,7 @@ def main() -> None:
         train, validation = open_photos(root, arguments)
         print(f"{len(train)} photos to train on, {len(validation)} to validate, {len(train.classes)} classes")
 
-        # Whole batches come out of the data set, decoded on all cores; the loader only passes them on.
+        # The data set decodes whole batches on all cores; the loader only passes them on.
         options = {"batch_size": arguments.batch_size, "collate_fn": train.collate}
         train_loader = DataLoader(train, shuffle=True, drop_last=len(train) > arguments.batch_size, **options)
         validation_loader = DataLoader(validation, **options)
@@ -118,13 +120,13 @@ def main() -> None:
         )
         for epoch in range(arguments.epochs):
             started = time.perf_counter()
-            train.set_epoch(epoch)  # other random crops in each epoch, the same in each run
+            train.set_epoch(epoch)  # different random crops in each epoch, the same in each run
             loss = train_epoch(model, train_loader, optimizer, schedule, device)
             share = accuracy(model, validation_loader, device)
             seconds = time.perf_counter() - started
             print(f"epoch {epoch + 1}: loss {loss:.3f}, validation accuracy {share:.1%}, {seconds:.0f} s")
 
-    # The input's description belongs to the weights: without it nobody knows what the model sees.
+    # The spec belongs to the weights: without it nobody knows what the model was fed.
     torch.save(
         {"state_dict": model.state_dict(), "spec": train.spec.to_dict(), "classes": train.classes},
         arguments.output,

@@ -1,10 +1,10 @@
-"""How much of each frequency training crops hold, which are enlarged, beside the crop of validation.
+"""How much of each frequency enlarged training crops hold, compared with the validation crop.
 
     python studies/crops.py --photos ../shared/data/clothing --scales 0.35 0.7
 
-A part of a photo, enlarged to the size of the input, has less detail of its own than the whole photo. Are its
-high frequencies empty, so that nothing can be learnt of them? Writes crops.csv: the root mean square of the
-channels of each frequency band, over that on validation. Detail and what interpolation adds count alike.
+A part of a photo, enlarged to the input's size, has less detail than the whole photo. Are its high frequencies
+empty, so that nothing can be learnt from them? Writes crops.csv: the root mean square of the channels of each
+frequency band, divided by that on validation. Detail and what interpolation adds count alike.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from freqvision.data.folder import find_photos
 from freqvision.runtime import batches
 from freqvision.spectrum.channels import BLOCK, FREQUENCIES
 
-from study import write_rows  # isort: skip  # beside this file
+from study import write_rows  # isort: skip  # next to this file
 
 BATCH = 32
 
@@ -29,7 +29,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--photos", type=Path, required=True, help="folder with train/ and validation/")
-    parser.add_argument("--scales", type=float, nargs="+", default=[0.35], help="smallest shares of the area")
+    parser.add_argument(
+        "--scales", type=float, nargs="+", default=[0.35], help="smallest share of the area, one or more"
+    )
     parser.add_argument("--resize", type=int, default=512, help="shorter side on validation")
     parser.add_argument("--crop", type=int, default=448)
     parser.add_argument("--output", type=Path, default=Path("docs/results/fold"), help="folder for the CSV")

@@ -1,10 +1,10 @@
-"""How much a trained, folded network makes of the channels that RGB does not show.
+"""How much a trained, folded network uses the channels that RGB does not show.
 
     python studies/detail.py runs/inputs/dct-48-fold_seed*/checkpoints/last.ckpt --photos PHOTOS
 
 For each checkpoint: the standard deviation of what these channels add to the first convolution's outputs,
-over that of the outputs themselves (median over outputs), and the share of photos that get the same answer
-without. Writes detail.csv.
+divided by that of the outputs themselves (median over outputs), and the share of photos that get the same
+answer without these channels. Writes detail.csv.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from freqvision.models import load
 from freqvision.models.block_convolution import FoldedConvolution
 from freqvision.runtime import batches
 
-from study import write_rows  # isort: skip  # beside this file
+from study import write_rows  # isort: skip  # next to this file
 
 BATCH = 32
 
@@ -49,7 +49,7 @@ def main() -> None:
 
 @torch.inference_mode()
 def measure(model: nn.Module, layer: FoldedConvolution, files: list[str]) -> tuple[float, float]:
-    """Share of the added channels in the outputs, and of photos that are answered alike without them."""
+    """Share of the added channels in the outputs, and of photos with the same answer without them."""
     decoder = fv.Decoder(model.spec)
     found: dict[nn.Module, list[torch.Tensor]] = {layer.convolution: [], layer.detail: []}
 

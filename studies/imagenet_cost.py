@@ -1,10 +1,10 @@
-"""What an ImageNet training costs, by calculation: the table of configs/imagenet/README.md.
+"""The computed cost of a training on ImageNet: the table of configs/imagenet/README.md.
 
     python studies/imagenet_cost.py
 
 Memory: weights, gradients and momentum in float32, and what the backward pass of a batch keeps in bfloat16,
-counted on the meta device. Computing: three times the forward pass's multiply-adds, at a rate that the
-options give.
+counted on the meta device. Computing: three times the multiply-adds of the forward pass, at the rate given by
+the options.
 """
 
 import argparse
@@ -22,7 +22,7 @@ EPOCHS = {"resnet50": 90, "mobilenet_v2": 150}
 
 
 def spec_of(name: str, channels: int | None) -> fv.FrequencySpec | fv.PixelSpec:
-    """The recipes' input; RGB without channels."""
+    """The input of the recipes; without channels, RGB."""
     if channels is None:
         return fv.PixelSpec()
     crop = CROPS[name]

@@ -12,17 +12,17 @@ from freqvision.inputs.spec import FrequencySpec
 from freqvision.inputs.statistics import ChannelStatistics
 from freqvision.training.photos import PhotoFolder
 
-from study import Study  # isort: skip  # beside this file
+from study import Study  # isort: skip  # next to this file
 
 
 def time_preparation(study: Study, photos: int = 64, rounds: int = 7) -> None:
-    """Time, on one thread, how validation photos become each input, transported ones too.
+    """Time, on one thread, how validation photos become each input, including transported ones.
 
-    Writes ``preparation.csv``: milliseconds a photo, as median and quartiles of interleaved rounds, and how
-    many cores all programs kept busy before.
+    Writes ``preparation.csv``: milliseconds per photo, as median and quartiles of interleaved rounds, and how
+    many cores other programs kept busy before.
 
     Raises:
-        FileNotFoundError: The photos are not there.
+        FileNotFoundError: The photos do not exist.
     """
     busy = busy_cores()
     tasks = []
@@ -52,7 +52,7 @@ def time_preparation(study: Study, photos: int = 64, rounds: int = 7) -> None:
 
 
 def prepared_in(study: Study) -> dict[str, str]:
-    """Milliseconds a photo by input, so far as they were measured."""
+    """Milliseconds per photo of each input that was measured."""
     path = study.results / "preparation.csv"
     if not path.exists():
         return {}

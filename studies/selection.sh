@@ -1,5 +1,5 @@
 #!/bin/sh
-# Channel selection on ../shared: gates, the static sets that follow, sensitivity, report. Steps that are done are
+# Channel selection on ../shared: gates, the static sets chosen by them, sensitivity, report. Finished steps are
 # skipped, so it can be stopped and started again; a few hours on a GPU, a day or more on two cores.
 #
 #   sh studies/selection.sh [FOLDER-FOR-RUNS]
@@ -9,7 +9,7 @@ runs=${1:-runs/selection}
 shared=../shared
 freqvision() { ${PYTHON:-.venv/bin/python} -m freqvision.cli.main "$@"; }
 
-# fit NAME OPTIONS…: a training, unless it is complete; gone on with if it was interrupted.
+# fit NAME OPTIONS…: a training, unless it is complete; an interrupted one resumes.
 fit() {
     name=$1
     shift
@@ -22,7 +22,7 @@ fit() {
     touch "$runs/$name/done"
 }
 
-# select NAME OPTIONS…: a selection, unless it is there.
+# select NAME OPTIONS…: a selection, unless it exists.
 select_channels() {
     name=$1
     shift
@@ -58,7 +58,7 @@ for seed in 0 1; do
     done
 done
 
-# 4. What the gates are told of a channel.
+# 4. What the gates see of a channel.
 for squeeze in mean magnitude; do
     fit "gated_${squeeze}_seed0" $gated --model.gates.squeeze $squeeze \
         --data.statistics "$runs/gated_seed0/statistics.json"

@@ -1,8 +1,8 @@
-"""What a network of DCT channels starts as, before any training: ImageNet accuracy of the four starts.
+"""ImageNet accuracy of the four starts of a network of DCT channels, before any training.
 
     python studies/starts.py --photos ../shared/data/imagenet-sample --weights ../shared/weights
 
-ResNet-50 on DCT-24. Every other photo, without its label, serves to fit the stem and to recalibrate
+ResNet-50 on DCT-24. Every other photo, without its label, is used to fit the stem and to recalibrate
 BatchNorm; the others are classified. Writes before.csv.
 """
 
@@ -19,7 +19,7 @@ from freqvision.analysis.probe import LabelledPhotos, find_labelled_photos
 from freqvision.models import recalibrate_batchnorm
 from freqvision.runtime import batches
 
-from study import write_rows  # isort: skip  # beside this file
+from study import write_rows  # isort: skip  # next to this file
 
 BATCH = 25
 

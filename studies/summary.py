@@ -1,4 +1,4 @@
-"""What the runs of a study say together: a table, and a figure with confidence intervals."""
+"""Summary of a study: a table, and a figure with confidence intervals."""
 
 import math
 from collections.abc import Mapping
@@ -13,17 +13,17 @@ STUDENT = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365
 
 @dataclass(frozen=True)
 class Group:
-    """The runs of an input at its learning rate."""
+    """The runs of one input at its chosen learning rate."""
 
     label: str
     rows: list[dict[str, Any]]
 
     def mean(self, key: str) -> float:
-        """Over the seeds."""
+        """Mean over the seeds."""
         return sum(float(row[key]) for row in self.rows) / len(self.rows)
 
     def interval(self, key: str) -> float | None:
-        """Half of the 95 % confidence interval of the mean, by Student's t; None of a single run."""
+        """Half the 95 % confidence interval of the mean (Student's t); None for a single run."""
         count = len(self.rows)
         if count < 2:
             return None
@@ -32,7 +32,7 @@ class Group:
 
 
 def summarise(labels: Mapping[str, str], rows: list[dict[str, Any]]) -> list[Group]:
-    """The runs that count, by input, in the order of `labels`, which are by input."""
+    """The chosen runs of each input, in the order of `labels`, which are by input."""
     groups = []
     for name, label in labels.items():
         mine = [row for row in rows if row["input"] == name and row["chosen"]]
@@ -42,7 +42,7 @@ def summarise(labels: Mapping[str, str], rows: list[dict[str, Any]]) -> list[Gro
 
 
 def markdown(groups: list[Group], preparation: Mapping[str, str] = MappingProxyType({})) -> str:
-    """A table, a line for each input; `preparation` is in milliseconds a photo, by input."""
+    """A table with one line per input; `preparation` is in milliseconds per photo, by input."""
     gated = any(row.get("open") for group in groups for row in group.rows)
     titles = [
         "input",
@@ -70,13 +70,13 @@ def markdown(groups: list[Group], preparation: Mapping[str, str] = MappingProxyT
 
 
 def with_interval(group: Group, key: str, digits: int = 1) -> str:
-    """Mean ± half of its 95 % confidence interval."""
+    """Mean ± half its 95 % confidence interval."""
     half = group.interval(key)
     return f"{group.mean(key):.{digits}f}" + ("" if half is None else f" ± {half:.{digits}f}")
 
 
 def draw(title: str, groups: list[Group], path: Path) -> None:
-    """Each input's mean with its interval, and its runs as dots."""
+    """Draw each input's mean with its interval, and its single runs."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,9 +1,9 @@
-"""Pretrained RGB networks fed with DCT channels, by Transport and by folding: accuracy against their number.
+"""Accuracy of pretrained RGB networks on DCT channels, by Transport and by folding, by number of channels.
 
     python studies/transport.py --photos ../shared/data/imagenet-sample --weights ../shared/weights
 
 Reads the photos as JPEG files; the baseline is each network's own RGB pipeline (Pillow, resize 256, crop
-224). Adds lines to transport.csv as they are measured, and goes on where an earlier run stopped; then draws
+224). Adds each line to transport.csv as it is measured, and resumes where an earlier run stopped; then draws
 transport.png.
 """
 
@@ -22,7 +22,7 @@ NETWORKS = {
     "mobilenet_v2": ("mobilenet_v2_tfsame_imagenet1k.safetensors", {"name": "mobilenet_v2_tfsame"}),
     "resnet50": ("resnet50_v1_imagenet1k.safetensors", {"name": "resnet50", "strides": "v1"}),
 }
-# Each case is what feeds the network, the preset, and the type in which it is sent.
+# How the network is fed, the preset of channels, and the type they are sent in.
 CASES = [
     *(("transport", channels, dtype) for channels in (24, 6, 12, 32, 48, 64, 192) for dtype in ("int8",
     "float32")), ("fold", 24, "int8"), *(("fold", channels, "float32") for channels in (24, 48)),
@@ -43,7 +43,9 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True, help="folder with labels.csv and images/")
     parser.add_argument("--weights", type=Path, required=True, help="folder with the networks' weights")
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
-    parser.add_argument("--output", type=Path, default=Path("docs/results"), help="folder for CSV and PNG")
+    parser.add_argument(
+        "--output", type=Path, default=Path("docs/results"), help="folder for the CSV file and the figure"
+    )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -56,7 +58,7 @@ def main() -> None:
 
 
 def study(network: str, weights: Path, photos: LabelledPhotos, table: Path) -> None:
-    """The baseline, then every case that the table lacks."""
+    """Measure the baseline, then every case that is not in the table."""
     file, arguments = NETWORKS[network]
     pixels = fv.PixelSpec(dtype="uint8")
     rgb = fv.create_model(spec=pixels, weights=weights / file, **arguments)
@@ -77,7 +79,7 @@ def study(network: str, weights: Path, photos: LabelledPhotos, table: Path) -> N
 
 
 def write(table: Path, network: str, source: str, channels: int, one: Measurement, rgb: Measurement) -> None:
-    """Add a line; gained and lost count photos right here and wrong in RGB, and the other way."""
+    """Add a line; gained counts photos right here and wrong in RGB, lost the reverse."""
     row = {
         "network": network,
         "input": source,
@@ -99,7 +101,7 @@ def write(table: Path, network: str, source: str, channels: int, one: Measuremen
 
 
 def read(table: Path) -> list[dict[str, str]]:
-    """All lines so far."""
+    """Read all lines so far."""
     if not table.exists():
         return []
     with open(table, newline="") as file:
@@ -107,7 +109,7 @@ def read(table: Path) -> list[dict[str, str]]:
 
 
 def draw(rows: list[dict[str, str]], path: Path) -> None:
-    """Accuracy against number of channels."""
+    """Plot accuracy against the number of channels."""
     import matplotlib
 
     matplotlib.use("Agg")
