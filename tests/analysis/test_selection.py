@@ -108,10 +108,10 @@ def test_labels_from_a_table(photos, tmp_path):
     found = find_labelled_photos(photos / "train" / "rings", None, tmp_path / "labels.csv")
     assert found.labels == [7, 8, 9, 10]
     assert found.spread(2).labels == [7, 9]
-    with pytest.raises(ValueError, match="says nothing of 24 of 24 photos"):
+    with pytest.raises(ValueError, match="has no label for 24 of 24 photos"):
         find_labelled_photos(photos / "train", None, tmp_path / "labels.csv")
     (tmp_path / "labels.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(ValueError, match="columns are to be file and class_index"):
+    with pytest.raises(ValueError, match="needs the columns file and class_index"):
         find_labelled_photos(photos / "train", None, tmp_path / "labels.csv")
     with pytest.raises(FileNotFoundError, match="no folder of photos"):
         find_labelled_photos(tmp_path / "nothing")

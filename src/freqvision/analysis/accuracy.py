@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -87,6 +87,7 @@ def transport_spec(
         crop=enlarge(pixels.crop),
         channels=channels,
         interpolation=pixels.interpolation,
+        orientation=pixels.orientation,
     )
     return spec.with_statistics(ChannelStatistics.default()).with_dtype(dtype)
 
@@ -115,9 +116,9 @@ def compare_transport(
     Raises:
         ValueError: The model does not read RGB pixels, or the photos have no labels.
     """
-    if not isinstance(model.spec, PixelSpec):
+    if model.spec.channels is not None:
         raise ValueError("Transport is for models of RGB pixels; this one reads DCT channels already")
-    pixels = model.spec.with_dtype("uint8")
+    pixels = cast(PixelSpec, model.spec.with_dtype("uint8"))
     rgb = FrequencyModel(model.network, pixels, model.settings)
     yield measure(rgb, pixels, photos, **options)
     for chosen in channels:

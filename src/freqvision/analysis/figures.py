@@ -1,4 +1,4 @@
-"""Figures with matplotlib: what a model sees of a photo, and how a training went."""
+"""Figures with matplotlib: what a model sees of a photo, and the course of a training."""
 
 import csv
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ from freqvision.spectrum.channels import COMPONENTS
 
 
 def reconstruct(inputs: torch.Tensor, spec: FrequencySpec) -> torch.Tensor:
-    """RGB pixels from a model's input: the inverse DCT with zero for every channel that is not there.
+    """RGB pixels from a model's input: the inverse DCT, with every missing channel at zero.
 
     Args:
-        inputs: (C, h, w) floats as the spec describes them.
+        inputs: (C, h, w) floats, as the spec describes them.
         spec: Channels and statistics.
 
     Returns:
@@ -35,11 +35,11 @@ def reconstruct(inputs: torch.Tensor, spec: FrequencySpec) -> torch.Tensor:
 
 
 def plot_channels(photos: Sequence[str | Path], spec: FrequencySpec, path: str | Path) -> None:
-    """Draw for each photo: what the model sees of it, its channels by frequency, and what they can rebuild.
+    """Draw each photo as the model sees it, its channels by frequency, and what they can rebuild.
 
     Args:
         photos: Files.
-        spec: What the model sees; its crop must be set.
+        spec: The model's input; its crop must be set.
         path: PNG file to write.
 
     Raises:
@@ -75,14 +75,14 @@ def plot_training(table: str | Path, path: str | Path, chance: float | None = No
         chance: Accuracy of guessing, drawn as a line.
 
     Raises:
-        FileNotFoundError: There is no such table.
+        FileNotFoundError: The table does not exist.
     """
     plt = _pyplot()
     with Path(table).open(newline="") as file:
         lines = list(csv.DictReader(file))
 
     def curve(name: str) -> tuple[list[int], list[float]]:
-        known = [line for line in lines if line[name]]  # not all epochs need be validated
+        known = [line for line in lines if line[name]]  # not every epoch is validated
         return [int(line["epoch"]) for line in known], [float(line[name]) for line in known]
 
     figure, (loss, accuracy) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
@@ -112,7 +112,7 @@ def _show(figure: Any, pixels: torch.Tensor, title: str) -> None:
 
 
 def _show_channels(figure: Any, inputs: torch.Tensor, spec: FrequencySpec) -> None:
-    """Each channel as a small map, at the place of its frequency, luma beside chroma."""
+    """Each channel as a small map at the place of its frequency, luma next to chroma."""
     figure.suptitle(
         f"{len(spec.channels)} channels of {inputs.shape[1]}×{inputs.shape[2]}: {inputs.numel():,} values",
         fontsize=10,
@@ -134,7 +134,7 @@ def _show_channels(figure: Any, inputs: torch.Tensor, spec: FrequencySpec) -> No
         maps = coefficients[channel : channel + len(used)]
         channel += len(used)
         waves = maps[int(used[0] == 0) :]
-        limit = float(waves.abs().max()) if len(waves) else 1.0  # the same for all, but for DC, a small photo
+        limit = float(waves.abs().max()) if len(waves) else 1.0  # the same for all but DC, a small photo
         for frequency, values in zip(used, maps, strict=True):
             cell = axes[frequency // 8, frequency % 8]
             if frequency == 0:
@@ -144,7 +144,7 @@ def _show_channels(figure: Any, inputs: torch.Tensor, spec: FrequencySpec) -> No
 
 
 def _signed_root(limit: float) -> Any:
-    """A colour scale on which small coefficients can be told from none beside large ones."""
+    """A colour scale that shows small coefficients next to large ones."""
     from matplotlib.colors import FuncNorm
 
     def forward(values: Any) -> Any:

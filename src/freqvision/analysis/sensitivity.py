@@ -1,4 +1,4 @@
-"""Leave-one-out sensitivity: what a network loses when one channel is silenced or drowned in noise."""
+"""Leave-one-out sensitivity: what a network loses when one channel is set to its mean or to noise."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Base:
     """How a network does with all channels.
 
     Args:
-        loss: Cross-entropy of the labels; NaN where there are none.
-        accuracy: Top-1 accuracy; likewise.
-        confidence: Mean log probability of the class that comes first.
+        loss: Cross-entropy of the labels; NaN without labels.
+        accuracy: Top-1 accuracy; NaN without labels.
+        confidence: Mean log probability of the top class.
     """
 
     loss: float
@@ -40,9 +40,9 @@ class Base:
     confidence: float
 
     def is_like(self, other: Base) -> bool:
-        """Whether both can be the same network on the same photos, in sums of another order."""
+        """Whether both can be the same network on the same photos, up to the order of sums."""
         pairs = zip(asdict(self).values(), asdict(other).values(), strict=True)
-        # Relative, since networks that are sure of all photos differ in the fifth digit of their losses only.
+        # Relative: networks that are sure of all photos differ only in the fifth digit of their losses.
         return all(
             math.isclose(a, b, rel_tol=2e-4, abs_tol=1e-7) or (math.isnan(a) and math.isnan(b))
             for a, b in pairs
@@ -51,16 +51,16 @@ class Base:
 
 @dataclass(frozen=True)
 class Effect:
-    """What becomes of the network's answers without one channel, on average over photos.
+    """How the network's answers change without one channel, on average over photos.
 
     Args:
         channel: 0 to 191.
-        loss: Rise of the cross-entropy of the labels; NaN where there are none.
+        loss: Rise of the cross-entropy of the labels; NaN without labels.
         loss_error: Standard error of that mean.
-        accuracy: Rise of the top-1 accuracy, so mostly negative; NaN where there are no labels.
+        accuracy: Rise of the top-1 accuracy, so mostly negative; NaN without labels.
         divergence: Kullback-Leibler divergence of the answers from those with all channels, in nats.
         divergence_error: Standard error of that mean.
-        changed: Share of photos for which another class comes first.
+        changed: Share of photos whose top class changes.
     """
 
     channel: int
@@ -77,11 +77,11 @@ class Sensitivity:
     """The effect of each channel, as measured by `leave_one_out`.
 
     Args:
-        effects: One for each channel, in ascending order.
+        effects: One per channel, in ascending order.
         base: The network with all channels.
         photos: Number of photos.
-        replace: What a channel was replaced with: "mean" or "noise".
-        seed: Of the noise; 0 without.
+        replace: What replaced a channel: "mean" or "noise".
+        seed: Of the noise; 0 without noise.
     """
 
     effects: tuple[Effect, ...]
@@ -91,14 +91,14 @@ class Sensitivity:
     seed: int = 0
 
     def scores(self, measure: Measure | None = None) -> ChannelScores:
-        """Channels by what leaving them out does.
+        """Scores of the channels by the effect of leaving them out.
 
         Args:
-            measure: "loss" (its rise), "accuracy" (its fall), "divergence" or "changed"; None is the loss if
-                there were labels, else the divergence. Equal scores are ranked by divergence.
+            measure: "loss" (its rise), "accuracy" (its fall), "divergence" or "changed"; None is the loss
+                with labels, else the divergence. Equal scores are ranked by divergence.
 
         Raises:
-            ValueError: There were no labels, which loss and accuracy need.
+            ValueError: Loss or accuracy were asked for, and there were no labels.
         """
         unlabelled = math.isnan(self.base.loss)
         measure = measure or ("divergence" if unlabelled else "loss")
@@ -120,17 +120,17 @@ class Sensitivity:
         )
 
     def is_like(self, other: Sensitivity) -> bool:
-        """Whether effects of both can stand in one table."""
+        """Whether the effects of both can be in one table."""
         same = (self.photos, self.replace, self.seed) == (other.photos, other.replace, other.seed)
         return same and self.base.is_like(other.base)
 
     def settings(self) -> str:
-        """What was measured, without the effects."""
+        """What was measured, for messages."""
         noise = f" of seed {self.seed}" if self.replace == "noise" else ""
         return f"{self.photos} photos, {self.replace}{noise}, {self.base}"
 
     def save(self, path: str | Path) -> None:
-        """Write a CSV file, a line for each channel, which spreadsheets read too."""
+        """Write a CSV file, a line per channel."""
         path = Path(path)
         unfinished = path.with_name(path.name + ".part")  # a run may be stopped while it writes
         common = {"photos": self.photos, "replace": self.replace, "seed": self.seed}
@@ -148,7 +148,7 @@ class Sensitivity:
         """Read a file that `save` wrote.
 
         Raises:
-            ValueError: It is not such a table.
+            ValueError: The file is not such a table.
         """
         with Path(path).open(newline="", encoding="utf-8") as file:
             lines = list(csv.DictReader(file))
@@ -158,12 +158,12 @@ class Sensitivity:
                 Effect(int(line["channel"]), *(float(line[name]) for name in numbers)) for line in lines
             ]
             base = Base(*(float(lines[0][f"base_{field.name}"]) for field in fields(Base)))
-            first = lines[0]  # without a seed where an earlier version wrote it
+            first = lines[0]  # an earlier version wrote no seed
             return cls(
                 tuple(effects), base, int(first["photos"]), first["replace"], int(first.get("seed") or 0)
             )
         except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} is no table of sensitivities: {error!r}") from error
+            raise ValueError(f"{path} is not a table of sensitivities: {error!r}") from error
 
 
 @torch.inference_mode()
@@ -177,22 +177,21 @@ def leave_one_out(
     table: str | Path | None = None,
     progress: bool = True,
 ) -> Sensitivity:
-    """Silence one channel after the other and see what becomes of the network's answers.
+    """Replace one channel after the other, and measure how the network's answers change.
 
     Args:
         probe: Network and photos.
         replace: "mean" sets the channel to its mean everywhere, the value 0; "noise" draws each block's value
-            from a normal distribution of the channel's mean and deviation, so that its size stays and what it
-            says goes.
-        channels: Which ones, 0 to 191; None is all that the network reads.
+            from a normal distribution with the channel's mean and deviation: the same size, no information.
+        channels: Channels 0 to 191 to leave out; None is all that the network reads.
         batch_size: Photos in a batch.
         seed: Of the noise.
-        table: CSV file that is written after each channel. Channels that stand in it already are not
-            measured again, so that a run that was stopped can go on.
+        table: CSV file that is written after each channel. Channels that are in it already are not measured
+            again, so a run that was stopped resumes.
         progress: Show a progress bar, if there is a terminal.
 
     Raises:
-        ValueError: The table is of another network, of other photos, of another replacement or seed.
+        ValueError: The table is of another network, other photos, another replacement or seed.
     """
     if replace not in ("mean", "noise"):
         raise ValueError(f'replace is "mean" or "noise", got {replace!r}')
@@ -237,11 +236,11 @@ def _answers(
 
 
 def _replacement(replace: str, part: slice, place: int, inputs: torch.Tensor, seed: int) -> torch.Tensor:
-    """What to put in the place of a channel of some photos, (B, h, w), in units of its deviation."""
+    """Values that replace a channel of some photos, (B, h, w), in units of its deviation."""
     shape = inputs.shape[2:]
     if replace == "mean":
         return inputs.new_zeros(len(inputs), *shape)
-    # From the number of photo and channel alone: the same for every size of batch and on every device.
+    # Seeded by photo and channel: the same for every batch size and on every device.
     seeds = ([seed, place, photo] for photo in range(part.start, part.stop))
     noise = [np.random.default_rng(numbers).standard_normal(shape, np.float32) for numbers in seeds]
     return torch.from_numpy(np.stack(noise)).to(inputs.device)
@@ -269,6 +268,6 @@ def _effect(index: int, before: torch.Tensor, after: torch.Tensor, labels: torch
 
 
 def _mean_and_error(values: torch.Tensor) -> tuple[float, float]:
-    """Mean and its standard error; that of a single value is unknown, 0 here."""
+    """Mean and its standard error, which is given as 0 for a single value."""
     error = values.std().item() / math.sqrt(len(values)) if len(values) > 1 else 0.0
     return values.mean().item(), error

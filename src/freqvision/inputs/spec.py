@@ -139,7 +139,10 @@ class InputSpec:
         """
         channels = channels or self.channels or ChannelSet.preset(NUM_CHANNELS)
         zeros, ones = (0.0,) * len(channels), (1.0,) * len(channels)
-        geometry = {name: getattr(self, name) for name in ("resize", "crop", "interpolation", "max_size")}
+        geometry = {
+            name: getattr(self, name)
+            for name in ("resize", "crop", "interpolation", "max_size", "orientation")
+        }
         return FrequencySpec(channels=channels, mean=zeros, std=ones, **geometry)
 
     def replace(self, **changes: Any) -> Self:
