@@ -149,6 +149,21 @@ def test_select_by_gates_then_train_what_is_left(gated_run, photos, tiny, tmp_pa
     assert cli.model.model.new_layers == ()
 
 
+def test_a_shrunk_network_starts_another_training_with_its_own_config(photos, tiny, tmp_path):
+    """Whose `start: fit` fits input layers to RGB weights; these come with theirs."""
+    from freqvision.models.shrink import shrink
+    from freqvision.training.fit import fit
+
+    torch.manual_seed(2)
+    large = fv.create_model(tiny, fv.FrequencySpec(72, 64, fv.ChannelSet.preset(48)), 6, start="fit")
+    small = shrink(large, fv.ChannelSet.preset(24))
+    fv.save(small, tmp_path / "model", sorted(path.name for path in (photos / "train").iterdir()))
+    weights = ["--model.weights", str(tmp_path / "model" / "model.safetensors"), "--model.start", "fit"]
+    cli = fit([*fit_arguments(photos, tmp_path / "run", tiny), *weights, "--trainer.max_epochs", "1"])
+    assert cli.model.model.new_layers == ()
+    assert cli.model.model.settings["start"] == "fit"
+
+
 def test_channels_of_a_file_are_taken_by_stats_and_export(gated_run, photos, tmp_path):
     channels, file = fv.ChannelSet.parse("Y0,5,9+Cb1"), tmp_path / "channels.json"
     channels.save(file)

@@ -92,7 +92,7 @@ def test_a_table_of_something_else_is_refused(tmp_path):
         leave_one_out(linear_probe(5), replace="noise", seed=2, table=noisy, progress=False)
     leave_one_out(linear_probe(5), channels=[3], seed=2, table=table, progress=False)  # there is no noise
     table.write_text("x,y\n1,2\n")
-    with pytest.raises(ValueError, match="no table of sensitivities"):
+    with pytest.raises(ValueError, match="not a table of sensitivities"):
         leave_one_out(linear_probe(5), table=table, progress=False)
 
 

@@ -100,6 +100,8 @@ class Architecture:
         given = None if weights is None else open_weights(weights)
         if given is not None:
             given.check_channels(spec)
+            if given.of_frequencies:
+                photos = None  # their input layers are fitted already
         from_rgb = given is not None and not given.of_frequencies
         start = self._resolve_start(start, spec, from_rgb, photos is not None)
 
