@@ -6,6 +6,7 @@
 namespace nb = nanobind;
 
 void bind_jpeg(nb::module_& module);
+void bind_packed(nb::module_& module);
 void bind_pipeline(nb::module_& module);
 
 namespace {
@@ -40,5 +41,6 @@ NB_MODULE(_native, module) {
     module.def("available_isas", &available_isas, "Instruction sets of this CPU and build, ascending.");
     module.def("set_isa", &set_isa, nb::arg("name"), "Use another instruction set, for tests.");
     bind_jpeg(module);
+    bind_packed(module);
     bind_pipeline(module);
 }

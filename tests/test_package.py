@@ -30,9 +30,11 @@ PUBLIC = {
     "create_model",
     "list_models",
     "load",
+    "pack",
     "read_coefficients",
     "read_header",
     "save",
+    "unpack",
 }
 
 

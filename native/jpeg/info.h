@@ -35,6 +35,7 @@ struct Component {
     int quant_slot = 0;                    // 0 to 3
     bool has_quant = false;
     uint16_t quant[64] = {};  // natural order
+    const float* step = nullptr;  // instead of quant, of a packed photo
 };
 
 struct ImageInfo {

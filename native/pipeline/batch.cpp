@@ -77,7 +77,10 @@ void BatchDecoder::open(const std::vector<Source>& sources, const std::function<
             opened.failure = read_file(item);
             if (opened.failure) return;
             const Source& source = sources_[item];
-            const ImageInfo& info = workers_[worker]->reader.open_header(source.data, source.size, limits_);
+            Worker& own = *workers_[worker];
+            const ImageInfo& info = is_packed(source.data, source.size)
+                                        ? own.packed.open(source.data, source.size, limits_).info
+                                        : own.reader.open_header(source.data, source.size, limits_);
             opened.height = info.height;
             opened.width = info.width;
             if (upright_ && info.orientation > 4) std::swap(opened.height, opened.width);
@@ -155,7 +158,9 @@ std::vector<std::optional<Failure>> BatchDecoder::decode(const std::vector<Job>&
 std::optional<Failure> BatchDecoder::decode_one(Worker& worker, const Source& source, const Job* jobs,
                                                 int count) {
     try {
-        const ImageInfo& info = worker.reader.open(source.data, source.size, limits_);
+        const bool packed = is_packed(source.data, source.size);
+        const ImageInfo& info = packed ? worker.packed.open(source.data, source.size, limits_, false).info
+                                       : worker.reader.open(source.data, source.size, limits_);
         worker.used.assign(specs_.size(), 0);
         std::vector<Resampler*>& resamplers = worker.active;
         resamplers.clear();
@@ -168,6 +173,7 @@ std::optional<Failure> BatchDecoder::decode_one(Worker& worker, const Source& so
             resamplers.back()->prepare(info, upright_ ? info.orientation : 1, jobs[i].view, jobs[i].to);
         }
         const auto read = [&](RowRequest request, RowSink& sink) {
+            if (packed) return worker.packed.decode(request, sink);
             for (int i = 0; i < count; ++i) request.whole |= jobs[i].whole;
             worker.reader.decode(request, sink, !lenient_);
         };
@@ -178,7 +184,7 @@ std::optional<Failure> BatchDecoder::decode_one(Worker& worker, const Source& so
             read(fan_out.request(), fan_out);
         }
         for (Resampler* resampler : resamplers) resampler->finish();
-        if (const std::optional<JpegError>& damage = worker.reader.damage())
+        if (const std::optional<JpegError>& damage = worker.reader.damage(); damage && !packed)
             return failure_of(*damage, Failure::Kind::damage);
     } catch (const JpegError& error) {
         return failure_of(error);
@@ -193,7 +199,10 @@ void BatchDecoder::close() {
     opened_.clear();
     for (std::vector<uint8_t>& file : files_)
         if (file.capacity() > kKeptFile) std::vector<uint8_t>().swap(file);
-    for (const std::unique_ptr<Worker>& worker : workers_) worker->reader.trim(kKeptWorker);
+    for (const std::unique_ptr<Worker>& worker : workers_) {
+        worker->reader.trim(kKeptWorker);
+        worker->packed.trim(kKeptWorker);
+    }
 }
 
 }  // namespace freqvision

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "jpeg/reader.h"
+#include "packed/reader.h"
 #include "pipeline/pool.h"
 #include "pipeline/resampler.h"
 
@@ -77,6 +78,7 @@ class BatchDecoder {
     // What a thread keeps for itself.
     struct Worker {
         JpegReader reader;
+        PackedReader packed;
         std::vector<std::vector<std::unique_ptr<Resampler>>> resamplers;  // [spec][view]
         std::vector<int> used;                                            // of each spec
         std::vector<Resampler*> active;

@@ -22,7 +22,7 @@ void PlaneResampler::build(Operator PlaneResampler::* which, Built PlaneResample
 
 void PlaneResampler::prepare(const Axis& vertical, const Axis& horizontal,
                              const std::vector<int>& wanted_vertical,
-                             const std::vector<int>& wanted_horizontal, const uint16_t* quant,
+                             const std::vector<int>& wanted_horizontal, const float* quant,
                              const PlaneResampler* twin) {
     using Self = PlaneResampler;
     build(&Self::vertical_, &Self::built_vertical_, vertical, wanted_vertical, twin);

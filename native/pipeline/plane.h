@@ -19,8 +19,7 @@ class PlaneResampler {
     // `wanted`: see Operator::build. `quant` is in natural order. A twin, prepared before, may lend its
     // operators.
     void prepare(const Axis& vertical, const Axis& horizontal, const std::vector<int>& wanted_vertical,
-                 const std::vector<int>& wanted_horizontal, const uint16_t* quant,
-                 const PlaneResampler* twin);
+                 const std::vector<int>& wanted_horizontal, const float* quant, const PlaneResampler* twin);
 
     // The blocks that are needed, and (bit 8·u + v) their frequencies. Where nothing of the component is
     // seen, the range is empty, and it is not ready for anything.

@@ -116,7 +116,9 @@ void Resampler::prepare(const ImageInfo& info, int orientation, const View& view
             vertical.upsampling = upsampling[0];
             horizontal.upsampling = upsampling[1];
         }
-        planes_[i].prepare(vertical, horizontal, wanted[i].vertical, wanted[i].horizontal, component.quant,
+        float quant[64];
+        for (int k = 0; k < 64; ++k) quant[k] = component.step ? component.step[k] : component.quant[k];
+        planes_[i].prepare(vertical, horizontal, wanted[i].vertical, wanted[i].horizontal, quant,
                            i == 2 ? &planes_[1] : nullptr);
         request_.ranges[i] = planes_[i].range();
         request_.frequencies[i] = planes_[i].frequencies();

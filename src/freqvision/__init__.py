@@ -5,7 +5,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from freqvision.detection import create_detector
-    from freqvision.inputs import ChannelStatistics, Decoder, FrequencySpec, PixelSpec, PixelTransform, View
+    from freqvision.inputs import (
+        ChannelStatistics,
+        Decoder,
+        FrequencySpec,
+        InputSpec,
+        PixelSpec,
+        PixelTransform,
+        View,
+        pack,
+        unpack,
+    )
     from freqvision.jpeg import Coefficients, Header, JpegError, read_coefficients, read_header
     from freqvision.models import Transport, create_model, list_models, load, save
     from freqvision.spectrum import ChannelSet
@@ -29,9 +39,11 @@ __all__ = [
     "create_model",
     "list_models",
     "load",
+    "pack",
     "read_coefficients",
     "read_header",
     "save",
+    "unpack",
 ]
 
 # Where each name lives; loaded on first use, so that the import and the command line's help stay lean.
@@ -52,9 +64,11 @@ _HOMES = {
     "create_model": "models",
     "list_models": "models",
     "load": "models",
+    "pack": "inputs",
     "read_coefficients": "jpeg",
     "read_header": "jpeg",
     "save": "models",
+    "unpack": "inputs",
 }
 
 

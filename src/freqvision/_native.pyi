@@ -19,6 +19,29 @@ def read_rows(
     strict: bool = True,
     max_pixels: int = ...,
 ) -> Any: ...
+def pack_planes(
+    planes: np.ndarray,
+    channels: list[int],
+    steps: np.ndarray,
+    height: int,
+    width: int,
+    source_height: int,
+    source_width: int,
+    orientation: int,
+    codec: str,
+    level: int,
+) -> bytes: ...
+def pack_blocks(
+    planes: list[np.ndarray],
+    tables: list[np.ndarray],
+    sampling: list[tuple[int, int]],
+    height: int,
+    width: int,
+    orientation: int,
+    codec: str,
+    level: int,
+) -> bytes: ...
+def unpack(source: Any, max_pixels: int, check: bool = True) -> dict[str, Any]: ...
 def advise_huge_pages(address: int, size: int) -> None: ...
 
 # What went wrong with a source: (io | jpeg | colour | damage, message, kind of JpegError, byte offset).

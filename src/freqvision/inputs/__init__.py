@@ -3,6 +3,7 @@
 from freqvision.inputs.augment import FrequencyAugment, adjust_colour, erase, horizontal_flip
 from freqvision.inputs.decoder import Decoder, JointDecoder
 from freqvision.inputs.measure import collect_statistics
+from freqvision.inputs.packed import Packer, pack, unpack
 from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
 from freqvision.inputs.statistics import ChannelStatistics
 from freqvision.inputs.transform import PixelTransform, image_to_tensor
@@ -15,6 +16,7 @@ __all__ = [
     "FrequencySpec",
     "InputSpec",
     "JointDecoder",
+    "Packer",
     "PixelSpec",
     "PixelTransform",
     "View",
@@ -23,7 +25,9 @@ __all__ = [
     "erase",
     "horizontal_flip",
     "image_to_tensor",
+    "pack",
     "random_resized_view",
     "random_resized_views",
     "resize_crop_view",
+    "unpack",
 ]

@@ -1,0 +1,55 @@
+// A packed photo: the coefficients of some frequencies, as int8 with a step for each, compressed.
+//
+// All numbers are little-endian.
+//   header       "FQPK", version, codec, exact, components (a byte each); width, height; width and height of
+//                the photo it was made of (uint32); orientation, colour model (a byte each), two zero bytes;
+//                XXH64 of all that follows
+//   component    h, v, number of frequencies n, zero (a byte each); sizes of its data, packed and raw
+//                (uint32); n indices 8·u + v (a byte each); n steps (float32)
+//   data         of each component, compressed: for each row of blocks and each frequency a row of int8.
+//                DC is stored as the difference from the block to the left. If `exact`, −128 stands for a
+//                value that is no int8; these follow as int16, and before the rows the number of them before
+//                each row of blocks, and in all (uint32).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "jpeg/info.h"
+
+namespace freqvision {
+
+enum class Codec : uint8_t { none, lz4, zstd };
+
+// A component's part of a packed photo, without its data.
+struct PackedComponent {
+    int frequencies = 0;
+    uint8_t index[64] = {};  // 8·u + v
+    float step[64] = {};     // of 8·u + v
+    uint32_t packed_size = 0, raw_size = 0;
+};
+
+struct PackedHeader {
+    ImageInfo info;  // of the stored grid; without quantisation tables
+    PackedComponent components[3];
+    int source_width = 0, source_height = 0;
+    Codec codec = Codec::lz4;
+    bool exact = false;
+};
+
+// What is packed. `values` holds, for each component, either `blocks` of 64 int16 in natural order (exact) or
+// for each frequency a plane of int8.
+struct PackedImage {
+    PackedHeader header;
+    const int16_t* blocks[3] = {};
+    const int8_t* planes[3] = {};
+};
+
+// Sets each component's size in samples and blocks from the image's size and the sampling factors.
+void set_geometry(ImageInfo& info);
+
+// `level`: of the codec; larger is smaller and slower.
+std::vector<uint8_t> pack(const PackedImage& image, int level);
+
+}  // namespace freqvision

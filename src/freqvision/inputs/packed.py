@@ -1,0 +1,219 @@
+"""Packed photos: coefficients without the Huffman code, which every decoder here reads like a JPEG file."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from freqvision import _native
+from freqvision.inputs.decoder import Decoder, threads_here
+from freqvision.inputs.spec import FrequencySpec
+from freqvision.inputs.view import View
+from freqvision.jpeg.coefficients import Coefficients
+from freqvision.jpeg.errors import JpegError
+from freqvision.jpeg.read import (
+    MAX_PIXELS,
+    Source,
+    check_buffer,
+    check_max_pixels,
+    read_coefficients,
+    read_header,
+)
+
+# Smaller is faster to write and larger on disk; all read at the same speed.
+LEVELS = {"lz4": 9, "zstd": 9}
+MAX_LEVELS = {"lz4": 12, "zstd": 19}
+
+
+class Packer:
+    """Packs photos on several threads; see `pack`.
+
+    Args:
+        spec: Which channels are kept, at which size and in which steps; None keeps all coefficients as they
+            are stored.
+        codec: "lz4" is read fastest, "zstd" is smallest.
+        level: Of the codec; None is 9.
+        num_threads: As for `Decoder`.
+
+    Raises:
+        TypeError: `spec` is no FrequencySpec.
+        ValueError: An argument is out of its range, or the spec has no int8 steps.
+    """
+
+    def __init__(
+        self,
+        spec: FrequencySpec | None = None,
+        *,
+        codec: str = "lz4",
+        level: int | None = None,
+        num_threads: int = 0,
+    ) -> None:
+        if spec is not None and not isinstance(spec, FrequencySpec):
+            raise TypeError(
+                "pack keeps DCT channels, so spec is a FrequencySpec, or None to keep all of the photo; "
+                f"got {spec!r}"
+            )
+        if codec not in LEVELS:
+            raise ValueError(f"codec is {' or '.join(LEVELS)}; got {codec!r}")
+        self.level = LEVELS[codec] if level is None else level
+        if not 1 <= self.level <= MAX_LEVELS[codec]:
+            raise ValueError(f"level of {codec} is 1 to {MAX_LEVELS[codec]}; got {level}")
+        self.spec = None if spec is None else spec.with_dtype("int8")
+        self.codec = codec
+        self.num_threads = num_threads
+        self._of_thread = threading.local()
+
+    def __call__(self, sources: Sequence[Source]) -> list[bytes]:
+        """Pack photos: paths, or the bytes of files.
+
+        Raises:
+            JpegError: A photo is damaged, or cannot be packed; the message names it.
+            OSError: A file cannot be read.
+        """
+        packed, errors = self.try_pack(sources)
+        for error in errors.values():
+            raise error
+        return packed
+
+    def try_pack(self, sources: Sequence[Source]) -> tuple[list[bytes], dict[int, Exception]]:
+        """The same, where a bad photo costs only itself: it is ``b""``, and the dictionary has its error."""
+
+        def one(source: Source) -> bytes | Exception:
+            try:
+                return self._lossless(source) if self.spec is None else self._channels(source, self.spec)
+            except (JpegError, OSError) as error:
+                return error
+
+        with ThreadPoolExecutor(threads_here(self.num_threads)) as pool:
+            results = list(pool.map(one, sources))
+        errors = {place: one for place, one in enumerate(results) if isinstance(one, Exception)}
+        return [b"" if isinstance(one, Exception) else one for one in results], errors
+
+    def _channels(self, source: Source, spec: FrequencySpec) -> bytes:
+        if not hasattr(self._of_thread, "decode"):  # since a decoder takes one batch at a time
+            self._of_thread.decode = Decoder(spec, num_threads=1)
+        shown: list[tuple[tuple[int, int], View]] = []
+
+        def choose(sizes: list[tuple[int, int]]) -> list[View]:
+            shown.extend((size, spec.view(size)) for size in sizes)
+            return [view for _, view in shown]
+
+        (planes,) = self._of_thread.decode.each([source], choose)  # (C, h, w)
+        (size, view) = shown[0]
+        # What lies beyond the resized photo in its last blocks is no part of it.
+        height, width = (min(a, b) for a, b in zip(view.size, view.crop[2:], strict=True))
+        return _native.pack_planes(
+            planes.numpy(),
+            list(spec.channels),
+            np.array(spec.scale, dtype=np.float32),
+            height,
+            width,
+            *size,
+            _orientation(source) if spec.orientation == "stored" else 1,
+            self.codec,
+            self.level,
+        )
+
+    def _lossless(self, source: Source) -> bytes:
+        photo = read_coefficients(source)
+        if photo.colour_model not in ("gray", "YCbCr"):
+            name = source if isinstance(source, str) else type(source).__name__
+            raise JpegError(
+                f"{name}: its planes are {photo.colour_model}; gray and YCbCr can be packed without loss, "
+                "others with a spec",
+                "unsupported",
+                0,
+            )
+        return _native.pack_blocks(
+            [np.ascontiguousarray(plane) for plane in photo.planes],
+            [np.ascontiguousarray(table) for table in photo.quant_tables],
+            list(photo.sampling_factors),
+            *photo.size,
+            photo.orientation,
+            self.codec,
+            self.level,
+        )
+
+
+def _orientation(source: Source) -> int:
+    """The EXIF orientation of a JPEG file; 1 of other images, whose orientation is not looked for."""
+    try:
+        return read_header(source).orientation
+    except JpegError:
+        return 1
+
+
+def pack(
+    sources: Sequence[Source],
+    spec: FrequencySpec | None = None,
+    *,
+    codec: str = "lz4",
+    level: int | None = None,
+    num_threads: int = 0,
+) -> list[bytes]:
+    """Pack photos, so that a `Decoder` reads them without undoing a Huffman code.
+
+    With a spec, a photo is resized once, and only the channels of the spec are kept, as int8 with the spec's
+    steps: every view of it is then a view of that smaller photo. Without one, all coefficients are kept as
+    the file stores them.
+
+    Args:
+        sources: Paths, or the bytes of files.
+        spec: Such as ``FrequencySpec(resize=512, crop=None)``; None for no loss.
+        codec: "lz4" is read fastest, "zstd" is smallest.
+        level: Of the codec, 1 to 12 (lz4) or 19 (zstd); None is 9.
+        num_threads: As for `Decoder`.
+
+    Returns:
+        The bytes of each photo, which `Decoder` takes in place of a JPEG file's.
+
+    Raises:
+        JpegError: A photo is damaged, or cannot be packed; the message names it.
+        OSError: A file cannot be read.
+        TypeError, ValueError: An argument is out of its range.
+
+    Example:
+        >>> import io
+        >>> from PIL import Image
+        >>> file = io.BytesIO()
+        >>> Image.new("RGB", (500, 375), "teal").save(file, "JPEG")
+        >>> packed = pack([file.getvalue()], FrequencySpec(resize=256, crop=None))
+        >>> Decoder(FrequencySpec(resize=256, crop=224), num_threads=1)(packed).shape
+        torch.Size([1, 24, 28, 28])
+    """
+    return Packer(spec, codec=codec, level=level, num_threads=num_threads)(sources)
+
+
+def unpack(photo: bytes, *, max_pixels: int = MAX_PIXELS) -> Coefficients:
+    """The coefficients of a photo that was packed without loss, equal to what `read_coefficients` gives.
+
+    Args:
+        photo: Bytes that `pack` gave.
+        max_pixels: Larger photos are refused before memory is taken.
+
+    Raises:
+        JpegError: The bytes are damaged, or no packed photo.
+        ValueError: The photo was packed with a spec: a `Decoder` reads what it holds.
+    """
+    found = _native.unpack(check_buffer(photo), check_max_pixels(max_pixels))
+    if not found.pop("exact"):
+        raise ValueError(
+            "this photo was packed with a spec, so that it holds some channels only, of another size: read "
+            "it by Decoder; unpack is for photos packed without a spec"
+        )
+    tables = tuple(np.array(steps, dtype=np.uint16).reshape(8, 8) for steps in found["steps"])
+    return Coefficients(
+        size=found["size"],
+        colour_model="gray" if len(tables) == 1 else "YCbCr",
+        sampling_factors=found["sampling_factors"],
+        component_sizes=found["component_sizes"],
+        orientation=found["orientation"],
+        progressive=False,
+        restart_interval=0,
+        planes=found["planes"],
+        quant_tables=tables,
+        warnings=(),
+    )

@@ -1,0 +1,252 @@
+"""Packed photos: what was stored, seen through every view; and bytes that are no sound photo."""
+
+import random
+import struct
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from freqvision import (
+    ChannelSet,
+    Decoder,
+    FrequencySpec,
+    JpegError,
+    PixelSpec,
+    View,
+    _native,
+    pack,
+    read_coefficients,
+    unpack,
+)
+from freqvision.inputs.packed import LEVELS, Packer
+from freqvision.spectrum.dct import block_idct
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "jpeg"))
+from jpeg_files import encode, photo
+from jpeg_samples import samples
+
+LOSSLESS = [
+    (name, data)
+    for name, data in samples()
+    if read_coefficients(data, strict=False).colour_model in ("gray", "YCbCr")
+]
+KEPT = FrequencySpec(resize=96, crop=None)  # what most photos below are packed with
+MAX_PIXELS = 2**28
+
+
+@pytest.mark.parametrize("codec", sorted(LEVELS))
+@pytest.mark.parametrize(("name", "data"), LOSSLESS, ids=[name for name, _ in LOSSLESS])
+def test_a_photo_packed_without_a_spec_loses_nothing(name, data, codec):
+    stored = read_coefficients(data)
+    (packed,) = pack([data], codec=codec)
+    found = unpack(packed)
+    assert found.size == stored.size
+    assert found.sampling_factors == stored.sampling_factors
+    assert found.component_sizes == stored.component_sizes
+    assert found.orientation == stored.orientation
+    for mine, theirs in zip(found.planes, stored.planes, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    for mine, theirs in zip(found.quant_tables, stored.quant_tables, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("spec", [FrequencySpec(resize=72, crop=64), PixelSpec(resize=40, crop=33)])
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
+def test_a_decoder_sees_the_same_in_it_as_in_the_file(spec, subsampling):
+    files = [encode(photo(90, 131, seed=seed), subsampling=subsampling, quality=95) for seed in range(3)]
+    files.append(encode(photo(61, 80, "L")))
+    packed = pack(files)
+    decode = Decoder(spec, num_threads=2)
+    assert torch.equal(decode(packed), decode(files))
+    mine, theirs = (
+        decode.random_resized(sources, generator=torch.Generator().manual_seed(5))
+        for sources in (packed, files)
+    )
+    assert torch.equal(mine, theirs)
+    assert torch.equal(decode([packed[0], files[1]]), decode(files[:2])), "both kinds in one batch"
+
+
+def test_values_beyond_int8_are_kept():
+    blocks = np.random.default_rng(0).integers(-2047, 2048, (5, 7, 8, 8), dtype=np.int16)
+    table = np.arange(1, 65, dtype=np.uint16).reshape(8, 8)
+    packed = _native.pack_blocks([blocks], [table], [(1, 1)], 40, 56, 1, "lz4", 9)
+    np.testing.assert_array_equal(unpack(packed).planes[0], blocks)
+    (decoded,) = Decoder(FrequencySpec(None, 40, ChannelSet.preset(64)).raw(), num_threads=1)([packed])
+    expected = torch.from_numpy(blocks[:, 1:6].astype(np.float32) * table).flatten(2)  # columns 8 to 48
+    luma = [channel for channel in ChannelSet.preset(64) if channel < 64]
+    torch.testing.assert_close(decoded[: len(luma)], expected[..., luma].movedim(-1, 0), rtol=1e-4, atol=0.5)
+
+
+@pytest.mark.parametrize("codec", sorted(LEVELS))
+def test_channels_come_back_within_half_a_step(codec):
+    files = [encode(photo(120, 170, seed=seed)) for seed in range(3)]
+    whole = FrequencySpec(resize=96, crop=96).raw()
+    steps = torch.tensor(KEPT.with_dtype("int8").scale)[:, None, None]
+
+    def aligned(sizes):  # a view on the grid of what is stored
+        return [View((0, 0, *size), (96, 136), (0, 16, 96, 96)) for size in sizes]
+
+    expected, _ = Decoder(whole, num_threads=1).try_decode(files, aligned)
+    packed = pack(files, KEPT, codec=codec)
+    decode = Decoder(whole, num_threads=1)
+    found, errors = decode.try_decode(
+        packed, [View((0, 0, 96, 136), (96, 136), (0, 16, 96, 96)) for _ in files]
+    )
+    assert not errors
+    inside = expected.abs() < 127 * steps
+    assert ((found - expected).abs() <= 0.501 * steps)[inside].all()
+
+
+def test_the_edge_of_a_photo_is_no_part_of_its_padding():
+    """A photo of 75×100 pixels ends within its last blocks; nothing of the gray behind it is ever seen."""
+    white = encode(photo(150, 200).point(lambda _: 255), quality=100)
+    (packed,) = pack([white], FrequencySpec(resize=75, crop=None, channels=ChannelSet.preset(192)))
+    (pixels,) = Decoder(PixelSpec(resize=64, crop=None, dtype="uint8"), num_threads=1).each([packed])
+    assert pixels.shape == (3, 64, 85)
+    assert pixels.min() >= 253
+
+
+def test_pixels_of_all_channels_are_those_of_the_file():
+    data = encode(photo(128, 160), quality=98, subsampling="4:4:4")
+    (packed,) = pack([data], FrequencySpec(None, None, ChannelSet.preset(192)))
+    spec = PixelSpec(resize=64, crop=64, dtype="uint8")
+    mine, theirs = (Decoder(spec, num_threads=1)([source])[0].float() for source in (packed, data))
+    assert (mine - theirs).square().mean().sqrt() < 1
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_orientation(orientation):
+    data = encode(photo(90, 130), exif=_exif(orientation))
+    for spec in (None, KEPT, KEPT.replace(orientation="stored")):
+        (packed,) = pack([data], spec)
+        for shown in ("exif", "stored"):
+            if spec is KEPT and shown == "stored":
+                continue  # it was packed upright
+            view = PixelSpec(resize=(48, 48), crop=None, orientation=shown)
+            mine, theirs = (Decoder(view, num_threads=1)([source]) for source in (packed, data))
+            assert (mine - theirs).square().mean().sqrt() < (0.5 if spec else 1e-6)
+
+
+def _exif(orientation):
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    return exif
+
+
+def test_files_and_other_images(tmp_path):
+    path = tmp_path / "photo.fqpk"
+    path.write_bytes(pack([encode(photo(90, 130))], KEPT)[0])
+    decode = Decoder(FrequencySpec(resize=64, crop=64), num_threads=1)
+    assert decode([path]).shape == (1, 24, 8, 8)
+    photo(90, 130).save(tmp_path / "photo.png")
+    assert decode(pack([tmp_path / "photo.png"], KEPT)).shape == (1, 24, 8, 8)
+
+
+def test_a_bad_photo_costs_only_itself(tmp_path):
+    sources = [encode(photo(90, 130)), b"\xff\xd8nothing", tmp_path / "missing.jpg"]
+    packed, errors = Packer(KEPT, num_threads=2).try_pack(sources)
+    assert packed[0]
+    assert packed[1:] == [b"", b""]
+    assert isinstance(errors[1], JpegError)
+    assert isinstance(errors[2], OSError)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"spec": PixelSpec()}, TypeError, "spec is a FrequencySpec"),
+        ({"codec": "gzip"}, ValueError, "codec is lz4 or zstd"),
+        ({"level": 13}, ValueError, "level of lz4 is 1 to 12"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, error, message):
+    with pytest.raises(error, match=message):
+        Packer(**arguments)
+
+
+def test_colours_that_are_not_ycbcr_need_a_spec():
+    data = encode(photo(33, 50, "CMYK"))
+    with pytest.raises(JpegError, match="CMYK"):
+        pack([data])
+    assert pack([data], KEPT)[0]
+
+
+def test_what_a_spec_left_out_cannot_be_unpacked():
+    with pytest.raises(ValueError, match="packed with a spec"):
+        unpack(pack([encode(photo(90, 130))], KEPT)[0])
+
+
+# Bytes that are no sound photo.
+
+
+@pytest.fixture(scope="module", params=["lossless-lz4", "lossless-zstd", "channels-lz4"])
+def sound(request):
+    spec = None if request.param.startswith("lossless") else KEPT
+    return pack([encode(photo(45, 70), quality=96)], spec, codec=request.param.split("-")[1])[0]
+
+
+def test_every_cut_is_noticed(sound):
+    decode = Decoder(FrequencySpec(resize=72, crop=64), num_threads=1)
+    cuts = [sound[:length] for length in range(4, len(sound), 7)]
+    _, errors = decode.try_decode(cuts)
+    assert sorted(errors) == list(range(len(cuts)))
+    assert all(isinstance(error, JpegError) for error in errors.values())
+
+
+def test_every_changed_byte_is_noticed(sound):
+    decode = Decoder(FrequencySpec(resize=72, crop=64), num_threads=1)
+    changed = []
+    for place in range(4, len(sound), 5):
+        data = bytearray(sound)
+        data[place] ^= 1 << place % 8
+        changed.append(bytes(data))
+    _, errors = decode.try_decode(changed)
+    # The size of the photo it was made of, and its orientation, are not covered by the checksum.
+    uncovered = [place for place in range(4, len(sound), 5) if place < 28]
+    assert len(errors) >= len(changed) - len(uncovered)
+
+
+def test_damage_behind_a_sound_checksum_is_an_error_or_another_photo(sound):
+    """What the checksum would have caught, for those who write one that fits."""
+    choose = random.Random(0)
+    outcomes = set()
+    for _ in range(1500):
+        data = bytearray(sound)
+        for _ in range(choose.randint(1, 8)):
+            place = choose.randrange(4, len(data) if choose.random() < 0.5 else min(400, len(data)))
+            data[place] = choose.choice([0, 1, 0x7F, 0x80, 0xFF, choose.randrange(256)])
+        if choose.random() < 0.3:
+            data = data[: choose.randrange(len(data))]
+        try:
+            outcomes.add(type(_native.unpack(bytes(data), MAX_PIXELS, False)))
+        except JpegError as error:
+            outcomes.add(error.kind)
+    assert {"corrupt", "truncated", dict} <= outcomes
+
+
+def test_a_few_bytes_cannot_ask_for_much_memory(sound):
+    data = bytearray(sound)
+    data[8:16] = struct.pack("<II", 16000, 16000)
+    with pytest.raises(JpegError, match=r"size|more data"):
+        _native.unpack(bytes(data), MAX_PIXELS, False)
+    data[8:16] = struct.pack("<II", 65535, 65535)
+    with pytest.raises(JpegError, match="max_pixels"):
+        _native.unpack(bytes(data), MAX_PIXELS, False)
+
+
+def test_a_later_format_is_named(sound):
+    data = bytearray(sound)
+    data[4] = 2
+    with pytest.raises(JpegError, match="format version 2, this reads version 1"):
+        unpack(bytes(data))
+
+
+def test_memory_of_unpacked_planes_is_numpys():
+    planes = unpack(pack([encode(photo(45, 70))])[0]).planes
+    planes[0][:] = 1
+    assert block_idct(torch.from_numpy(planes[0].astype(np.float32))).isfinite().all()
