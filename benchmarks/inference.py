@@ -22,8 +22,7 @@ import freqvision as fv
 from freqvision.analysis.accuracy import transport_spec
 from freqvision.analysis.speed import TorchvisionTensors
 from freqvision.analysis.timing import Task, Timings, measure
-from freqvision.inputs.decoder import available_cores
-from freqvision.runtime import batches, progress_bar
+from freqvision.runtime import available_cores, batches, progress_bar
 
 PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "data" / "imagenet-sample"
 CROPS = {"resnet50": 448, "mobilenet_v2": 896}  # of which DCT channels fill the grid behind the RGB stem

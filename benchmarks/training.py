@@ -22,8 +22,7 @@ from torch.nn import functional as F
 import freqvision as fv
 from freqvision.analysis.speed import TorchvisionTensors, busy_cores
 from freqvision.analysis.timing import Task, Timings, measure
-from freqvision.inputs.decoder import available_cores
-from freqvision.runtime import batches, progress_bar
+from freqvision.runtime import available_cores, batches, progress_bar
 
 PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "data" / "imagenet-sample"
 PARTS = ("read", "copy", "step", "whole")

@@ -12,7 +12,7 @@ import torch
 
 from freqvision import __version__, _native
 from freqvision.analysis.speed import busy_cores
-from freqvision.inputs.decoder import available_cores
+from freqvision.runtime import available_cores
 from throughput import libjpeg
 
 _PACKAGES = (

@@ -84,6 +84,21 @@ class _Lines(tqdm):
             self.fp.flush()
 
 
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads_here(num_threads: int) -> int:
+    """The rule for every `num_threads`: 0 is all cores, but one thread in a worker process of a DataLoader.
+
+    Workers share the cores among themselves, so that more than one thread in each would only compete.
+    """
+    from torch.utils.data import get_worker_info
+
+    return num_threads or (1 if get_worker_info() else available_cores())
+
+
 def choose_device(name: str | None) -> str:
     """A device by torch's name for it, or by None a GPU where there is one.
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 import freqvision as fv
 from freqvision.cli.main import COMMANDS, main
+from freqvision.data import PhotoCheck
 
 
 def test_help_lists_every_command_with_a_line(capsys):
@@ -215,13 +217,48 @@ def test_validate_prints_accuracy(photos, checkpoint, capsys):
     assert 0 <= metrics["top1"] <= metrics["top5"] <= 1
 
 
+@pytest.mark.parametrize("coco", [False, True])
+def test_check_lists_the_damaged_photos_and_fit_leaves_them_out(photos, tmp_path, capsys, coco):
+    shutil.copytree(photos / "train" / "dots", tmp_path / "dots")
+    bad = tmp_path / "dots" / "001.jpg"
+    bad.write_bytes(bad.read_bytes()[:-300])
+    source = tmp_path
+    if coco:
+        images = [
+            {"id": i, "file_name": f"{i:03d}.jpg", "height": h, "width": w}
+            for i, (h, w) in enumerate(
+                fv.read_header(path).size for path in sorted((tmp_path / "dots").iterdir())
+            )
+        ]
+        source = tmp_path / "dots" / "coco.json"
+        values = {"images": images, "annotations": [], "categories": [{"id": 1, "name": "dot"}]}
+        source.write_text(json.dumps(values))
+    output = tmp_path / "lists" / "damaged.json"
+    assert main(["check", str(source), "--output", str(output), "--num_threads", "1"]) == 1
+    printed = capsys.readouterr().out
+    assert f"{bad}: " in printed
+    assert "1 of 4 photos are damaged" in printed
+    assert list(PhotoCheck.load(output).damaged) == [str(bad)]
+    assert main(["stats", str(tmp_path), "--crop", "64", "--resize", "72"]) == 1
+    assert "dots/001.jpg" in capsys.readouterr().err
+    for option in (("--exclude", str(output)), ("--damaged", "skip")):
+        assert main(["stats", str(tmp_path), "--crop", "64", "--resize", "72", *option]) == 0
+        assert "3 photos" in capsys.readouterr().out
+    assert main(["stats", str(tmp_path), "--crop", "64", "--resize", "72", "--damaged", "decode"]) == 0
+    assert f"shown in part: {bad}" in (printed := capsys.readouterr().out)
+    assert "4 photos" in printed
+    bad.unlink()
+    if not coco:
+        assert main(["check", str(source)]) == 0
+
+
 def test_stats_writes_what_fit_reads(photos, tmp_path, capsys):
     output = tmp_path / "new" / "stats.json"
     arguments = ["stats", str(photos / "train"), "--resize", "72", "--crop", "64", "--num_threads", "1"]
     assert main([*arguments, "--output", str(output)]) == 0
     assert "24 photos, 1,536 blocks" in capsys.readouterr().out
     files = [str(file) for file in sorted((photos / "train").rglob("*.jpg"))]
-    cubes = fv.Decoder(fv.FrequencySpec(72, 64, fv.ChannelSet.preset(192)))(files)
+    cubes = fv.Decoder(fv.FrequencySpec(72, 64).raw(fv.ChannelSet.preset(192)))(files)
     expected = fv.ChannelStatistics.of(cubes)
     measured = fv.ChannelStatistics.load(output)
     assert measured.mean == pytest.approx(expected.mean, abs=1e-3)

@@ -1,9 +1,11 @@
 """Folders of photos: the same batches however they are loaded, and every bad file told."""
 
 import io
+import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +14,8 @@ from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
 import freqvision as fv
-from freqvision.data import FrequencyFolder, PixelFolder, RandomView
+from freqvision.data import FrequencyFolder, PhotoCheck, PixelFolder, RandomView
+from freqvision.data.folder import find_photos
 
 SPEC = fv.FrequencySpec(resize=72, crop=64)
 
@@ -148,7 +151,7 @@ def test_unreadable_photo_stops_with_its_path_and_cause(damaged, kind, spec):
 @pytest.mark.parametrize(("kind", "spec"), KINDS)
 @pytest.mark.parametrize("workers", [0, 1])
 def test_unreadable_photos_are_left_out_and_reported(damaged, kind, spec, workers):
-    folder = kind(damaged, spec, RandomView(), on_error="skip")
+    folder = kind(damaged, spec, RandomView(), damaged="skip")
     assert len(folder) == 25
     loader = DataLoader(folder, batch_size=5, num_workers=workers, collate_fn=folder.collate)
     counts = torch.cat([labels for _, labels in loader]).bincount()
@@ -158,8 +161,62 @@ def test_unreadable_photos_are_left_out_and_reported(damaged, kind, spec, worker
     assert "rays/no_photo.jpg" in second
 
 
+@pytest.mark.parametrize(("kind", "spec"), KINDS)
+@pytest.mark.parametrize("workers", [0, 1])
+def test_damaged_photos_can_be_shown_in_part_and_are_reported(photos, tmp_path, kind, spec, workers):
+    shutil.copytree(photos / "train", tmp_path / "train")
+    truncated = tmp_path / "train" / "dots" / "001.jpg"
+    truncated.write_bytes(truncated.read_bytes()[:900])
+    folder = kind(tmp_path / "train", spec, damaged="decode")
+    loader = DataLoader(folder, batch_size=6, num_workers=workers, collate_fn=folder.collate)
+    assert sum(len(labels) for _, labels in loader) == 24
+    (line,) = folder.skipped()
+    assert line.startswith(f"{truncated}: ")
+
+
+def test_a_list_of_damaged_photos_leaves_them_out(damaged, tmp_path):
+    check = PhotoCheck.of(damaged, find_photos(damaged), num_threads=1)
+    check.save(tmp_path / "damaged.json")
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    for name in ("train", "damaged.json"):  # the list travels with its photos
+        shutil.move(tmp_path / name, moved / name)
+    folder = FrequencyFolder(moved / "train", SPEC, exclude=moved / "damaged.json")
+    assert len(folder) == 23
+    assert folder.labels.bincount().tolist() == [4, 4, 3, 4, 4, 4]
+    assert len(folder.__getitems__(range(23))[1]) == 23
+    read = PhotoCheck.load(moved / "damaged.json")
+    assert read.checked == 25
+    assert all(read.covers(path) for path in folder.paths)
+    assert not read.covers(tmp_path / "train2" / "1.jpg")
+    causes = {Path(path).name: cause for path, cause in read.damaged.items()}
+    assert "truncated" in causes["001.jpg"]
+    assert causes.keys() == {"001.jpg", "no_photo.jpg"}
+    (moved / "damaged.json").write_text("[]")
+    with pytest.raises(ValueError, match="no list of freqvision check"):
+        FrequencyFolder(moved / "train", SPEC, exclude=moved / "damaged.json")
+
+
+def test_hidden_names_links_and_what_is_no_regular_file(photos, tmp_path):
+    cat = tmp_path / "cat"
+    shutil.copytree(photos / "train" / "dots", cat / "b")
+    expected = find_photos(cat)
+    for name in ("._000.jpg", ".ipynb_checkpoints/000.jpg", ".hidden/000.jpg"):
+        (cat / name).parent.mkdir(exist_ok=True)
+        shutil.copy(cat / "b" / "000.jpg", cat / name)
+    os.mkfifo(cat / "pipe.jpg")
+    (cat / "folder.jpg").mkdir()
+    (cat / "gone.jpg").symlink_to("nowhere.jpg")
+    for name in ("loop", "again"):  # without a memory of visited folders, 2 to the power of 40 paths
+        (cat / name).symlink_to(".")
+    (cat / "twice").symlink_to("b")
+    assert find_photos(cat) == expected
+    (tmp_path / "linked").symlink_to(cat)
+    assert [len(find_photos(tmp_path / name)) for name in ("cat", "linked")] == [len(expected)] * 2
+
+
 def test_a_batch_without_one_readable_photo_is_an_error(damaged):
-    folder = FrequencyFolder(damaged, SPEC, on_error="skip")
+    folder = FrequencyFolder(damaged, SPEC, damaged="skip")
     bad = [index for index, path in enumerate(folder.paths) if "no_photo" in path]
     with pytest.raises(fv.JpegError, match="no_photo"):
         folder.__getitems__(bad)
@@ -179,8 +236,8 @@ def test_errors_say_what_is_wrong_with_the_folder(photos, tmp_path):
         FrequencyFolder(tmp_path, SPEC)
     with pytest.raises(ValueError, match=r"not among the 2 given classes: clouds, rays, rings, stripes"):
         FrequencyFolder(photos / "train", SPEC, classes=["checks", "dots"])
-    with pytest.raises(ValueError, match="on_error"):
-        FrequencyFolder(photos / "train", SPEC, on_error="ignore")
+    with pytest.raises(ValueError, match="damaged is one of error, skip, decode"):
+        FrequencyFolder(photos / "train", SPEC, damaged="ignore")
     with pytest.raises(TypeError, match="FrequencySpec"):
         FrequencyFolder(photos / "train", fv.PixelSpec())
     with pytest.raises(ValueError, match="crop"):

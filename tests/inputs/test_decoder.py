@@ -16,8 +16,7 @@ import torch
 from PIL import Image
 
 import freqvision as fv
-from freqvision import _native
-from freqvision.inputs import decoder
+from freqvision import _native, runtime
 from freqvision.inputs.reference import transform_coefficients
 from freqvision.inputs.view import random_resized_view, random_resized_views, resize_crop_view
 
@@ -195,14 +194,14 @@ def test_pickles():
 def test_a_copy_takes_its_threads_where_it_decodes(monkeypatch):
     """A worker process unpickles its data set before it knows that it is one; it must not take all cores."""
     data, taken, native = jpeg(photo(20, 20)), [], _native.BatchDecoder
-    monkeypatch.setattr(decoder, "available_cores", lambda: 3)
+    monkeypatch.setattr(runtime, "available_cores", lambda: 3)
     monkeypatch.setattr(
         _native, "BatchDecoder", lambda **args: taken.append(args["threads"]) or native(**args)
     )
     copy = pickle.loads(pickle.dumps(fv.Decoder(full_spec())))
-    monkeypatch.setattr(decoder, "get_worker_info", lambda: object())
+    monkeypatch.setattr(torch.utils.data, "get_worker_info", lambda: object())
     copy([data])
-    monkeypatch.setattr(decoder, "get_worker_info", lambda: None)
+    monkeypatch.setattr(torch.utils.data, "get_worker_info", lambda: None)
     fv.Decoder(full_spec())([data])
     assert taken == [1, 3]
 

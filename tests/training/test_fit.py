@@ -239,7 +239,7 @@ def test_unreadable_photos_can_be_skipped_and_are_listed(photos, tmp_path, capsy
     with pytest.raises(fv.JpegError, match=r"dots/000\.jpg"):
         fit(arguments)
     shutil.rmtree(tmp_path / "run", ignore_errors=True)
-    fit([*arguments, "--data.on_error", "skip"])
+    fit([*arguments, "--data.damaged", "skip"])
     assert "1 of 24 photos" in (output := capsys.readouterr().out)
     assert "dots/000.jpg" in output.split("skipped")[-1]
 
@@ -253,7 +253,7 @@ def test_the_start_fit_passes_over_unreadable_photos_too(photos, tmp_path):
     arguments = [
         *fit_arguments(tmp_path / "photos", tmp_path / "run", "resnet18"),
         *("--model.weights", str(tmp_path / "rgb.pth"), "--model.start", "fit"),
-        *("--trainer.max_epochs", "1", "--data.on_error", "skip"),
+        *("--trainer.max_epochs", "1", "--data.damaged", "skip"),
     ]
     fit(arguments)
     assert len(read_table(tmp_path / "run" / "metrics.csv")) == 1
@@ -262,7 +262,7 @@ def test_the_start_fit_passes_over_unreadable_photos_too(photos, tmp_path):
 def test_models_are_built_on_the_cpu_in_float32_whatever_lightning_has_set(photos, tmp_path):
     """Lightning builds inside its strategy's device, and under bf16-true with another default type."""
     torch.save(fv.create_model("resnet18", fv.PixelSpec(), 5).network.state_dict(), tmp_path / "rgb.pth")
-    data = PhotoFolder(str(photos), resize=72, crop=64, on_error="skip", num_threads=1)
+    data = PhotoFolder(str(photos), resize=72, crop=64, damaged="skip", num_threads=1)
     data.train_set = FrequencyFolder(photos / "train", data.spec)
     module = Classifier("resnet18", weights=str(tmp_path / "rgb.pth"), start="fit", mixup=0.2)
     module._trainer = SimpleNamespace(datamodule=data)

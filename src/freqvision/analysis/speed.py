@@ -19,10 +19,9 @@ from torchvision.transforms import v2
 from freqvision.analysis.timing import Spread, Task, measure, one_thread
 from freqvision.data.folder import evenly, find_photos
 from freqvision.inputs import ChannelStatistics, Decoder, FrequencySpec, InputSpec, PixelSpec
-from freqvision.inputs.decoder import available_cores
 from freqvision.inputs.spec import IMAGENET_MEAN, IMAGENET_STD
 from freqvision.jpeg import JpegError, read_coefficients
-from freqvision.runtime import batches, progress_bar
+from freqvision.runtime import available_cores, batches, progress_bar
 
 BATCH = 32
 MOST_THREADS = 32  # by default: more worker processes would exhaust file handles

@@ -5,6 +5,8 @@ from argparse import Action
 
 from jsonargparse import DefaultHelpFormatter
 
+THREADS = "decoding threads; 0 for all cores"
+
 
 class HelpFormatter(DefaultHelpFormatter):
     """jsonargparse's own, but examples keep their lines, types are left out, and defaults shown once."""

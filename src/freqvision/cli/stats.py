@@ -5,7 +5,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
-from freqvision.cli.help import HelpFormatter
+from freqvision.cli.help import THREADS, HelpFormatter
 
 
 def main(args: list[str]) -> None:
@@ -23,12 +23,17 @@ def main(args: list[str]) -> None:
     parser.add_argument("--crop", type=PositiveInt, default=448, help="side of the square in pixels")
     parser.add_argument("--interpolation", default="bilinear", choices=["bilinear", "bicubic"])
     parser.add_argument(
-        "--on_error", default="raise", choices=["raise", "skip"], help="what to do with an unreadable photo"
+        "--damaged",
+        default="error",
+        choices=["error", "skip", "decode"],
+        help="stop at a photo that cannot be decoded, leave it out, or measure what is there",
     )
-    parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help="decoding threads, 0 for all")
+    parser.add_argument("--exclude", help="leave out the damaged photos of this list of freqvision check")
+    parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help=THREADS)
     options = parser.parse_args(args)
 
-    from freqvision.data.folder import find_photos, readable
+    from freqvision.data.check import without
+    from freqvision.data.folder import find_photos
     from freqvision.inputs import FrequencySpec, collect_statistics
     from freqvision.spectrum import ChannelSet
     from freqvision.spectrum.channels import COMPONENTS
@@ -37,16 +42,17 @@ def main(args: list[str]) -> None:
     chosen = ChannelSet.parse(options.channels) if options.channels else None
     if not Path(options.folder).is_dir():
         raise FileNotFoundError(f"no folder at {options.folder}")
-    paths = find_photos(options.folder)
+    paths = without(find_photos(options.folder), options.exclude)
     if not paths:
         raise ValueError(f"no photos in {options.folder} or its sub-folders")
-    if options.on_error == "skip":
-        good = readable(paths, options.num_threads)
-        for path in sorted(set(paths) - set(good)):
-            print(f"skipped, unreadable: {path}")
-        paths = good
-    statistics = collect_statistics(paths, spec, num_threads=options.num_threads)
-    print(f"{len(paths):,} photos, {statistics.count:,} blocks. Deviation by frequency, low to high:")
+    damage: list[str] = []
+    statistics = collect_statistics(
+        paths, spec, num_threads=options.num_threads, damaged=options.damaged, damage=damage
+    )
+    for line in damage:
+        print(f"{'shown in part' if options.damaged == 'decode' else 'left out'}: {line}")
+    count = len(paths) - len(damage) if options.damaged == "skip" else len(paths)
+    print(f"{count:,} photos, {statistics.count:,} blocks. Deviation by frequency, low to high:")
     for component, name in enumerate(COMPONENTS):
         print(f"\n{name}, mean of its DC {statistics.mean[64 * component]:.1f}")
         for u in range(8):
@@ -55,6 +61,5 @@ def main(args: list[str]) -> None:
     if chosen is not None:
         statistics = statistics.select(chosen)
     if options.output:
-        Path(options.output).parent.mkdir(parents=True, exist_ok=True)
         statistics.save(options.output)
         print(f"\nwritten to {options.output}")

@@ -1,5 +1,6 @@
 """Photos on disk: folders of classes, and generated photos."""
 
+from freqvision.data.check import PhotoCheck
 from freqvision.data.folder import FrequencyFolder, PixelFolder, RandomView
 from freqvision.data.loader import EpochBatches, PhotoLoader
 from freqvision.data.synthetic import write_synthetic_photos
@@ -7,6 +8,7 @@ from freqvision.data.synthetic import write_synthetic_photos
 __all__ = [
     "EpochBatches",
     "FrequencyFolder",
+    "PhotoCheck",
     "PhotoLoader",
     "PixelFolder",
     "RandomView",

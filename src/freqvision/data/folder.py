@@ -1,22 +1,23 @@
-"""Folders of photos, one sub-folder a class, as data sets that hand out whole batches."""
+"""Folders of photos, one sub-folder a class, as data sets that return whole batches."""
 
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from freqvision.inputs.decoder import Decoder
+from freqvision.data.check import PhotoCheck, find_faults, without
+from freqvision.inputs.decoder import DAMAGED, Decoder
 from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
 from freqvision.inputs.view import View, random_resized_view
-from freqvision.spectrum.channels import ChannelSet
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
+Damaged = Literal["error", "skip", "decode"]
 Item = TypeVar("Item")
 
 
@@ -81,18 +82,41 @@ def _sub_folders(root: Path) -> list[str]:
 
 
 def find_photos(folder: str | Path) -> list[str]:
-    """Paths of all photos in a folder and its sub-folders, in the same order everywhere."""
+    """Paths of all photos in a folder and its sub-folders, in the same order on every machine.
+
+    Photos are regular files whose names end in one of `EXTENSIONS`. Hidden files and folders are left out
+    (macOS writes ._name.jpg, Jupyter .ipynb_checkpoints), and a folder that links lead to again is listed
+    once.
+    """
     return list(_photos(folder))
 
 
-def _photos(folder: str | Path) -> Iterator[str]:
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        folders.sort()
-        yield from (os.path.join(parent, file) for file in sorted(files) if file.lower().endswith(EXTENSIONS))
+def _photos(folder: str | Path, visited: set[tuple[int, int]] | None = None) -> Iterator[str]:
+    if not os.path.isdir(folder):
+        return
+    visited = set() if visited is None else visited
+    status = os.stat(folder)
+    if (status.st_dev, status.st_ino) in visited:
+        return
+    visited.add((status.st_dev, status.st_ino))
+    entries = sorted((entry for entry in os.scandir(folder) if entry.name[0] != "."), key=lambda e: e.name)
+    yield from (
+        entry.path for entry in entries if entry.name.lower().endswith(EXTENSIONS) and entry.is_file()
+    )
+    for entry in entries:
+        if entry.is_dir():
+            yield from _photos(entry.path, visited)
 
 
-def list_photos(root: str | Path, classes: Sequence[str]) -> tuple[list[str], list[int]]:
+def list_photos(
+    root: str | Path, classes: Sequence[str], exclude: str | Path | PhotoCheck | None = None
+) -> tuple[list[str], list[int]]:
     """Paths of all photos below `root`/class, sorted, and the index of each one's class.
+
+    Args:
+        root: The folder.
+        classes: Names of its sub-folders.
+        exclude: List of damaged photos to leave out.
 
     Raises:
         ValueError: there is no photo at all, or there are some in a sub-folder that is none of the classes.
@@ -105,24 +129,23 @@ def list_photos(root: str | Path, classes: Sequence[str]) -> tuple[list[str], li
             f"{root} has class folders that are not among the {len(classes)} given classes: "
             + ", ".join(unknown)
         )
-    found = [find_photos(root / name) for name in classes]
-    paths = [path for of_class in found for path in of_class]
-    labels = [label for label, of_class in enumerate(found) for _ in of_class]
+    labels = {path: label for label, name in enumerate(classes) for path in _photos(root / name)}
+    paths = without(list(labels), exclude)
     if not paths:
         raise ValueError(
             f"no photos in the class folders of {root}: looked for files that end in {', '.join(EXTENSIONS)}"
         )
-    return paths, labels
+    return paths, [labels[path] for path in paths]
 
 
 class PhotoDataset(Dataset):
-    """What `FrequencyFolder` and `PixelFolder` share: files, classes, random views and unreadable files.
+    """What `FrequencyFolder` and `PixelFolder` share: files, classes, random views and damaged photos.
 
-    An item's random view depends on (seed, epoch, index) alone, so that the number of workers, threads and
+    An item's random view depends on (seed, epoch, index) only, so the number of workers, threads and
     processes never changes what is trained on.
     """
 
-    spec_class: type[FrequencySpec] | type[PixelSpec]
+    spec_class: ClassVar[type[InputSpec]]
 
     def __init__(
         self,
@@ -131,14 +154,15 @@ class PhotoDataset(Dataset):
         augment: RandomView | None = None,
         *,
         classes: Sequence[str] | None = None,
-        on_error: Literal["raise", "skip"] = "raise",
+        damaged: Damaged = "error",
+        exclude: str | Path | PhotoCheck | None = None,
         seed: int = 0,
         num_threads: int = 0,
     ) -> None:
         if not isinstance(spec, self.spec_class):
-            raise TypeError(f"{type(self).__name__} takes an {self.spec_class.__name__}, not {spec!r}")
-        if on_error not in ("raise", "skip"):
-            raise ValueError(f'on_error must be "raise" or "skip", not {on_error!r}')
+            raise TypeError(f"{type(self).__name__} takes a {self.spec_class.__name__}, not {spec!r}")
+        if damaged not in DAMAGED:
+            raise ValueError(f"damaged is one of {', '.join(DAMAGED)}; got {damaged!r}")
         if augment is not None and spec.crop is None:
             raise ValueError("random resized crops need a size: set crop in the spec, or pass augment=None")
         found = list_classes(root)
@@ -147,16 +171,16 @@ class PhotoDataset(Dataset):
         self.root = Path(root)
         self.spec = spec
         self.augment = augment
-        self.on_error = on_error
+        self.damaged = damaged
         self.seed = seed
         self.num_threads = num_threads
-        self._decoder = Decoder(spec, num_threads)
-        self.paths, labels = list_photos(root, self.classes)
+        self._decoder = Decoder(spec, num_threads, damaged="decode" if damaged == "decode" else "error")
+        self.paths, labels = list_photos(root, self.classes, exclude)
         self.labels = torch.tensor(labels, device="cpu")
         # In shared memory, so that worker processes that outlive an epoch see the new one and can report what
         # they skipped.
         self._epoch = torch.zeros((), dtype=torch.int64, device="cpu").share_memory_()
-        self._unreadable = torch.zeros(len(self.paths), dtype=torch.bool, device="cpu").share_memory_()
+        self._faulty = torch.zeros(len(self.paths), dtype=torch.bool, device="cpu").share_memory_()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -171,11 +195,12 @@ class PhotoDataset(Dataset):
             return torch.empty(0), self.labels[:0]
         indices = [int(index) for index in indices]
         images, errors = self._load(indices)
+        faulty = {place for place, index in enumerate(indices) if self.paths[index] in self._decoder.damage}
+        self._faulty[[indices[place] for place in {*errors, *faulty}]] = True
         if not errors:
             return images, self.labels[indices]
-        if self.on_error == "raise" or len(errors) == len(indices):
+        if self.damaged != "skip" or len(errors) == len(indices):
             raise errors[min(errors)]
-        self._unreadable[[indices[place] for place in errors]] = True
         good = [place for place in range(len(indices)) if place not in errors]
         return images[good], self.labels[indices][good]
 
@@ -184,9 +209,9 @@ class PhotoDataset(Dataset):
         self._epoch.fill_(epoch)
 
     def skipped(self) -> list[str]:
-        """Files that could not be read so far (`on_error="skip"`), each with its cause."""
-        causes = [self._load([int(index)])[1] for index in self._unreadable.nonzero()]
-        return [str(error) for errors in causes for error in errors.values()]
+        """Photos left out so far, or with ``damaged="decode"`` shown in part, each with its cause."""
+        paths = [self.paths[int(index)] for index in self._faulty.nonzero()]
+        return [f"{path}: {cause}" for path, cause in find_faults(paths, self.num_threads).items()]
 
     @staticmethod
     def collate(batch: Any) -> Any:
@@ -223,15 +248,17 @@ class FrequencyFolder(PhotoDataset):
         spec: What the photos become.
         augment: Random resized crops and flips for training; None for the spec's own resize and centre crop.
         classes: Names of the classes in the order of their labels; the sorted sub-folders if None.
-        on_error: "raise" stops at an unreadable file and names it; "skip" leaves it out of its batch and
-            lists it in `skipped()`. A batch of which nothing is left is an error all the same.
-        seed: Of the random views.
-        num_threads: Threads that decode a batch; 0 for all cores.
+        damaged: "error" stops at a photo that cannot be decoded and names it; "skip" leaves it out of its
+            batch (a batch with nothing left is an error); both judge the whole file, whatever part is seen.
+            "decode" shows what is there. `skipped()` lists what was left out or shown in part.
+        exclude: List of damaged photos to leave out, see ``freqvision check``: the file or a `PhotoCheck`.
+        seed: Seed of the random views.
+        num_threads: Threads that decode a batch, see `freqvision.runtime.threads_here`.
 
     Raises:
         FileNotFoundError: `root` does not exist.
-        ValueError: no class folders, one without photos, unknown classes; later, an unreadable file, with its
-            path and cause.
+        ValueError: no class folders, one without photos, unknown classes; later, a photo that cannot be
+            decoded, with its path and cause.
 
     Example:
         >>> import tempfile, freqvision as fv
@@ -248,17 +275,23 @@ class FrequencyFolder(PhotoDataset):
 
 
 class PixelFolder(PhotoDataset):
-    """The same folder as RGB or YCbCr pixels `(B, 3, H, W)`, for models of pixels to compare with.
+    """The same folder as batches of pixels, for models of pixels and comparisons with them.
 
-    Sees exactly the random views that a `FrequencyFolder` of the same seed sees; resizes with torchvision on
-    PIL images. See `FrequencyFolder` for the arguments and errors.
+    Sees exactly the random views that a `FrequencyFolder` of the same seed sees. See `FrequencyFolder` for
+    the arguments and errors.
     """
 
     spec_class = PixelSpec
 
 
+def open_folder(root: str | Path, spec: InputSpec, *arguments: Any, **options: Any) -> PhotoDataset:
+    """`FrequencyFolder` or `PixelFolder`, by the kind of the spec."""
+    kind = PixelFolder if spec.channels is None else FrequencyFolder
+    return kind(root, spec, *arguments, **options)
+
+
 def evenly(items: Sequence[Item], count: int) -> list[Item]:
-    """At most so many of the items, evenly spread over the list: of photos that are sorted, over classes.
+    """At most `count` items, spread evenly over the list: over all classes, where photos are sorted by class.
 
     Example:
         >>> evenly(["a/0", "a/1", "a/2", "b/0", "b/1"], 2)
@@ -270,17 +303,5 @@ def evenly(items: Sequence[Item], count: int) -> list[Item]:
 
 def readable(paths: Sequence[str], num_threads: int = 0) -> list[str]:
     """Those of the photos that can be decoded."""
-    decoder = Decoder(FrequencySpec(resize=(8, 8), crop=8, channels=ChannelSet((0,))), num_threads)
-    good: list[str] = []
-    for start in range(0, len(paths), 256):
-        batch = paths[start : start + 256]
-        errors = decoder.try_decode(batch)[1]
-        good += [path for place, path in enumerate(batch) if place not in errors]
-    return good
-
-
-def open_folder(root: str | Path, spec: InputSpec, *arguments: Any, **options: Any) -> PhotoDataset:
-    """`FrequencyFolder` or `PixelFolder`, whichever the spec asks for."""
-    return (FrequencyFolder if isinstance(spec, FrequencySpec) else PixelFolder)(
-        root, spec, *arguments, **options
-    )
+    faults = find_faults(paths, num_threads)
+    return [path for path in paths if path not in faults]

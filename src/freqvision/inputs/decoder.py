@@ -11,7 +11,6 @@ from typing import Any, overload
 import numpy as np
 import torch
 from PIL import Image
-from torch.utils.data import get_worker_info
 
 from freqvision import _native
 from freqvision.inputs.fallback import image_in_view, open_image, shown_size
@@ -19,6 +18,7 @@ from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
 from freqvision.inputs.view import View, random_resized_views
 from freqvision.jpeg.errors import UNSUPPORTED_KINDS, JpegError
 from freqvision.jpeg.read import MAX_BYTES, MAX_PIXELS, Source, check_buffer, check_max_pixels
+from freqvision.runtime import threads_here
 
 # What the reader leaves to Pillow.
 _PIXEL_KINDS = UNSUPPORTED_KINDS | {"not-jpeg"}
@@ -638,16 +638,6 @@ def _several(entry: View | Sequence[View]) -> Sequence[View]:
 
 def _is_damage(error: Exception) -> bool:
     return isinstance(error, JpegError) and error.kind in _DAMAGE_KINDS
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def threads_here(num_threads: int) -> int:
-    """As asked for; 0 stands for one for each core, but one in a DataLoader's worker: there are others."""
-    return num_threads or (1 if get_worker_info() else available_cores())
 
 
 def _native_source(index: int, source: Source, errors: dict[int, Exception]) -> object:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from freqvision.inputs.decoder import Decoder
 from freqvision.inputs.spec import InputSpec
@@ -17,6 +18,8 @@ def collect_statistics(
     progress: bool = True,
     num_threads: int = 0,
     about: str | None = None,
+    damaged: str = "error",
+    damage: list[str] | None = None,
 ) -> ChannelStatistics:
     """Statistics of all 192 channels over photos, in one pass, as this spec's evaluation shows them.
 
@@ -26,10 +29,13 @@ def collect_statistics(
         progress: Show a progress bar.
         num_threads: Threads that decode, see `freqvision.runtime.threads_here`.
         about: What was measured, for people; None says how many photos at what size.
+        damaged: "error" raises at a photo that cannot be decoded, "skip" leaves it out, "decode" measures
+            what is there.
+        damage: Filled with a line for each photo that was left out or measured in part, with its cause.
 
     Raises:
-        ValueError: There is no photo.
-        JpegError: A photo cannot be read; the message names it.
+        ValueError: There is no photo, or none that can be decoded.
+        JpegError, OSError: With "error", a photo cannot be decoded; the message names it.
 
     Example:
         >>> import io
@@ -43,16 +49,26 @@ def collect_statistics(
     """
     if not len(sources):
         raise ValueError("there is no photo to collect statistics of")
-    if about is None:
-        about = f"{len(sources)} photos, resize {spec.resize}, crop {spec.crop}, {spec.interpolation}"
-    decoder = Decoder(spec.raw(ChannelSet.preset(NUM_CHANNELS)), num_threads)
+    found: list[str] = [] if damage is None else damage
+    decoder = Decoder(spec.raw(ChannelSet.preset(NUM_CHANNELS)), num_threads, damaged=damaged)
     # A batch's photos have one size; 8 million coefficients are 32 MB.
     size = 1 if decoder.spec.shape is None else max(1, 8_000_000 // math.prod(decoder.spec.shape))
     statistics: ChannelStatistics | None = None
     with progress_bar(total=len(sources), desc="statistics", unit="photo", shown=progress) as bar:
         for photos in batches(sources, size):
-            batch = ChannelStatistics.of(decoder(photos), about=about)
-            statistics = batch if statistics is None else statistics.merge(batch)
+            cubes, errors = decoder.try_decode(photos)
+            if errors and damaged != "skip":
+                raise errors[min(errors)]
+            found.extend(map(str, errors.values()))
+            good = [place for place in range(len(photos)) if place not in errors]
+            if good:
+                batch = ChannelStatistics.of(cubes[good] if errors else cubes)
+                statistics = batch if statistics is None else statistics.merge(batch)
             bar.update(len(photos))
-    assert statistics is not None
-    return statistics
+    if damaged == "decode":
+        found.extend(f"{name}: {cause}" for name, cause in decoder.damage.items())
+    if statistics is None:
+        raise ValueError(f"none of the {len(sources)} photos can be decoded: {found[0]}")
+    count = len(sources) if damaged == "decode" else len(sources) - len(found)
+    about = about or f"{count} photos, resize {spec.resize}, crop {spec.crop}, {spec.interpolation}"
+    return replace(statistics, about=about)

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from freqvision.runtime import replacing
 from freqvision.spectrum.channels import BLOCK, FREQUENCIES, NUM_CHANNELS, ChannelSet
 from freqvision.spectrum.dct import dct_matrix
 
@@ -185,7 +186,8 @@ class ChannelStatistics:
 
     def save(self, path: str | Path) -> None:
         """Write `to_json` to a file."""
-        Path(path).write_text(self.to_json() + "\n", encoding="utf-8")
+        with replacing(path) as draft:
+            draft.write_text(self.to_json() + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> ChannelStatistics:

@@ -3,14 +3,14 @@
 import math
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from lightning.pytorch import LightningDataModule, Trainer
 from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
-from freqvision.data.folder import evenly, readable
+from freqvision.data.folder import Damaged, evenly
 from freqvision.inputs.measure import collect_statistics
 from freqvision.inputs.spec import FrequencySpec, InputSpec
 from freqvision.inputs.statistics import ChannelStatistics
@@ -34,7 +34,7 @@ class PhotoData(LightningDataModule):
 
     train_set: Any
     validation_set: Any
-    on_error: Literal["raise", "skip"] = "raise"  # at an unreadable photo; for subclasses that can skip one
+    damaged: Damaged = "error"
 
     def __init__(
         self,
@@ -74,10 +74,9 @@ class PhotoData(LightningDataModule):
             paths = self.statistics_paths()
             if self.statistics_photos > 0:
                 paths = evenly(paths, self.statistics_photos)
-            if self.on_error == "skip":
-                paths = readable(paths, self.num_threads)
-            statistics = collect_statistics(paths, self.spec, num_threads=self.num_threads)
-            self._statistics_file().parent.mkdir(parents=True, exist_ok=True)
+            statistics = collect_statistics(
+                paths, self.spec, num_threads=self.num_threads, damaged=self.damaged
+            )
             statistics.save(self._statistics_file())
 
     def setup(self, stage: str) -> None:

@@ -76,7 +76,7 @@ class ModelModule(LightningModule):
         with plain_defaults():
             if self.hparams["start"] == "fit":
                 paths = evenly(data.train_set.paths, FIT_PHOTOS)
-                options["photos"] = readable(paths, data.num_threads) if data.on_error == "skip" else paths
+                options["photos"] = readable(paths, data.num_threads) if data.damaged == "skip" else paths
             self.build(data.spec, data.class_names, **options)
 
     def configure_optimizers(self) -> Any:

@@ -5,7 +5,14 @@ from typing import Literal
 
 from torch.utils.data import DataLoader
 
-from freqvision.data.folder import PhotoDataset, RandomView, list_classes, list_photos, open_folder
+from freqvision.data.folder import (
+    Damaged,
+    PhotoDataset,
+    RandomView,
+    list_classes,
+    list_photos,
+    open_folder,
+)
 from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
 from freqvision.spectrum.channels import ChannelSet
 from freqvision.training.data_module import PhotoData
@@ -37,9 +44,12 @@ class PhotoFolder(PhotoData):
         hflip: Probability of a horizontal flip of a training photo.
         num_threads: Threads that decode a batch; 0 for all cores.
         num_workers: Worker processes; 0 decodes in the training process, which is best for DCT channels.
-        on_error: "raise" stops at an unreadable photo; "skip" leaves it out and lists it at the end.
+        damaged: "error" stops at a photo that cannot be decoded; "skip" leaves it out and lists it at the
+            end; "decode" shows what is there and lists it.
+        exclude: List of damaged photos to leave out, of `freqvision check`.
         seed: Of the order of the photos and of their random crops; None takes that of Lightning's
             seed_everything, or 0.
+        on_error: Of configs of version 0.1: "raise" and "skip" are `damaged` "error" and "skip" now.
     """
 
     def __init__(
@@ -61,8 +71,10 @@ class PhotoFolder(PhotoData):
         hflip: float = 0.5,
         num_threads: int = 0,
         num_workers: int = 0,
-        on_error: Literal["raise", "skip"] = "raise",
+        damaged: Damaged = "error",
+        exclude: str | None = None,
         seed: int | None = None,
+        on_error: Literal["raise", "skip"] | None = None,
     ) -> None:
         spec: InputSpec
         if input == "frequency":
@@ -87,11 +99,12 @@ class PhotoFolder(PhotoData):
         )
         self.save_hyperparameters()
         self.augment = RandomView((scale[0], scale[1]), (ratio[0], ratio[1]), hflip)
-        self.on_error = on_error
+        self.damaged = damaged if on_error is None else "skip" if on_error == "skip" else "error"
+        self.exclude = exclude
 
     def statistics_paths(self) -> list[str]:
         """Paths of the training photos."""
-        return list_photos(self.train_root, self.class_names)[0]
+        return list_photos(self.train_root, self.class_names, self.exclude)[0]
 
     def setup(self, stage: str) -> None:
         """Complete the spec with the statistics, and open the data sets."""
@@ -112,7 +125,8 @@ class PhotoFolder(PhotoData):
             self.spec,
             augment,
             classes=self.class_names,
-            on_error=self.on_error,
+            damaged=self.damaged,
+            exclude=self.exclude,
             seed=self.seed,
             num_threads=self.num_threads,
         )

@@ -1,0 +1,99 @@
+"""Photos that cannot be decoded, found before they end a training."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from freqvision.inputs.decoder import Decoder
+from freqvision.inputs.spec import FrequencySpec
+from freqvision.runtime import batches, progress_bar, replacing
+from freqvision.spectrum.channels import ChannelSet
+
+BATCH = 32
+
+
+def find_faults(paths: Sequence[str], num_threads: int = 0, *, progress: bool = False) -> dict[str, str]:
+    """Decode each photo once, whole, and return the causes of those that cannot be, by path.
+
+    Args:
+        paths: The photos.
+        num_threads: Threads that decode, see `freqvision.runtime.threads_here`.
+        progress: Show a progress bar.
+
+    Example:
+        >>> find_faults(["nowhere.jpg"])
+        {'nowhere.jpg': 'No such file or directory'}
+    """
+    spec = FrequencySpec(resize=(8, 8), crop=8, channels=ChannelSet((0,)))
+    decoder = Decoder(spec, num_threads)
+    faults = {}
+    with progress_bar(total=len(paths), desc="check", unit="photo", shown=progress) as bar:
+        for batch in batches(paths, BATCH):
+            for place, error in decoder.try_decode(batch)[1].items():
+                faults[batch[place]] = str(error).removeprefix(f"{batch[place]}: ")
+            bar.update(len(batch))
+    return faults
+
+
+@dataclass(frozen=True)
+class PhotoCheck:
+    """What a check of photos found; data sets take it, or the file that `save` writes, as `exclude`.
+
+    Args:
+        folder: All photos of this folder and its sub-folders were checked.
+        checked: How many that were.
+        damaged: Cause of each photo that cannot be decoded, by its path.
+    """
+
+    folder: str
+    checked: int
+    damaged: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, folder: str | Path, paths: Sequence[str], num_threads: int = 0) -> PhotoCheck:
+        """Check the photos of a folder; shows a progress bar."""
+        return cls(str(folder), len(paths), find_faults(paths, num_threads, progress=True))
+
+    def covers(self, path: str | Path) -> bool:
+        """Whether a photo was checked: whether it lies in the folder."""
+        return os.path.abspath(path).startswith(os.path.join(os.path.abspath(self.folder), ""))
+
+    def save(self, path: str | Path) -> None:
+        """Write JSON, with paths relative to the file's folder, so that it can be moved with the photos."""
+        parent = Path(path).absolute().parent
+        values = {
+            "folder": os.path.relpath(self.folder, parent),
+            "checked": self.checked,
+            "damaged": {os.path.relpath(photo, parent): cause for photo, cause in self.damaged.items()},
+        }
+        with replacing(path) as draft:
+            draft.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> PhotoCheck:
+        """Read a file that `save` wrote.
+
+        Raises:
+            ValueError: It is something else.
+        """
+        parent = Path(path).absolute().parent
+        try:
+            values = json.loads(Path(path).read_text(encoding="utf-8"))
+            found = values["damaged"].items()
+            damaged = {os.path.normpath(parent / photo): str(cause) for photo, cause in found}
+            return cls(os.path.normpath(parent / values["folder"]), int(values["checked"]), damaged)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{path} is no list of freqvision check: {error!r}") from error
+
+
+def without(paths: Sequence[str], exclude: str | Path | PhotoCheck | None) -> list[str]:
+    """The paths that are not on a list of damaged photos: a `PhotoCheck`, or the file that it saved."""
+    if exclude is None:
+        return list(paths)
+    check = exclude if isinstance(exclude, PhotoCheck) else PhotoCheck.load(exclude)
+    damaged = {os.path.abspath(path) for path in check.damaged}
+    return [path for path in paths if os.path.abspath(path) not in damaged]
