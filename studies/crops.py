@@ -2,9 +2,10 @@
 
     python studies/crops.py --photos ../shared/data/clothing --scales 0.35 0.7
 
-A part of a photo, enlarged to the input's size, has less detail than the whole photo. Are its high frequencies
-empty, so that nothing can be learnt from them? Writes crops.csv: the root mean square of the channels of each
-frequency band, divided by that on validation. Detail and what interpolation adds count alike.
+A part of a photo, enlarged to the input's size, has less detail than the whole photo. Are its high
+frequencies empty, so that nothing can be learnt from them? Writes crops.csv: the root mean square of the
+channels of each frequency band, divided by that on validation. Detail and what interpolation adds count
+alike.
 """
 
 import argparse
