@@ -329,7 +329,11 @@ class TestWeights:
         assert added == {"network.backbone.body.conv1.detail.convolution"}
         assert detailed.settings["detector"]["norm"] == "frozen"  # zero at first, it changes nothing
         sliced = fv.create_detector(
-            "retinanet_resnet18_fpn", SPEC, CLASSES, weights_backbone=classifier.network.state_dict()
+            "retinanet_resnet18_fpn",
+            SPEC,
+            CLASSES,
+            weights_backbone=classifier.network.state_dict(),
+            start="slice",
         )
         assert "network.backbone.body.layer1.0.conv1" in sliced.new_layers
         assert sliced.settings["detector"]["norm"] == "batch"  # the stem's statistics are of no use

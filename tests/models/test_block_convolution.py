@@ -8,7 +8,7 @@ from torch import nn
 
 from freqvision.inputs.spec import FrequencySpec
 from freqvision.models.block_convolution import BlockConvolution, FoldedConvolution
-from freqvision.models.same_padding import Conv2dSame
+from freqvision.models.torchvision_families import Conv2dSame
 from freqvision.models.transport import Transport
 from freqvision.spectrum.channels import ChannelSet
 

@@ -85,7 +85,7 @@ def test_weights_of_other_channels_are_refused(tmp_path):
     torch.save(model.state_dict(), tmp_path / "says-nothing.pth")
     for name in ("model.safetensors", "a.ckpt"):
         create_model("resnet18", FrequencySpec(40, 32, SOME), 3, weights=tmp_path / name)
-        with pytest.raises(ValueError, match="are of a model of the channels Y0,9,63"):
+        with pytest.raises(ValueError, match="are from a model of the channels Y0,9,63"):
             create_model("resnet18", FrequencySpec(40, 32, other), 3, weights=tmp_path / name)
     create_model("resnet18", FrequencySpec(40, 32, other), 3, weights=tmp_path / "says-nothing.pth")
 

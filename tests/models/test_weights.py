@@ -22,7 +22,7 @@ def rgb():
 
 
 def test_slice_keeps_the_first_channels_and_everything_behind(rgb):
-    network = small_model("resnet18", weights=rgb.state_dict()).network
+    network = small_model("resnet18", weights=rgb.state_dict(), start="slice").network
     assert torch.equal(network.layer1[0].conv1.weight, rgb.layer1[0].conv1.weight[:, :24])
     assert torch.equal(network.layer1[0].conv2.weight, rgb.layer1[0].conv2.weight)
     assert torch.equal(network.fc.weight, rgb.fc.weight)
@@ -32,7 +32,7 @@ def test_slice_keeps_the_first_channels_and_everything_behind(rgb):
 
 def test_slice_of_more_channels_than_there_were_adds_new_ones(rgb):
     spec = small_spec("resnet18", channels=192)
-    network = small_model("resnet18", spec, weights=rgb.state_dict()).network
+    network = small_model("resnet18", spec, weights=rgb.state_dict(), start="slice").network
     assert torch.equal(network.layer1[0].conv1.weight[:, :64], rgb.layer1[0].conv1.weight)
     assert network.layer1[0].conv1.weight[:, 64:].std() > 0
 
@@ -139,7 +139,7 @@ def test_files_of_old_torch_load(tmp_path):
 
 def test_log_says_what_was_loaded_read_and_new(rgb, caplog):
     with caplog.at_level(logging.INFO, logger="freqvision"):
-        create_model("resnet18", small_spec("resnet18"), 7, weights=rgb.state_dict())
+        create_model("resnet18", small_spec("resnet18"), 7, weights=rgb.state_dict(), start="slice")
     assert "loaded 40 layers" in caplog.text  # 20 convolutions, 20 normalisations; the classifier differs
     assert "read the channels (start='slice'): layer1.0.conv1, layer1.0.downsample.0" in caplog.text
     assert "new: fc" in caplog.text

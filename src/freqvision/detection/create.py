@@ -81,6 +81,8 @@ class Detector(Architecture):
         if state is not None and weights_backbone is not None:
             raise ValueError("weights= of a detector hold its backbone: leave weights_backbone out")
         of_frequencies = given is not None and given.of_frequencies
+        if start is None and given is not None and of_frequencies and spec.channels is not None:
+            start = self.stored_start(given.state, f"network.{_BODY}")
         if given is not None:
             given.check_channels(spec)
         if state is not None and not of_frequencies:

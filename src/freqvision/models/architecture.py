@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,6 +15,7 @@ from freqvision.models.block_convolution import BlockConvolution, FoldedConvolut
 from freqvision.models.fit import fit_stem, fitted_stem
 from freqvision.models.frequency_model import FrequencyModel
 from freqvision.models.gates import GateOptions, Gates, gate_options
+from freqvision.models.published import Publisher, is_published_name
 from freqvision.models.surgery import (
     Stem,
     remove_stem,
@@ -42,6 +43,7 @@ class Architecture:
         std: Likewise.
         strides: Variants of the network's strides other than "standard": name → function that changes the RGB
             network in place.
+        published: ``published(NAME)`` gives weights such as "DEFAULT", see `freqvision.models.published`.
         name: As `create_model` takes it; `register` sets it.
         backbone: Of a detector, the name of the classifier that it is built on.
     """
@@ -52,6 +54,7 @@ class Architecture:
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     strides: Mapping[str, Callable[[nn.Module], None]] = field(default_factory=dict)
+    published: Publisher | None = None
     name: str = ""
     backbone: str = ""
 
@@ -94,7 +97,12 @@ class Architecture:
         gates: GateOptions | Mapping[str, Any] | None = None,
     ) -> FrequencyModel:
         """The model; see `create_model`, which finds the architecture by its name."""
-        spec = self.default_spec() if spec is None else spec
+        if is_published_name(weights):
+            weights, size = self.published_weights(str(weights))
+            if self.stem.on_blocks and rgb_size is None and size != self.rgb_size:
+                rgb_size = size  # its position embeddings are made for that
+        if spec is None:
+            spec = (self if rgb_size is None else replace(self, rgb_size=rgb_size)).default_spec()
         check_arguments(spec, num_classes, photos)
         gate_layer = _gates(gates, spec)
         given = None if weights is None else open_weights(weights)
@@ -103,7 +111,10 @@ class Architecture:
             if given.of_frequencies:
                 photos = None  # their input layers are fitted already
         from_rgb = given is not None and not given.of_frequencies
-        start = self._resolve_start(start, spec, from_rgb, photos is not None)
+        if given is not None and given.of_frequencies and spec.channels is not None:
+            start = self._stored_start(given.state, start, photos)
+        else:
+            start = self._resolve_start(start, spec, from_rgb, photos is not None)
 
         network = self.build(num_classes, self._image_side(spec, rgb_size))
         self.apply_strides(network, strides)
@@ -131,6 +142,36 @@ class Architecture:
         _log(self.name, report, changed, start, given is not None)
         return model
 
+    def published_weights(self, name: str) -> tuple[StateDict, int]:
+        """Weights that the network's library publishes, and the side of the images they are evaluated on.
+
+        Raises:
+            ValueError: There are none of that name.
+            OSError: They are not in the library's cache and cannot be downloaded.
+        """
+        if self.published is None:
+            raise ValueError(f"there are no published weights for {self.name}: pass a file as weights=")
+        return self.published(name)
+
+    def stored_start(self, state: StateDict, prefix: str = "network.") -> str:
+        """The start whose input layers a state dict of a `FrequencyModel` has."""
+        first = f"{prefix}{self.stem.conv}."
+        convolution = state.get(f"{first}convolution.weight")
+        if convolution is not None and convolution.shape[1] == 3:
+            return "fold"
+        return "fit" if f"{first}0.weight" in state else "new"
+
+    def _stored_start(self, state: StateDict, start: str | None, photos: Iterable[str | Path] | None) -> str:
+        """The start that weights of a `FrequencyModel` come with."""
+        stored = self.stored_start(state)
+        same = {"new", "slice"} if self.stem.entry and stored == "new" else {stored}
+        if photos is not None or start not in {None, *same}:
+            raise ValueError(
+                f"the weights are from a model of DCT channels and keep its input layers (start={stored!r}): "
+                f"leave start and photos out; got start={start!r}"
+            )
+        return start or stored
+
     def _resolve_start(
         self, start: str | None, spec: InputSpec, has_rgb_weights: bool, has_photos: bool
     ) -> str | None:
@@ -144,7 +185,7 @@ class Architecture:
                 )
             return None
         if start is None:
-            start = "slice" if self.stem.entry else ("fold" if has_rgb_weights else "new")
+            start = "fold" if has_rgb_weights else "new"
         if start == "slice" and not self.stem.entry:
             raise ValueError(
                 "start='slice' needs a stem that can go; in this network it stays: use 'fold' or 'new'"

@@ -25,6 +25,7 @@ def create_model(
     photos: Iterable[str | Path] | None = None,
     rgb_size: int | None = None,
     gates: GateOptions | Mapping[str, Any] | None = None,
+    **unknown: Any,
 ) -> FrequencyModel:
     """A classifier that reads DCT channels, built from one that read pixels.
 
@@ -35,17 +36,19 @@ def create_model(
         spec: What turns a photo into the input; the model keeps it. None takes `default_spec`. A `PixelSpec`
             gives the RGB network itself, wrapped alike, for comparison.
         num_classes: Number of logits.
-        weights: State dict of the RGB network (``.safetensors``, a file of `torch.save`, or a mapping), or of
-            a `FrequencyModel` of the same kind. A classifier of another size starts anew. None: everything is
-            new, and `start` decides the form of the input layers alone.
+        weights: Weights of the RGB network or of a `FrequencyModel`: a file (``.safetensors``, or from
+            `torch.save`), a state dict, or the name of weights that torchvision publishes, such as
+            "IMAGENET1K_V2"; "DEFAULT" takes the best, for ``timm/NAME`` timm's own. A classifier of another
+            size starts anew. None starts from random weights.
         start: What becomes of the stem:
-            "new": it goes, and the layers behind it start anew;
-            "slice": it goes, and the layers behind it keep the weights of as many channels as they had;
-            "fit": a 1×1 convolution and a ReLU take its place, fitted by least squares on `photos`;
-            "fold": it stays, behind the inverse DCT, the conversion to RGB and the normalisation, which are
+            "fold": it stays, after the inverse DCT, the conversion to RGB and the normalisation, which are
             folded into one 1×1 convolution over the blocks, so that the network starts as the RGB network
-            itself.
-            None is "slice" where the stem can go; else "fold" with weights and "new" without.
+            itself;
+            "fit": a 1×1 convolution and a ReLU replace it, fitted by least squares on `photos`;
+            "slice": it is removed, and the layers after it keep the weights of the first channels;
+            "new": it is removed where it can be, and the layers that read the channels start anew.
+            None is "fold" with RGB weights, "new" without, and what they have with those of a
+            `FrequencyModel`.
         strides: "standard", or a variant of ResNet: "v1" (stages stride in their 1×1 convolution) or
             "released" (the paper's released code: layer2 keeps the grid).
         photos: Paths of a few hundred photos for "fit"; no labels are needed.
@@ -55,11 +58,12 @@ def create_model(
         gates: Put gates in front of the network, which choose among the channels photo by photo: their
             `freqvision.models.gates.GateOptions`, or a mapping of its fields, {} for the defaults. None for
             none. Gates that the weights do not have start anew.
+        **unknown: Refused, with a hint.
 
     Raises:
         ValueError: The name is of a detector, an argument is illegal or contradicts another, or the weights
             do not fit; the message says which.
-        TypeError: The spec is none, or photos is a single path.
+        TypeError: The spec is none, photos is a single path, or an argument is unknown.
 
     Example:
         >>> import torch
@@ -68,6 +72,9 @@ def create_model(
         >>> model(torch.zeros(2, *spec.shape)).shape
         torch.Size([2, 10])
     """
+    if unknown:
+        hint = '; weights="DEFAULT" loads pretrained weights' if "pretrained" in unknown else ""
+        raise TypeError(f"create_model has no argument {', '.join(unknown)}{hint}")
     found = architecture(name)
     if found.task != Architecture.task:
         raise ValueError(

@@ -12,12 +12,7 @@ from freqvision.models.architecture import Architecture
 
 # What registers by name when it is imported. Named, not imported above: a family stands above the registry.
 FAMILIES = (
-    "freqvision.models.convnext",
-    "freqvision.models.efficientnet",
-    "freqvision.models.mobilenet",
-    "freqvision.models.regnet",
-    "freqvision.models.resnet",
-    "freqvision.models.vision_transformer",
+    "freqvision.models.torchvision_families",
     "freqvision.models.timm_models",
     "freqvision.detection.architectures",
 )
@@ -61,6 +56,11 @@ def architecture(name: str) -> Architecture:
     prefix, slash, rest = name.partition("/")
     if slash and prefix in _LIBRARIES:
         return _LIBRARIES[prefix][0](rest)
+    if name.startswith(("hf-hub:", "hf_hub:")):
+        raise ValueError(
+            f'{name} names files on a hub: name the architecture, as timm/NAME, with weights="DEFAULT" for '
+            "its published weights or weights=FILE for your own"
+        )
     if name not in _ARCHITECTURES:
         similar = difflib.get_close_matches(name, _ARCHITECTURES, n=3)
         hint = f"did you mean {' or '.join(similar)}?" if similar else f"known: {', '.join(list_models())}"

@@ -59,7 +59,7 @@ class SavedModel:
 
     @property
     def task(self) -> str:
-        """ "image-classification" or "object-detection"."""
+        """As model cards name it: "image-classification" or "object-detection"."""
         return architecture(self.name).task
 
     @property

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from freqvision.models.architecture import Architecture
+from freqvision.models.published import timm_weights
 from freqvision.models.registry import register_library
 from freqvision.models.surgery import Stem
 
@@ -75,6 +76,7 @@ def find_timm_architecture(name: str) -> Architecture:
         mean=tuple(config["mean"]),
         std=tuple(config["std"]),
         name=f"timm/{name}",
+        published=lambda weights: timm_weights(name, weights, timm.create_model),
     )
 
 
