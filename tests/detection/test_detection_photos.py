@@ -8,8 +8,9 @@ from torchvision.transforms.v2 import functional as F
 
 import freqvision as fv
 from freqvision.detection import DetectionPhotos, RandomDetectionView, read_coco, write_synthetic_scenes
-from freqvision.detection.photos import GroupedBatches, whole_view
+from freqvision.detection.photos import GroupedBatches
 from freqvision.detection.scenes import synthetic_scene
+from freqvision.detection.targets import in_truth
 
 ALL = fv.ChannelSet.preset(192)
 SPEC = fv.FrequencySpec(resize=192, crop=None, channels=ALL, max_size=320).raw()
@@ -210,7 +211,127 @@ def test_batches_of_like_shapes(count, batch):
         assert len(mixed) <= 1
 
 
-def test_whole_view_is_the_specs():
-    assert whole_view((375, 500), SPEC) == SPEC.view((375, 500))
-    assert whole_view((375, 500), SPEC, resize=96).size == (96, 128)
-    assert whole_view((100, 1000), PIXELS).size == (16, 160)
+def test_views_without_chance_are_the_specs():
+    still = RandomDetectionView(hflip=0)
+    for spec in (SPEC, PIXELS):
+        assert still.view((375, 500), spec) == spec.view((375, 500))
+    assert RandomDetectionView(resize=(48,)).view((375, 500), SPEC).size == (96, 128)
+    assert still.view((100, 1000), PIXELS).size == (16, 160)
+
+
+def turned_pixels(pixels, orientation):
+    """(…, H, W) as EXIF has it: how the stored rows and columns are shown."""
+    if orientation in (3, 4, 6, 7):
+        pixels = pixels.flip(-2)
+    if orientation in (2, 3, 7, 8):
+        pixels = pixels.flip(-1)
+    return pixels.mT if orientation > 4 else pixels
+
+
+@pytest.mark.parametrize("kind", ["jpg", "png"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+class TestOrientation:
+    """A bright box in the photo, and its box and mask: they stay together however the photo is shown."""
+
+    def photo(self, folder, orientation, kind):
+        stored = torch.zeros(3, 48, 80, dtype=torch.uint8)
+        stored[:, 8:16, 40:72] = 255
+        exif = Image.Exif()
+        exif[0x112] = orientation
+        options = {"quality": 95, "subsampling": "4:4:4"} if kind == "jpg" else {}
+        F.to_pil_image(stored).save(folder / f"a.{kind}", exif=exif, **options)
+        target = {
+            "boxes": torch.tensor([[40.0, 8, 72, 16]]),
+            "labels": torch.tensor([1]),
+            "masks": stored[:1] // 255,
+            "orig_size": (48, 80),
+        }
+        return folder / f"a.{kind}", stored, target
+
+    @pytest.mark.parametrize("drawn", ["stored", "exif"])
+    @pytest.mark.parametrize("seen", ["stored", "exif"])
+    @pytest.mark.parametrize("hflip", [0.0, 1.0])
+    def test_boxes_and_masks_follow_the_photo(self, tmp_path, orientation, kind, drawn, seen, hflip):
+        path, stored, target = self.photo(tmp_path, orientation, kind)
+        if drawn == "exif":  # on the photo shown upright
+            target["masks"] = turned_pixels(target["masks"], orientation)
+            ys, xs = torch.nonzero(target["masks"][0], as_tuple=True)
+            target["boxes"] = torch.tensor([[xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]]).float()
+            target["orig_size"] = tuple(target["masks"].shape[1:])
+        for spec in (
+            fv.PixelSpec(None, None, mean=(0,) * 3, std=(1,) * 3, orientation=seen),
+            fv.FrequencySpec(96, None, channels=ALL, orientation=seen),
+        ):
+            augment = RandomDetectionView(hflip=hflip)
+            image, found = DetectionPhotos([path], [target], spec, augment, orientation=drawn)[0]
+            upright = turned_pixels(stored, orientation) if seen == "exif" else stored
+            if image.shape[0] == 3:
+                expected = upright.flip(-1) if hflip else upright
+                assert (image - expected / 255).abs().mean() < 0.02
+            assert found["orig_size"].tolist() == list(upright.shape[1:])
+            mask = turned_pixels(target["masks"], orientation) if drawn != seen == "exif" else None
+            mask = upright[:1] // 255 if mask is None else mask
+            assert torch.equal(found["masks"], mask.flip(-1) if hflip else mask)
+            ys, xs = torch.nonzero(found["masks"][0], as_tuple=True)
+            assert found["boxes"].tolist() == [[xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]]
+
+    def test_detections_go_back_to_the_truth(self, tmp_path, orientation, kind):
+        """What is found in the photo as shown is what was drawn on the photo as stored."""
+        path, _, target = self.photo(tmp_path, orientation, kind)
+        spec = fv.PixelSpec(None, None)
+        photos = DetectionPhotos([path], [target], spec)
+        found = photos[0][1]
+        size = tuple(found["orig_size"].tolist())
+        back = in_truth({key: found[key] for key in ("boxes", "labels", "masks")}, found, size)
+        assert torch.equal(back["boxes"], target["boxes"])
+        assert torch.equal(back["masks"], target["masks"])
+
+
+class TestDamagedPhotos:
+    def photos(self, folder, **options):
+        paths = []
+        for number in range(4):
+            paths.append(folder / f"{number}.jpg")
+            synthetic_scene((40, 48), seed=number)[0].save(paths[-1])
+        paths[1].write_bytes(paths[1].read_bytes()[:300])
+        paths[3].write_bytes(b"nothing")
+        target = {"boxes": torch.tensor([[0.0, 0, 5, 5]]), "labels": torch.tensor([1])}
+        return DetectionPhotos(paths, [{**target, "image_id": n} for n in range(4)], SPEC, **options)
+
+    def test_they_are_errors_or_left_out_and_listed(self, tmp_path):
+        with pytest.raises(ValueError, match=r"1\.jpg"):
+            self.photos(tmp_path).__getitems__([0, 1, 2])
+        photos = self.photos(tmp_path, damaged="skip")
+        images, targets = photos.__getitems__([0, 1, 2, 3])
+        assert [target["image_id"] for target in targets] == [0, 2]
+        assert torch.equal(images[1], photos[2][0])
+        assert [("1.jpg" in cause, "3.jpg" in cause) for cause in photos.skipped()] == [
+            (True, False),
+            (False, True),
+        ]
+        with pytest.raises(ValueError, match=r"3\.jpg"):
+            photos.__getitems__([1, 3])
+
+    def test_other_settings_are_refused(self, tmp_path):
+        with pytest.raises(ValueError, match="damaged is one of error, skip; got 'raise'"):
+            self.photos(tmp_path, damaged="raise")
+        with pytest.raises(ValueError, match="orientation is one of stored, exif; got 'upright'"):
+            self.photos(tmp_path, orientation="upright")
+
+
+def test_masks_are_not_drawn_for_a_photo_of_another_size(tmp_path):
+    """What the annotations state could be gigabytes."""
+    synthetic_scene((40, 48))[0].save(tmp_path / "a.jpg")
+    photos = DetectionPhotos(
+        [tmp_path / "a.jpg"], lambda index: pytest.fail("drawn"), SPEC, sizes=[(30_000, 30_000)]
+    )
+    with pytest.raises(ValueError, match=r"a\.jpg has 40×48 pixels .* are of 30000×30000"):
+        photos[0]
+
+
+def test_photos_need_not_be_files(tmp_path):
+    synthetic_scene((40, 48))[0].save(tmp_path / "a.jpg")
+    target = {"boxes": torch.tensor([[0.0, 0, 5, 5]]), "labels": torch.tensor([1])}
+    contents = (tmp_path / "a.jpg").read_bytes()
+    one, other = (DetectionPhotos([source], [target], SPEC)[0] for source in (contents, tmp_path / "a.jpg"))
+    assert torch.equal(one[0], other[0])

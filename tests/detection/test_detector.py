@@ -414,7 +414,8 @@ class TestBrokenData:
         (folder / "broken.json").write_text(json.dumps(values))
         arguments = fit_arguments(scenes, folder / "run", model)
         broken = str(folder / "broken.json")
-        assert main(["fit", *arguments, f"--data.{part}_annotations", broken]) == 1
+        arguments += [f"--data.{part}_annotations", broken, "--data.paths_outside", "true"]
+        assert main(["fit", *arguments]) == 1
         error = capsys.readouterr().err.splitlines()[-1]
         assert error.startswith("freqvision fit: ")
         return error

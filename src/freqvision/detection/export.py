@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from freqvision.detection.targets import STRIDE, cell_pixels, gray_value, view_pixels, with_area
-from freqvision.inputs.spec import FrequencySpec, InputSpec
+from freqvision.detection.targets import STRIDE, cell_pixels, view_pixels, with_area
+from freqvision.inputs.spec import InputSpec
 from freqvision.models.frequency_model import FrequencyModel
 
-PADDING_KEY = "freqvision.padding"  # JSON list, of `padding`
+PADDING_KEY = "freqvision.padding"  # JSON list, of `freqvision.inputs.encoding.padding`
 OUTPUT_NAMES = ("boxes", "labels", "scores", "masks")
 
 
@@ -73,7 +73,8 @@ def export_size(spec: InputSpec, size: tuple[int, int] | None = None) -> tuple[i
         ValueError: It is none of those, or the spec says nothing.
 
     Example:
-        >>> export_size(FrequencySpec(resize=1600, crop=None, max_size=2666))  # 200×336 blocks
+        >>> import freqvision as fv
+        >>> export_size(fv.FrequencySpec(resize=1600, crop=None, max_size=2666))  # 200×336 blocks
         (800, 1344)
     """
     if size is None:
@@ -87,21 +88,6 @@ def export_size(spec: InputSpec, size: tuple[int, int] | None = None) -> tuple[i
             f"size is (height, width) in pixels, multiples of {STRIDE} such as (800, 1344); got {size}"
         )
     return size[0], size[1]
-
-
-def padding(spec: InputSpec) -> list[float]:
-    """What each channel of an input holds where there is no photo, in the input's own type.
-
-    Example:
-        >>> padding(PixelSpec(dtype="uint8", mean=(0.5, 0.4, 0.3)))
-        [128.0, 102.0, 76.0]
-    """
-    if spec.torch_dtype.is_floating_point:
-        return gray_value(spec).tolist()
-    if isinstance(spec, FrequencySpec):
-        return [0.0] * len(spec.channels)
-    mean, _ = spec.normalisation()
-    return (255 * mean).round().tolist()
 
 
 class Detections(nn.Module):

@@ -10,7 +10,6 @@ from PIL import Image, ImageOps
 from freqvision.detection import DetectionModel, paste_in_photo
 from freqvision.detection.average_precision import coco_results
 from freqvision.detection.drawing import draw_objects
-from freqvision.detection.photos import whole_view
 from freqvision.inputs.decoder import Decoder
 from freqvision.inputs.view import View
 from freqvision.models.saved import SavedModel, read_saved
@@ -68,7 +67,7 @@ def find_objects(
             views: list[View] = []
 
             def choose(sizes: list[tuple[int, int]], views: list[View] = views) -> list[View]:
-                views.append(whole_view(sizes[0], model.spec))
+                views.append(model.spec.view(sizes[0]))
                 return views
 
             try:

@@ -11,16 +11,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from freqvision.detection.export import PADDING_KEY, export_detector, export_size, padding
+from freqvision.detection.export import PADDING_KEY, export_detector, export_size
 from freqvision.detection.targets import (
     STRIDE,
     boxes_in_photo,
     cell_pixels,
-    gray_value,
     image_size,
     view_pixels,
     with_area,
 )
+from freqvision.inputs.encoding import normalised_padding, padding
 from freqvision.inputs.spec import InputSpec
 from freqvision.inputs.view import View
 from freqvision.models.frequency_model import FrequencyModel, check_input
@@ -61,7 +61,7 @@ class DetectionModel(FrequencyModel):
         super().__init__(network, spec, settings, new_layers)
         _set_pooling_scales(network)
         pixels = cell_pixels(spec)
-        network.transform = PadBatch(gray_value(spec), pixels)
+        network.transform = PadBatch(normalised_padding(spec), pixels)
         anchors: Any = network.rpn if hasattr(network, "rpn") else network
         anchors.anchor_generator = AnchorsInPixels(anchors.anchor_generator, pixels)
         _keep_boxes_exact(network)
@@ -163,7 +163,7 @@ class DetectionModel(FrequencyModel):
 
     def write_onnx(self, path: Path, metadata: dict[str, str], size: tuple[int, int] | None) -> None:
         """Write an ONNX file for images of one size; see `freqvision.models.export_onnx`."""
-        metadata = {**metadata, PADDING_KEY: json.dumps(padding(self.spec))}
+        metadata = {**metadata, PADDING_KEY: json.dumps(padding(self.spec).tolist())}
         export_detector(self, path, export_size(self.spec, size), metadata, self.has_masks)
 
     def write_pt2(self, path: Path, metadata: dict[str, str]) -> None:

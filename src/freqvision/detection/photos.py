@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
+import io
+import os
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from PIL import ExifTags, Image
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from freqvision.detection.targets import objects_of, target_in_view, view_pixels
+from freqvision.detection.targets import objects_of, target_in_view, turned, view_pixels
 from freqvision.inputs.decoder import Decoder
 from freqvision.inputs.spec import InputSpec
-from freqvision.inputs.view import BLOCK, View, resize_crop_view, whole_blocks
+from freqvision.inputs.view import BLOCK, View, resize_crop_view
+from freqvision.jpeg.errors import JpegError
+from freqvision.jpeg.read import Source, read_header
 
 Target = Mapping[str, Any]
+Damaged = Literal["error", "skip"]
+ORIENTATIONS = ("stored", "exif")
 
 
 @dataclass(frozen=True)
 class RandomDetectionView:
-    """How photos are shown in training; sizes are in pixels of the image in which boxes are.
+    """Random views of photos for training; sizes are in pixels of the image in which boxes are.
 
     Args:
         hflip: Probability of a mirrored view.
-        resize: Shorter sides of which one is drawn for each photo; () keeps to the spec's.
+        resize: Shorter sides, of which one is drawn for each photo; () keeps the spec's.
         scale: Smallest and largest factor by which the sides of the resized photo are multiplied ("scale
-            jitter"), drawn evenly.
-        crop: (height, width), multiples of 8, of a window at a random place; of a smaller photo all is seen.
+            jitter"), drawn uniformly.
+        crop: (height, width), multiples of 8, of a window at a random place; a smaller photo is seen whole.
             None for no window.
 
     Raises:
@@ -59,7 +66,7 @@ class RandomDetectionView:
     ) -> View:
         """A random view of a photo.
 
-        Frequency models and models of pixels get the same one from generators in the same state, up to the
+        Models of frequencies and of pixels get the same view from generators in the same state, up to the
         rounding of sizes.
 
         Args:
@@ -69,65 +76,58 @@ class RandomDetectionView:
         """
         pixels = view_pixels(spec)
         draws = torch.rand(5, generator=generator, dtype=torch.float64).tolist()
-        resize = self.resize[int(draws[0] * len(self.resize))] * pixels if self.resize else None
-        view = whole_view(image_size, spec, resize)
+        resize = self.resize[int(draws[0] * len(self.resize))] * pixels if self.resize else spec.resize
+        size = resize_crop_view(image_size, resize, None, spec.max_size).size
         factor = self.scale[0] + (self.scale[1] - self.scale[0]) * draws[1]
-        height, width = (max(1, int(side * factor)) for side in view.size)
-        crop_height, crop_width = (None, None) if self.crop is None else (pixels * side for side in self.crop)
-        top, crop_height = _window(height, crop_height, draws[2])
-        left, crop_width = _window(width, crop_width, draws[3])
-        return replace(
-            view,
+        height, width = (max(1, int(side * factor)) for side in size)
+        crop = (None, None) if self.crop is None else tuple(pixels * side for side in self.crop)
+        top, crop_height = _window(height, crop[0], draws[2], spec.cell)
+        left, crop_width = _window(width, crop[1], draws[3], spec.cell)
+        return View(
+            box=(0, 0, *image_size),
             size=(height, width),
             crop=(top, left, crop_height, crop_width),
             flip=draws[4] < self.hflip,
         )
 
 
-def _window(side: int, crop: int | None, place: float) -> tuple[int, int]:
-    """Start and length of a window along an axis: `place` from 0 to 1, all of it where it is no longer."""
+def _window(side: int, crop: int | None, place: float, cell: int) -> tuple[int, int]:
+    """Start and length of a window along an axis, at `place` from 0 to 1; a shorter side is seen whole."""
     if crop is None or side <= crop:
-        return 0, whole_blocks(side)
+        return 0, -(-side // cell) * cell
     return int(place * (side - crop + 1)), crop
 
 
-def whole_view(image_size: tuple[int, int], spec: InputSpec, resize: int | None = None) -> View:
-    """The view of a whole photo, as detectors see it in evaluation.
-
-    Args:
-        image_size: (height, width) of the photo in pixels.
-        spec: The model's.
-        resize: Shorter side instead of the spec's, in pixels of the view.
-    """
-    return resize_crop_view(image_size, resize or spec.resize, None, spec.max_size)
-
-
 class DetectionPhotos(Dataset):
-    """Photos with torchvision's targets, in the frequency domain or as pixels.
+    """Photos with torchvision's targets, as DCT channels or as pixels.
 
     Use it with torch's own loader: ``DataLoader(photos, batch_size=2, collate_fn=photos.collate)`` gives
-    batches of (images, targets) for `freqvision.models.DetectionModel`.
+    batches of (images, targets) for `DetectionModel`.
 
-    An item's random view depends on (seed, epoch, index) alone, so that the number of workers, threads and
-    processes never changes what is trained on.
+    The random view of an item depends only on (seed, epoch, index), so that the number of workers, threads
+    and processes never changes what is trained on.
 
     Args:
-        paths: The photos.
-        targets: Of each photo a dictionary as torchvision's detectors take it, in pixels of the photo:
-            "boxes" (N, 4) as x1, y1, x2, y2; "labels" (N,); perhaps "masks" (N, H, W); other tensors of N
-            elements go with the objects, and "image_id" and what else there is with the photo; objects with
-            an "iscrowd" (N,) that is not 0 are left out. Or a function from a photo's index to it, called
-            when the photo is loaded.
+        sources: The photos: paths, or whatever else a `Decoder` takes.
+        targets: For each photo a dictionary as torchvision's detectors take it, in pixels of the photo:
+            "boxes" (N, 4) as x1, y1, x2, y2; "labels" (N,); optionally "masks" (N, H, W). Other tensors of N
+            elements belong to the objects, and "image_id" and all else to the photo. Objects whose "iscrowd"
+            (N,) is not 0 are left out. Or a function from a photo's index to its target, called when the
+            photo is loaded.
         spec: What the photos become; it has no crop.
         augment: Random views for training; None shows each photo whole.
+        sizes: (height, width) that the photos should have, checked before `targets` is called.
+        orientation: How photos were shown when boxes and masks were drawn: "stored", as the file stores them
+            (torchvision and COCO's tools ignore the EXIF orientation), or "exif", upright. Targets are turned
+            to the orientation of the spec.
+        damaged: "error" stops at a photo that cannot be read and names it; "skip" leaves it out of its batch
+            and lists it in `skipped()`. A batch with nothing left is an error.
         seed: Of the random views.
         num_threads: Threads that decode a batch; 0 for all cores.
-        orientation: In which the targets were drawn, whatever the spec's: "stored", as torchvision and
-            pycocotools read photos, or "exif".
 
     Raises:
-        ValueError: The spec has a crop, or the numbers of photos and targets differ; later, a photo cannot be
-            read or a target does not fit its photo, with the photo's path.
+        ValueError: The spec has a crop, the numbers of photos and targets differ, or an argument is illegal;
+            later, a photo cannot be read or a target does not fit its photo, with the photo's name.
 
     Example:
         >>> import tempfile, freqvision as fv
@@ -143,32 +143,46 @@ class DetectionPhotos(Dataset):
         (torch.Size([24, 24, 32]), tensor([[10., 20., 40., 60.]]))
     """
 
+    root: str = "the data set"  # in reports
+
     def __init__(
         self,
-        paths: Sequence[str | Path],
+        sources: Sequence[Source],
         targets: Sequence[Target] | Callable[[int], Target],
         spec: InputSpec,
         augment: RandomDetectionView | None = None,
         *,
+        sizes: Sequence[tuple[int, int]] | None = None,
+        orientation: str = "stored",
+        damaged: Damaged = "error",
         seed: int = 0,
         num_threads: int = 0,
-        orientation: str = "stored",
     ) -> None:
         if spec.crop is not None:
             raise ValueError(
                 f"detectors see whole photos: the spec's crop is None, not {spec.crop}; windows are cut out "
                 "by RandomDetectionView(crop=…)"
             )
-        if not callable(targets) and len(targets) != len(paths):
-            raise ValueError(f"there are {len(targets)} targets for {len(paths)} photos")
-        self.paths = [str(path) for path in paths]
+        for name, values in (("targets", targets), ("sizes", sizes)):
+            if isinstance(values, Sequence) and len(values) != len(sources):
+                raise ValueError(f"there are {len(values)} {name} for {len(sources)} photos")
+        if orientation not in ORIENTATIONS:
+            raise ValueError(f"orientation is one of {', '.join(ORIENTATIONS)}; got {orientation!r}")
+        if damaged not in ("error", "skip"):
+            raise ValueError(f"damaged is one of error, skip; got {damaged!r}")
+        self.paths = list(sources)
         self.targets = targets
         self.spec = spec
         self.augment = augment
+        self.sizes = sizes
+        self.orientation = orientation
+        self.damaged = damaged
         self.seed = seed
-        self._decoder = Decoder(spec.replace(orientation=orientation), num_threads)
-        # In shared memory, so that worker processes that outlive an epoch see the new one.
+        self._decoder = Decoder(spec, num_threads)
+        # In shared memory, so that worker processes that outlive an epoch see the new one, and can report
+        # what they skipped.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        self._unreadable = torch.zeros(len(self.paths), dtype=torch.bool).share_memory_()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -178,8 +192,51 @@ class DetectionPhotos(Dataset):
         return images[0], targets[0]
 
     def __getitems__(self, indices: Sequence[int]) -> tuple[list[Tensor], list[dict[str, Any]]]:
-        """Load a batch: images (C, h, w), and targets, with the photo's (height, width) as "orig_size"."""
-        indices = [int(index) for index in indices]
+        """Load a batch: images (C, h, w), and targets.
+
+        Targets get the photo's (height, width) as "orig_size", and as "turned" the EXIF orientation by which
+        boxes and masks were turned, if they were.
+        """
+        try:
+            return self._load([int(index) for index in indices])
+        except (JpegError, OSError):
+            if self.damaged == "error" or len(indices) < 2:
+                raise
+        images: list[Tensor] = []
+        targets: list[dict[str, Any]] = []
+        for index in map(int, indices):  # rare, so that the time does not matter
+            try:
+                image, target = self._load([index])
+            except (JpegError, OSError) as error:
+                self._unreadable[index] = True
+                last = error
+            else:
+                images += image
+                targets += target
+        if not images:
+            raise last
+        return images, targets
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the random views of an epoch; call it before each one, as for `DistributedSampler`."""
+        self._epoch.fill_(epoch)
+
+    def skipped(self) -> list[str]:
+        """Photos that could not be read so far (`damaged="skip"`), each with its cause."""
+        causes = []
+        for index in self._unreadable.nonzero():
+            try:
+                self._load([int(index)])
+            except (JpegError, OSError) as error:
+                causes.append(str(error))
+        return causes
+
+    @staticmethod
+    def collate(batch: Any) -> Any:
+        """Pass a batch through: pass this as `collate_fn` to `DataLoader`."""
+        return batch
+
+    def _load(self, indices: Sequence[int]) -> tuple[list[Tensor], list[dict[str, Any]]]:
         views: list[View] = []
         sizes: list[tuple[int, int]] = []
 
@@ -189,63 +246,81 @@ class DetectionPhotos(Dataset):
             return views
 
         images = self._decoder.each([self.paths[index] for index in indices], choose)
-        targets = [
-            self._target(index, view, size) for index, view, size in zip(indices, views, sizes, strict=True)
-        ]
-        return images, targets
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the random views of an epoch; call it before each one, as for `DistributedSampler`."""
-        self._epoch.fill_(epoch)
-
-    @staticmethod
-    def collate(batch: Any) -> Any:
-        """Pass a batch through: pass this as `collate_fn` to `DataLoader`."""
-        return batch
+        return images, [self._target(*item) for item in zip(indices, views, sizes, strict=True)]
 
     def _view(self, index: int, size: tuple[int, int]) -> View:
         if self.augment is None:
-            return whole_view(size, self.spec)
+            return self.spec.view(size)
         entropy = np.random.SeedSequence([self.seed, int(self._epoch), index])
         generator = torch.Generator().manual_seed(int(entropy.generate_state(1)[0]))
         return self.augment.view(size, self.spec, generator)
 
-    def _target(self, index: int, view: View, size: tuple[int, int]) -> dict[str, Any]:
+    def _target(self, index: int, view: View, shown: tuple[int, int]) -> dict[str, Any]:
+        name = self.paths[index] if isinstance(self.paths[index], (str, os.PathLike)) else f"photo {index}"
+        orientation = 1 if self.orientation == self.spec.orientation else exif_orientation(self.paths[index])
+        if self.orientation == "exif":  # and the photo is shown as it is stored
+            orientation = {6: 8, 8: 6}.get(orientation, orientation)
+        size = shown[::-1] if orientation > 4 else shown  # as the targets have it
+        if self.sizes is not None:
+            check_size(self.sizes[index], size, name)
         target = dict(self.targets(index) if callable(self.targets) else self.targets[index])
-        stated = target.pop("orig_size", None)
-        if stated is not None and tuple(stated) != size:
-            raise ValueError(
-                f"{self.paths[index]} has {size[0]}×{size[1]} pixels (height × width), but its annotations "
-                f"are of {stated[0]}×{stated[1]}: was it resized or turned since?"
-            )
+        if "orig_size" in target:
+            check_size(target.pop("orig_size"), size, name)
         if "boxes" in target:
-            check_target(target, size, self.paths[index])
-            target = target_in_view(without_crowds(target), view, view_pixels(self.spec))
-        return {**target, "orig_size": torch.tensor(size)}
+            check_target(target, size, name)
+            target = turned(without_crowds(target), orientation, size)
+            target = target_in_view(target, view, view_pixels(self.spec))
+        if orientation != 1:
+            target["turned"] = orientation
+        return {**target, "orig_size": torch.tensor(shown)}
 
 
-def check_target(target: Target, size: tuple[int, int], path: str) -> None:
-    """Make sure that a target is torchvision's, and of this photo.
+def exif_orientation(source: Source) -> int:
+    """The EXIF orientation of a photo, 1 to 8, by which a `Decoder` shows it upright."""
+    try:
+        return read_header(source).orientation
+    except JpegError:  # another format
+        file: Any = source if isinstance(source, (str, os.PathLike)) else io.BytesIO(source)
+        with Image.open(file) as image:
+            # TIFF is turned by Pillow whenever it is read.
+            return 1 if image.format == "TIFF" else image.getexif().get(ExifTags.Base.Orientation, 1)
+
+
+def check_size(stated: Any, size: tuple[int, int], name: str | Path) -> None:
+    """Check that a photo has the (height, width) that its annotations state.
+
+    Raises:
+        ValueError: It has another; the message names the photo.
+    """
+    if tuple(stated) != size:
+        raise ValueError(
+            f"{name} has {size[0]}×{size[1]} pixels (height × width), but its annotations are of "
+            f"{stated[0]}×{stated[1]}: was it resized or turned since?"
+        )
+
+
+def check_target(target: Target, size: tuple[int, int], name: str | Path) -> None:
+    """Check that a target is as torchvision's detectors take it, and of this photo.
 
     Raises:
         ValueError: It is not; the message names the photo.
     """
     boxes = target["boxes"]
     if boxes.ndim != 2 or boxes.shape[1] != 4:
-        raise ValueError(f"{path}: boxes are (N, 4) as x1, y1, x2, y2; got {tuple(boxes.shape)}")
+        raise ValueError(f"{name}: boxes are (N, 4) as x1, y1, x2, y2; got {tuple(boxes.shape)}")
     bad = ~((boxes[:, 2:] > boxes[:, :2]).all(1) & boxes.isfinite().all(1))
     if bad.any():
         place = int(bad.nonzero()[0])
         raise ValueError(
-            f"{path}: box {place} has no width or height: x1, y1, x2, y2 = {boxes[place].tolist()}; boxes in "
+            f"{name}: box {place} has no width or height: x1, y1, x2, y2 = {boxes[place].tolist()}; boxes in "
             "COCO's x, y, width, height become these by torchvision.ops.box_convert(boxes, 'xywh', 'xyxy')"
         )
     for key in ("labels", "masks", "iscrowd"):
         if key in target and len(target[key]) != len(boxes):
-            raise ValueError(f"{path}: there are {len(target[key])} {key} for {len(boxes)} boxes")
+            raise ValueError(f"{name}: there are {len(target[key])} {key} for {len(boxes)} boxes")
     if "masks" in target and tuple(target["masks"].shape[1:]) != size:
         raise ValueError(
-            f"{path}: masks have the photo's size, {size[0]}×{size[1]}; got {tuple(target['masks'].shape)}"
+            f"{name}: masks have the photo's size, {size[0]}×{size[1]}; got {tuple(target['masks'].shape)}"
         )
 
 

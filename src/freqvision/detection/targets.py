@@ -1,6 +1,6 @@
 """Boxes and masks as a `View` shows them, and back: what is true of a photo's pixels stays true of its view.
 
-A detector's image is smaller than the view: it has one pixel for every `view_pixels` of the view.
+Boxes and masks are in pixels of the detector's image, which has one for every `view_pixels` of the view.
 """
 
 from __future__ import annotations
@@ -10,22 +10,32 @@ from typing import Any
 
 import torch
 
-from freqvision.inputs.spec import FrequencySpec, InputSpec
+from freqvision.inputs.spec import InputSpec
 from freqvision.inputs.view import View
-from freqvision.spectrum.channels import BLOCK
 
-STRIDE = 32  # of the backbone's last stage, in pixels: batches are padded to a multiple of it
-MIN_SIDE = 1.0  # in pixels of the detector's image; of less, nothing could be seen
+STRIDE = 32  # of the backbone's last stage, in pixels of the image: batches are padded to a multiple of it
+MIN_SIDE = 1.0  # in pixels of the image; an object cut off to less cannot be seen
 _OF_PHOTO = ("image_id", "size", "orig_size")  # entries of a target that have no element for each object
 
 
 def view_pixels(spec: InputSpec) -> int:
-    """Pixels of a view, along an axis, for one of the image in which a detector's boxes are.
+    """Pixels of a view, along an axis, for one pixel of the detector's image: 2 for blocks, 1 for pixels.
 
     An RGB detector sees the view itself. In the frequency domain photos come at twice the side, so that
-    blocks of 8 have the grid that an RGB network's stem leaves of pixels: a quarter.
+    blocks of 8 replace the grid after an RGB network's stem, which is a quarter of its image.
     """
-    return 2 if isinstance(spec, FrequencySpec) else 1
+    return min(spec.cell, 2)
+
+
+def cell_pixels(spec: InputSpec) -> int:
+    """Side of a cell of the input in pixels of the detector's image: 4 for blocks, 1 for pixels."""
+    return spec.cell // view_pixels(spec)
+
+
+def image_size(image: torch.Tensor, spec: InputSpec) -> tuple[int, int]:
+    """(height, width) in pixels of the image for which an input (C, h, w) stands."""
+    pixels = cell_pixels(spec)
+    return pixels * image.shape[-2], pixels * image.shape[-1]
 
 
 def boxes_in_view(boxes: torch.Tensor, view: View, pixels: int = 1) -> torch.Tensor:
@@ -76,12 +86,52 @@ def masks_in_view(masks: torch.Tensor, view: View, pixels: int = 1) -> torch.Ten
     return torch.from_numpy(seen)
 
 
+def turned(target: Mapping[str, Any], orientation: int, size: tuple[int, int]) -> dict[str, Any]:
+    """Boxes and masks of a photo as its EXIF orientation shows them.
+
+    Args:
+        target: "boxes" (N, 4) as x1, y1, x2, y2; perhaps "masks" (N, H, W); other entries stay.
+        orientation: 1 to 8. 6 and 8 undo each other, the others themselves.
+        size: (height, width) of the photo before it is turned.
+
+    Example:
+        >>> turned({"boxes": torch.tensor([[0.0, 0, 3, 2]])}, 6, (10, 20))["boxes"]  # a quarter clockwise
+        tensor([[ 8.,  0., 10.,  3.]])
+    """
+    height, width = size
+    x1, y1, x2, y2 = target["boxes"].unbind(1)
+    masks = target.get("masks")
+    if orientation in (3, 4, 6, 7):
+        y1, y2 = height - y2, height - y1
+        masks = None if masks is None else masks.flip(-2)
+    if orientation in (2, 3, 7, 8):
+        x1, x2 = width - x2, width - x1
+        masks = None if masks is None else masks.flip(-1)
+    if orientation > 4:
+        x1, y1, x2, y2 = y1, x1, y2, x2
+        masks = None if masks is None else masks.mT.contiguous()
+    boxes = torch.stack([x1, y1, x2, y2], 1)
+    return {**target, "boxes": boxes} | ({} if masks is None else {"masks": masks})
+
+
+def in_truth(found: Mapping[str, Any], target: Mapping[str, Any], size: tuple[int, int]) -> dict[str, Any]:
+    """Detections in a photo as shown, in the orientation in which its truth was drawn.
+
+    Args:
+        found: "boxes" (N, 4) and perhaps "masks" (N, H, W), in pixels of the photo as shown.
+        target: Of `DetectionPhotos`, whose "turned" says how the truth was turned.
+        size: (height, width) of the photo as shown.
+    """
+    orientation = target.get("turned", 1)
+    return turned(found, {6: 8, 8: 6}.get(orientation, orientation), size)
+
+
 def objects_of(target: Mapping[str, Any], keep: torch.Tensor) -> dict[str, Any]:
     """A target with some of its objects.
 
     Args:
-        target: "boxes" (N, 4) and others. Tensors of N elements hold one for each object, but for "image_id",
-            "size" and "orig_size"; what else there is belongs to the photo and stays.
+        target: "boxes" (N, 4) and others. Tensors of N elements hold one per object, except "image_id",
+            "size" and "orig_size"; all other entries belong to the photo and stay.
         keep: (N,), whether an object stays.
 
     Example:
@@ -90,16 +140,12 @@ def objects_of(target: Mapping[str, Any], keep: torch.Tensor) -> dict[str, Any]:
         >>> kept["labels"], kept["camera"]
         (tensor([5, 7]), 'left')
     """
-
-    def has_objects(key: str, value: Any) -> bool:
-        return (
-            key not in _OF_PHOTO
-            and isinstance(value, torch.Tensor)
-            and value.ndim > 0
-            and len(value) == len(keep)
-        )
-
-    return {key: value[keep] if has_objects(key, value) else value for key, value in target.items()}
+    result = dict(target)
+    for key, value in target.items():
+        per_object = isinstance(value, torch.Tensor) and value.ndim > 0 and len(value) == len(keep)
+        if per_object and key not in _OF_PHOTO:
+            result[key] = value[keep]
+    return result
 
 
 def target_in_view(
@@ -107,7 +153,7 @@ def target_in_view(
 ) -> dict[str, Any]:
     """A target as torchvision's detectors take it, transformed as the photo is.
 
-    Boxes are clipped to the image, and objects of which too little is left are left out, see `objects_of`.
+    Boxes are clipped to the image; objects of which too little is left are removed, see `objects_of`.
 
     Args:
         target: "boxes" (N, 4); perhaps "masks" (N, H, W), "labels" (N,) and others.
@@ -119,7 +165,7 @@ def target_in_view(
     height, width = view.crop[2] // pixels, view.crop[3] // pixels
     boxes = whole.clamp(min=0).minimum(whole.new_tensor([width, height, width, height]))
     sides = boxes[:, 2:] - boxes[:, :2]  # (N, 2)
-    uncut = (boxes - whole).abs().amax(1) < 1e-3  # small objects are none the less objects
+    uncut = (boxes - whole).abs().amax(1) < 1e-3  # objects that are small, but whole
     keep = (sides > 0).all(1) & (uncut | (sides >= min_side).all(1))
     result = objects_of({**target, "boxes": boxes}, keep)
     if "masks" in result:
@@ -165,25 +211,3 @@ def with_area(detections: list[dict[str, torch.Tensor]]) -> list[dict[str, torch
         keep = remove_small_boxes(found["boxes"], min_size=1e-2)
         kept.append({name: value[keep] for name, value in found.items()})
     return kept
-
-
-def cell_pixels(spec: InputSpec) -> int:
-    """Side of a cell of the input, in pixels of the image in which boxes are: 4 for blocks, 1 for pixels."""
-    return BLOCK // view_pixels(spec) if isinstance(spec, FrequencySpec) else 1
-
-
-def image_size(image: torch.Tensor, spec: InputSpec) -> tuple[int, int]:
-    """(height, width) in pixels of the image for which an input (C, h, w) stands."""
-    pixels = cell_pixels(spec)
-    return pixels * image.shape[-2], pixels * image.shape[-1]
-
-
-def gray_value(spec: InputSpec) -> torch.Tensor:
-    """Normalised value of padding, (C,): coefficient 0, which is gray; of pixels the mean, as in torchvision.
-
-    Example:
-        >>> gray_value(FrequencySpec(mean=(50.0,) * 24, std=(100.0,) * 24))[:2]
-        tensor([-0.5000, -0.5000])
-    """
-    mean, std = spec.normalisation()
-    return -mean / std if isinstance(spec, FrequencySpec) else torch.zeros_like(mean)

@@ -41,6 +41,7 @@ class Announce(Callback):
             "machine": f"{trainer.world_size} {trainer.strategy.root_device.type}, {trainer.precision}",
             "results": f"{trainer.default_root_dir}",
         }
+        lines |= data.plan() if hasattr(data, "plan") else {}
         gating: Any = getattr(pl_module, "gating", None)
         if gating:
             lines["gates"] = f"of the {gating.squeeze} of each channel, penalty up to {gating.penalty:g}"

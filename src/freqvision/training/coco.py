@@ -1,5 +1,7 @@
 """The Lightning data module of detection: photos with annotations in COCO's format."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -7,7 +9,7 @@ from typing import Any, Literal
 from torch.utils.data import DataLoader
 
 from freqvision.detection.coco import CocoAnnotations, read_coco
-from freqvision.detection.photos import DetectionPhotos, GroupedBatches, RandomDetectionView, whole_view
+from freqvision.detection.photos import Damaged, DetectionPhotos, GroupedBatches, RandomDetectionView
 from freqvision.detection.targets import STRIDE, view_pixels
 from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
 from freqvision.spectrum.channels import ChannelSet
@@ -20,7 +22,7 @@ class CocoPhotos(PhotoData):
     """Photos with annotations in COCO's format, to train and to validate detectors.
 
     Sizes are in pixels of the image in which boxes are, that of an RGB detector. In the frequency domain
-    photos come at twice the side, so that blocks of 8 take the place of 4 pixels.
+    photos are resized to twice these sizes, so that blocks of 8 take the place of 4 pixels.
 
     Args:
         root: Folder to which the four paths are relative.
@@ -28,27 +30,31 @@ class CocoPhotos(PhotoData):
         train_annotations: JSON file of their annotations.
         validation_photos: Folder of the validation photos.
         validation_annotations: JSON file of their annotations.
-        train_range: (from, to) of the photos in the order of the file, counted from 0, `to` excluded; None is
-            all.
+        train_range: (from, to) of the photos in the order of the file, counted from 0, `to` excluded; None
+            for all.
         validation_range: Likewise.
-        input: What the model sees: "frequency" (DCT channels), "rgb" or "ycbcr" (pixels).
-        resize: Shorter side in pixels to which photos are resized.
-        max_size: The longer side in pixels that this may lead to.
+        input: "frequency" (DCT channels), "rgb" or "ycbcr" (pixels).
+        resize: Shorter side in pixels of the image.
+        max_size: Largest longer side in pixels of the image.
         channels: Which DCT channels: 6, 12, 24, 32, 48, 64 or 192 (the paper's), a JSON file of a ChannelSet,
             or an expression such as "Y0-15+Cb0+Cr0".
         interpolation: "bilinear" or "bicubic", antialiased.
-        dtype: Type in which a batch travels to the device: float32, float16, bfloat16 or int8 (pixels:
-            uint8).
-        statistics: JSON file of `freqvision stats` with mean and deviation of each channel; None measures the
-            training photos once, before the first epoch, and keeps the result beside the run. A file that is
-            not there yet is measured and written, for other runs to share.
-        statistics_photos: Measure at most so many photos, evenly spread; 0 for all.
+        dtype: Type of a batch on its way to the device: float32, float16, bfloat16 or int8 (pixels: uint8).
+        statistics: JSON file of `freqvision stats` with mean and deviation of each channel. None measures the
+            training photos once, before the first epoch, and saves the result in the run's folder. A file
+            that does not exist yet is measured and written, for other runs to share.
+        statistics_photos: Measure at most this many photos, evenly spread; 0 for all.
         batch_size: Photos in a batch on each device.
         hflip: Probability of a horizontal flip of a training photo.
-        sizes: Shorter sides of which one is drawn for each training photo; empty for `resize` always.
+        sizes: Shorter sides, of which one is drawn for each training photo; empty for `resize` always.
         scale: Smallest and largest factor by which a resized training photo's sides are multiplied.
         crop: (height, width) of a window at a random place of a training photo; None shows it whole.
-        keep_empty: Whether photos without objects are trained on.
+        keep_empty: Whether to train on photos without objects.
+        orientation: How photos were shown when the boxes were drawn: "stored", without regard to the EXIF
+            orientation, as COCO's tools do it, or "exif". The model sees photos upright in any case.
+        damaged: What to do at a photo that cannot be read: "error" stops, "skip" leaves it out and lists it
+            at the end.
+        paths_outside: Whether file names in the annotations may lead out of the folders of photos.
         num_threads: Threads that decode a batch; 0 for all cores.
         num_workers: Worker processes; 0 decodes in the training process, which is best for DCT channels.
         seed: Of the order of the photos and of their random views; None takes that of Lightning's
@@ -81,6 +87,9 @@ class CocoPhotos(PhotoData):
         scale: tuple[float, float] = (1.0, 1.0),
         crop: tuple[int, int] | None = None,
         keep_empty: bool = False,
+        orientation: Literal["stored", "exif"] = "stored",
+        damaged: Damaged = "error",
+        paths_outside: bool = False,
         num_threads: int = 0,
         num_workers: int = 0,
         seed: int | None = None,
@@ -92,13 +101,14 @@ class CocoPhotos(PhotoData):
         else:
             spec = PixelSpec(resize, None, input, interpolation=interpolation, max_size=max_size)
         folder = Path(root)
-        self.train_coco = select(
-            read_coco(folder / train_annotations, folder / train_photos), train_range, keep_empty
+        self.train_coco, self.validation_coco = (
+            select(read_coco(folder / file, folder / photos, paths_outside=paths_outside), part, empty)
+            for file, photos, part, empty in (
+                (train_annotations, train_photos, train_range, keep_empty),
+                (validation_annotations, validation_photos, validation_range, True),
+            )
         )
         self.validation_root = folder / validation_photos
-        self.validation_coco = select(
-            read_coco(folder / validation_annotations, self.validation_root), validation_range
-        )
         same_categories(
             (self.train_coco.class_names, self.train_coco.category_ids),
             (self.validation_coco.class_names, self.validation_coco.category_ids),
@@ -117,6 +127,8 @@ class CocoPhotos(PhotoData):
         )
         self.save_hyperparameters()
         self.validation_range = validation_range
+        self.on_error = "raise" if damaged == "error" else "skip"
+        self.how = {"orientation": orientation, "damaged": damaged, "num_threads": num_threads}
         self.augment = RandomDetectionView(
             hflip, tuple(sizes), (scale[0], scale[1]), None if crop is None else (crop[0], crop[1])
         )
@@ -132,51 +144,66 @@ class CocoPhotos(PhotoData):
         if masks:  # now, not when the first of them comes up, perhaps after an epoch
             self.train_coco.require_outlines(crowds=False)
             self.validation_coco.require_outlines(crowds=True)
-        self.train_set = DetectionPhotos(
-            self.statistics_paths(),
-            partial(training_target, self.train_coco, masks),
-            self.spec,
-            self.augment,
-            seed=self.seed,
-            num_threads=self.num_threads,
+        target = partial(self.train_coco.target, masks=masks)
+        self.train_set = photos_of(
+            self.train_coco, self.spec, target, augment=self.augment, seed=self.seed, **self.how
         )
-        self.validation_set = validation_photos(self.validation_coco, self.spec, self.num_threads)
+        self.validation_set = photos_of(self.validation_coco, self.spec, **self.how)
 
     def train_dataloader(self) -> DataLoader:
         """Batches of photos of like shape, which the network sees together, shuffled by (seed, epoch)."""
         cell = STRIDE * view_pixels(self.spec)
-        views = (whole_view(image.size, self.spec) for image in self.train_coco.images)
+        views = (self.spec.view(image.size) for image in self.train_coco.images)
         shapes = [(-(-view.crop[2] // cell), -(-view.crop[3] // cell)) for view in views]
         batches = GroupedBatches(self.train_sampler(), shapes, self.batch_size)
         return self._loader(self.train_set, batch_sampler=batches)
 
+    def plan(self) -> dict[str, str]:
+        """What a run prints about its data before it starts, in the sizes of this module's arguments."""
+        scale = view_pixels(self.spec)
+        read = f" (photos are resized to {scale} times that)" if scale > 1 else ""
+        return {
+            "photos": f"{len(self.train_coco.images):,} to train on, {len(self.validation_coco.images):,} to "
+            f"validate, {len(self.class_names) - 1} classes and the background",
+            "input": f"{self.spec.describe()}, {self.spec.dtype}; images with a shorter side of "
+            f"{self.hparams['resize']} pixels and a longer one of at most {self.hparams['max_size']}{read}",
+        }
 
-def training_target(coco: CocoAnnotations, masks: bool, index: int) -> dict[str, Any]:
-    """The objects of a photo, with its id, and its size, so that it is checked."""
-    return {**coco.target(index, masks), **image_target(coco, index)}
 
+def photos_of(
+    coco: CocoAnnotations, spec: InputSpec, target: Callable[[int], Any] | None = None, **options: Any
+) -> DetectionPhotos:
+    """The photos of annotations.
 
-def image_target(coco: CocoAnnotations, index: int) -> dict[str, Any]:
-    """A photo's id and size, which is all that validation needs: the truth is COCO's own file."""
-    return {"image_id": coco.images[index].id, "orig_size": coco.images[index].size}
-
-
-def validation_photos(coco: CocoAnnotations, spec: InputSpec, num_threads: int = 0) -> DetectionPhotos:
-    """The photos of annotations, shown whole, each with its "image_id"."""
-    paths = [image.path for image in coco.images]
-    return DetectionPhotos(paths, partial(image_target, coco), spec, num_threads=num_threads)
+    Args:
+        coco: The annotations.
+        spec: What the photos become.
+        target: Of a photo's index. None gives "image_id" only, which is all that validation needs: the truth
+            is COCO's own file.
+        options: Of `DetectionPhotos`.
+    """
+    images = coco.images
+    photos = DetectionPhotos(
+        [image.path for image in images],
+        target or [{"image_id": image.id} for image in images],
+        spec,
+        sizes=[image.size for image in images],
+        **options,
+    )
+    photos.root = coco.path
+    return photos
 
 
 def select(coco: CocoAnnotations, photos: tuple[int, int] | None, keep_empty: bool = True) -> CocoAnnotations:
-    """A part of the photos.
+    """Annotations of a part of the photos.
 
     Args:
-        coco: All of them.
-        photos: (from, to), `to` excluded; None is all.
-        keep_empty: Whether photos stay that hold no object, or crowds alone.
+        coco: All annotations.
+        photos: (from, to), `to` excluded; None for all.
+        keep_empty: Whether to keep photos without objects other than crowds.
 
     Raises:
-        ValueError: Nothing is left.
+        ValueError: No photo is left.
     """
     images = coco.images if photos is None else coco.images[photos[0] : photos[1]]
     if not keep_empty:
@@ -185,19 +212,19 @@ def select(coco: CocoAnnotations, photos: tuple[int, int] | None, keep_empty: bo
         of = "" if photos is None else f" numbered {photos[0]} to {photos[1] - 1}, of {len(coco.images)},"
         what = "" if keep_empty else " that hold objects"
         raise ValueError(f"{coco.path} has no photos{of}{what}")
-    return CocoAnnotations(coco.path, images, coco.class_names, coco.category_ids)
+    return replace(coco, images=images)
 
 
 def same_categories(one: Categories, other: Categories, which: str) -> None:
-    """Make sure that two files, or a model and a file, mean the same by their categories.
+    """Check that two files, or a model and a file, have the same categories.
 
     Args:
         one: Names and COCO's category ids, both by label.
         other: Likewise.
-        which: Both, by name.
+        which: Both, for the message.
 
     Raises:
-        ValueError: They do not.
+        ValueError: They differ.
     """
     known, found = (set(zip(ids, names, strict=True)) for names, ids in (one, other))
     if known != found:

@@ -15,7 +15,7 @@ from freqvision.detection import (
 )
 from freqvision.detection.average_precision import Results, average_precision, coco_results
 from freqvision.detection.coco import CocoAnnotations
-from freqvision.detection.photos import whole_view
+from freqvision.detection.targets import in_truth
 from freqvision.inputs.spec import InputSpec
 from freqvision.models.saved import CHECKPOINT_KEY
 from freqvision.training.module import ModelModule
@@ -112,9 +112,9 @@ class Detector(ModelModule):
         found = self.model.detect(images)
         category_ids = self._truth().category_ids
         for detections, target in zip(found, targets, strict=True):
-            height, width = target["orig_size"].tolist()
-            view = whole_view((height, width), self.spec)
-            in_photo = paste_in_photo(detections, view, (height, width), self.spec)
+            size = tuple(target["orig_size"].tolist())
+            in_photo = paste_in_photo(detections, self.spec.view(size), size, self.spec)
+            in_photo = in_truth(in_photo, target, size)
             self.results += coco_results(in_photo, target["image_id"], category_ids)
             self.seen.append(target["image_id"])
 
@@ -140,6 +140,8 @@ class Detector(ModelModule):
                 "annotations": data.validation_coco.path,
                 "photos": None if photos is None else list(photos),
                 "category_ids": list(data.validation_coco.category_ids),
+                "orientation": data.how["orientation"],
+                "paths_outside": data.hparams["paths_outside"],
             }
 
     def _truth(self) -> CocoAnnotations:

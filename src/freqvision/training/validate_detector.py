@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from freqvision.detection.coco import read_coco
 from freqvision.models.saved import SavedModel
-from freqvision.training.coco import same_categories, select, validation_photos
+from freqvision.training.coco import photos_of, same_categories, select
 from freqvision.training.detector import Detector
 
 
@@ -47,7 +47,8 @@ def validate_detector(
             raise ValueError(
                 "the checkpoint does not say what it was validated on: name photos and annotations"
             )
-        coco = read_coco(saved.details["annotations"], saved.validation)
+        outside = saved.details.get("paths_outside", False)
+        coco = read_coco(saved.details["annotations"], saved.validation, paths_outside=outside)
         photos = saved.details["photos"]
         coco = select(coco, None if photos is None else (photos[0], photos[1]))
     else:
@@ -66,7 +67,8 @@ def validate_detector(
     module.build(saved.spec, saved.names(), name=saved.name, **saved.options)
     module.model.load_state_dict(saved.state)
     module.truth = coco
-    shown = validation_photos(coco, module.spec, num_threads)
+    orientation = saved.details.get("orientation", "stored")
+    shown = photos_of(coco, module.spec, orientation=orientation, num_threads=num_threads)
     loader: DataLoader = DataLoader(shown, batch_size, collate_fn=shown.collate)
     metrics: Any = trainer.validate(module, loader, verbose=False)[0]
     if results is not None:
