@@ -312,8 +312,23 @@ class TestDamagedPhotos:
         with pytest.raises(ValueError, match=r"3\.jpg"):
             photos.__getitems__([1, 3])
 
+    def test_what_is_left_may_be_shown(self, tmp_path):
+        self.photos(tmp_path)
+        whole = (tmp_path / "0.jpg").read_bytes()
+        (tmp_path / "0.jpg").write_bytes(whole[: 3 * len(whole) // 4])
+        target = {"boxes": torch.tensor([[0.0, 0, 5, 5]]), "labels": torch.tensor([1])}
+        paths = [tmp_path / "0.jpg", tmp_path / "2.jpg"]
+        with pytest.raises(ValueError, match=r"0\.jpg"):
+            DetectionPhotos(paths, [target] * 2, SPEC)[0]
+        photos = DetectionPhotos(paths, [target] * 2, SPEC, damaged="decode")
+        images, targets = photos.__getitems__([0, 1])
+        assert len(images) == len(targets) == 2
+        assert images[0].any()
+        (cause,) = photos.skipped()
+        assert "0.jpg: " in cause
+
     def test_other_settings_are_refused(self, tmp_path):
-        with pytest.raises(ValueError, match="damaged is one of error, skip; got 'raise'"):
+        with pytest.raises(ValueError, match="damaged is one of error, skip, decode; got 'raise'"):
             self.photos(tmp_path, damaged="raise")
         with pytest.raises(ValueError, match="orientation is one of stored, exif; got 'upright'"):
             self.photos(tmp_path, orientation="upright")

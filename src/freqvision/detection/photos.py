@@ -6,7 +6,6 @@ import io
 import os
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -16,14 +15,14 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from freqvision.detection.targets import objects_of, target_in_view, turned, view_pixels
-from freqvision.inputs.decoder import Decoder
+from freqvision.inputs.decoder import DAMAGED, Decoder
 from freqvision.inputs.spec import InputSpec
 from freqvision.inputs.view import BLOCK, View, resize_crop_view
 from freqvision.jpeg.errors import JpegError
 from freqvision.jpeg.read import Source, read_header
 
 Target = Mapping[str, Any]
-Damaged = Literal["error", "skip"]
+Damaged = Literal["error", "skip", "decode"]
 ORIENTATIONS = ("stored", "exif")
 
 
@@ -120,8 +119,8 @@ class DetectionPhotos(Dataset):
         orientation: How photos were shown when boxes and masks were drawn: "stored", as the file stores them
             (torchvision and COCO's tools ignore the EXIF orientation), or "exif", upright. Targets are turned
             to the orientation of the spec.
-        damaged: "error" stops at a photo that cannot be read and names it; "skip" leaves it out of its batch
-            and lists it in `skipped()`. A batch with nothing left is an error.
+        damaged: "error" stops at a photo that cannot be read and names it; "skip" leaves it out of its batch;
+            "decode" shows what is left of it. `skipped()` lists them. A batch with nothing left is an error.
         seed: Of the random views.
         num_threads: Threads that decode a batch; 0 for all cores.
 
@@ -168,8 +167,8 @@ class DetectionPhotos(Dataset):
                 raise ValueError(f"there are {len(values)} {name} for {len(sources)} photos")
         if orientation not in ORIENTATIONS:
             raise ValueError(f"orientation is one of {', '.join(ORIENTATIONS)}; got {orientation!r}")
-        if damaged not in ("error", "skip"):
-            raise ValueError(f"damaged is one of error, skip; got {damaged!r}")
+        if damaged not in DAMAGED:
+            raise ValueError(f"damaged is one of {', '.join(DAMAGED)}; got {damaged!r}")
         self.paths = list(sources)
         self.targets = targets
         self.spec = spec
@@ -178,11 +177,11 @@ class DetectionPhotos(Dataset):
         self.orientation = orientation
         self.damaged = damaged
         self.seed = seed
-        self._decoder = Decoder(spec, num_threads)
+        self._decoder = Decoder(spec, num_threads, damaged="decode" if damaged == "decode" else "error")
         # In shared memory, so that worker processes that outlive an epoch see the new one, and can report
         # what they skipped.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
-        self._unreadable = torch.zeros(len(self.paths), dtype=torch.bool).share_memory_()
+        self._faulty = torch.zeros(len(self.paths), dtype=torch.bool).share_memory_()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -197,18 +196,19 @@ class DetectionPhotos(Dataset):
         Targets get the photo's (height, width) as "orig_size", and as "turned" the EXIF orientation by which
         boxes and masks were turned, if they were.
         """
+        indices = [int(index) for index in indices]
         try:
-            return self._load([int(index) for index in indices])
+            return self._load(indices)
         except (JpegError, OSError):
-            if self.damaged == "error" or len(indices) < 2:
+            if self.damaged != "skip" or len(indices) < 2:
                 raise
         images: list[Tensor] = []
         targets: list[dict[str, Any]] = []
-        for index in map(int, indices):  # rare, so that the time does not matter
+        for index in indices:  # one by one, which is rare enough
             try:
                 image, target = self._load([index])
             except (JpegError, OSError) as error:
-                self._unreadable[index] = True
+                self._faulty[index] = True
                 last = error
             else:
                 images += image
@@ -222,14 +222,10 @@ class DetectionPhotos(Dataset):
         self._epoch.fill_(epoch)
 
     def skipped(self) -> list[str]:
-        """Photos that could not be read so far (`damaged="skip"`), each with its cause."""
-        causes = []
-        for index in self._unreadable.nonzero():
-            try:
-                self._load([int(index)])
-            except (JpegError, OSError) as error:
-                causes.append(str(error))
-        return causes
+        """Photos left out so far, or with ``damaged="decode"`` shown in part, each with its cause."""
+        judge = Decoder(self.spec.replace(resize=(8, 8), crop=8, max_size=None))
+        errors = judge.try_decode([self.paths[int(index)] for index in self._faulty.nonzero()])[1]
+        return [str(error) for error in errors.values()]
 
     @staticmethod
     def collate(batch: Any) -> Any:
@@ -246,6 +242,8 @@ class DetectionPhotos(Dataset):
             return views
 
         images = self._decoder.each([self.paths[index] for index in indices], choose)
+        for index in indices if self._decoder.damage else ():
+            self._faulty[index] |= str(self.paths[index]) in self._decoder.damage
         return images, [self._target(*item) for item in zip(indices, views, sizes, strict=True)]
 
     def _view(self, index: int, size: tuple[int, int]) -> View:
@@ -256,8 +254,9 @@ class DetectionPhotos(Dataset):
         return self.augment.view(size, self.spec, generator)
 
     def _target(self, index: int, view: View, shown: tuple[int, int]) -> dict[str, Any]:
-        name = self.paths[index] if isinstance(self.paths[index], (str, os.PathLike)) else f"photo {index}"
-        orientation = 1 if self.orientation == self.spec.orientation else exif_orientation(self.paths[index])
+        source: Any = self.paths[index]
+        name = str(source) if isinstance(source, (str, os.PathLike)) else f"photo {index}"
+        orientation = 1 if self.orientation == self.spec.orientation else exif_orientation(source)
         if self.orientation == "exif":  # and the photo is shown as it is stored
             orientation = {6: 8, 8: 6}.get(orientation, orientation)
         size = shown[::-1] if orientation > 4 else shown  # as the targets have it
@@ -275,18 +274,18 @@ class DetectionPhotos(Dataset):
         return {**target, "orig_size": torch.tensor(shown)}
 
 
-def exif_orientation(source: Source) -> int:
+def exif_orientation(source: Any) -> int:
     """The EXIF orientation of a photo, 1 to 8, by which a `Decoder` shows it upright."""
     try:
         return read_header(source).orientation
     except JpegError:  # another format
-        file: Any = source if isinstance(source, (str, os.PathLike)) else io.BytesIO(source)
+        file = source if isinstance(source, (str, os.PathLike)) else io.BytesIO(source)
         with Image.open(file) as image:
             # TIFF is turned by Pillow whenever it is read.
             return 1 if image.format == "TIFF" else image.getexif().get(ExifTags.Base.Orientation, 1)
 
 
-def check_size(stated: Any, size: tuple[int, int], name: str | Path) -> None:
+def check_size(stated: Any, size: tuple[int, int], name: str) -> None:
     """Check that a photo has the (height, width) that its annotations state.
 
     Raises:
@@ -299,7 +298,7 @@ def check_size(stated: Any, size: tuple[int, int], name: str | Path) -> None:
         )
 
 
-def check_target(target: Target, size: tuple[int, int], name: str | Path) -> None:
+def check_target(target: Target, size: tuple[int, int], name: str) -> None:
     """Check that a target is as torchvision's detectors take it, and of this photo.
 
     Raises:

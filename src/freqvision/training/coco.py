@@ -52,8 +52,8 @@ class CocoPhotos(PhotoData):
         keep_empty: Whether to train on photos without objects.
         orientation: How photos were shown when the boxes were drawn: "stored", without regard to the EXIF
             orientation, as COCO's tools do it, or "exif". The model sees photos upright in any case.
-        damaged: What to do at a photo that cannot be read: "error" stops, "skip" leaves it out and lists it
-            at the end.
+        damaged: "error" stops at a photo that cannot be read; "skip" leaves it out and "decode" shows what is
+            left of it, both listed at the end.
         paths_outside: Whether file names in the annotations may lead out of the folders of photos.
         num_threads: Threads that decode a batch; 0 for all cores.
         num_workers: Worker processes; 0 decodes in the training process, which is best for DCT channels.
@@ -127,8 +127,13 @@ class CocoPhotos(PhotoData):
         )
         self.save_hyperparameters()
         self.validation_range = validation_range
+        self.damaged = damaged
         self.on_error = "raise" if damaged == "error" else "skip"
-        self.how = {"orientation": orientation, "damaged": damaged, "num_threads": num_threads}
+        self.how: dict[str, Any] = {
+            "orientation": orientation,
+            "damaged": damaged,
+            "num_threads": num_threads,
+        }
         self.augment = RandomDetectionView(
             hflip, tuple(sizes), (scale[0], scale[1]), None if crop is None else (crop[0], crop[1])
         )
