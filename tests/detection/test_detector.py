@@ -17,6 +17,7 @@ from PIL import Image
 
 import freqvision as fv
 from freqvision.cli.main import main
+from freqvision.data.check import PhotoCheck
 from freqvision.detection import DetectorOptions, read_coco, write_synthetic_scenes
 from freqvision.detection.average_precision import NAMES, average_precision, coco_results, encode_mask
 from freqvision.detection.coco import draw_mask
@@ -403,6 +404,16 @@ def test_photos_without_objects_are_left_out_unless_kept(tmp_path):
     assert len(CocoPhotos(str(tmp_path), *files).validation_coco.images) == count
     with pytest.raises(ValueError, match="has no photos numbered 0 to 0, of 8, that hold objects"):
         CocoPhotos(str(tmp_path), *files, train_range=(0, 1))
+
+
+def test_photos_on_a_list_of_damaged_ones_are_left_out(tmp_path):
+    count = odd_photos(tmp_path)
+    files = ("images", "instances.json", "images", "instances.json")
+    photos = tmp_path / "images"
+    PhotoCheck(str(photos), count, {str(photos / "thin.jpg"): "truncated"}).save(tmp_path / "damaged.json")
+    data = CocoPhotos(str(tmp_path), *files, keep_empty=True, exclude=str(tmp_path / "damaged.json"))
+    assert len(data.train_coco.images) == len(data.validation_coco.images) == count - 1
+    assert not any(image.path.endswith("thin.jpg") for image in data.train_coco.images)
 
 
 class TestBrokenData:

@@ -6,7 +6,7 @@ import io
 import os
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +14,8 @@ from PIL import ExifTags, Image
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from freqvision.data.check import find_faults
+from freqvision.data.folder import Damaged
 from freqvision.detection.targets import objects_of, target_in_view, turned, view_pixels
 from freqvision.inputs.decoder import DAMAGED, Decoder
 from freqvision.inputs.spec import InputSpec
@@ -22,7 +24,6 @@ from freqvision.jpeg.errors import JpegError
 from freqvision.jpeg.read import Source, read_header
 
 Target = Mapping[str, Any]
-Damaged = Literal["error", "skip", "decode"]
 ORIENTATIONS = ("stored", "exif")
 
 
@@ -223,9 +224,8 @@ class DetectionPhotos(Dataset):
 
     def skipped(self) -> list[str]:
         """Photos left out so far, or with ``damaged="decode"`` shown in part, each with its cause."""
-        judge = Decoder(self.spec.replace(resize=(8, 8), crop=8, max_size=None))
-        errors = judge.try_decode([self.paths[int(index)] for index in self._faulty.nonzero()])[1]
-        return [str(error) for error in errors.values()]
+        sources: list[Any] = [self.paths[int(index)] for index in self._faulty.nonzero()]
+        return [f"{source}: {cause}" for source, cause in find_faults(sources).items()]
 
     @staticmethod
     def collate(batch: Any) -> Any:

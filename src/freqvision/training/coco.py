@@ -8,8 +8,10 @@ from typing import Any, Literal
 
 from torch.utils.data import DataLoader
 
+from freqvision.data.check import without
+from freqvision.data.folder import Damaged
 from freqvision.detection.coco import CocoAnnotations, read_coco
-from freqvision.detection.photos import Damaged, DetectionPhotos, GroupedBatches, RandomDetectionView
+from freqvision.detection.photos import DetectionPhotos, GroupedBatches, RandomDetectionView
 from freqvision.detection.targets import STRIDE, view_pixels
 from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
 from freqvision.spectrum.channels import ChannelSet
@@ -54,6 +56,7 @@ class CocoPhotos(PhotoData):
             orientation, as COCO's tools do it, or "exif". The model sees photos upright in any case.
         damaged: "error" stops at a photo that cannot be read; "skip" leaves it out and "decode" shows what is
             left of it, both listed at the end.
+        exclude: List of damaged photos to leave out, of `freqvision check`.
         paths_outside: Whether file names in the annotations may lead out of the folders of photos.
         num_threads: Threads that decode a batch; 0 for all cores.
         num_workers: Worker processes; 0 decodes in the training process, which is best for DCT channels.
@@ -89,6 +92,7 @@ class CocoPhotos(PhotoData):
         keep_empty: bool = False,
         orientation: Literal["stored", "exif"] = "stored",
         damaged: Damaged = "error",
+        exclude: str | None = None,
         paths_outside: bool = False,
         num_threads: int = 0,
         num_workers: int = 0,
@@ -102,7 +106,9 @@ class CocoPhotos(PhotoData):
             spec = PixelSpec(resize, None, input, interpolation=interpolation, max_size=max_size)
         folder = Path(root)
         self.train_coco, self.validation_coco = (
-            select(read_coco(folder / file, folder / photos, paths_outside=paths_outside), part, empty)
+            select(
+                read_coco(folder / file, folder / photos, paths_outside=paths_outside), part, empty, exclude
+            )
             for file, photos, part, empty in (
                 (train_annotations, train_photos, train_range, keep_empty),
                 (validation_annotations, validation_photos, validation_range, True),
@@ -128,7 +134,6 @@ class CocoPhotos(PhotoData):
         self.save_hyperparameters()
         self.validation_range = validation_range
         self.damaged = damaged
-        self.on_error = "raise" if damaged == "error" else "skip"
         self.how: dict[str, Any] = {
             "orientation": orientation,
             "damaged": damaged,
@@ -199,18 +204,26 @@ def photos_of(
     return photos
 
 
-def select(coco: CocoAnnotations, photos: tuple[int, int] | None, keep_empty: bool = True) -> CocoAnnotations:
+def select(
+    coco: CocoAnnotations,
+    photos: tuple[int, int] | None,
+    keep_empty: bool = True,
+    exclude: str | None = None,
+) -> CocoAnnotations:
     """Annotations of a part of the photos.
 
     Args:
         coco: All annotations.
         photos: (from, to), `to` excluded; None for all.
         keep_empty: Whether to keep photos without objects other than crowds.
+        exclude: List of damaged photos to leave out, of `freqvision check`.
 
     Raises:
         ValueError: No photo is left.
     """
     images = coco.images if photos is None else coco.images[photos[0] : photos[1]]
+    kept = set(without([image.path for image in images], exclude))
+    images = tuple(image for image in images if image.path in kept)
     if not keep_empty:
         images = tuple(i for i in images if not all(found.crowd for found in i.objects))
     if not images:
