@@ -93,6 +93,78 @@ inline void transpose(Floats8 (&tile)[8]) {
     }
 }
 
+// The inverse DCT of eight values, in each lane, by Arai, Agui and Nakajima: 5 multiplications, 29 additions.
+inline void inverse_dct(Floats8 (&x)[8]) {
+    const Floats8 sum04 = x[0] + x[4], difference04 = x[0] - x[4], sum26 = x[2] + x[6];
+    const Floats8 difference26 = (x[2] - x[6]) * 1.414213562f - sum26;
+    const Floats8 e0 = sum04 + sum26, e3 = sum04 - sum26;
+    const Floats8 e1 = difference04 + difference26, e2 = difference04 - difference26;
+    const Floats8 sum53 = x[5] + x[3], difference53 = x[5] - x[3];
+    const Floats8 sum17 = x[1] + x[7], difference17 = x[1] - x[7];
+    const Floats8 z = (difference53 + difference17) * 1.847759065f;
+    const Floats8 o7 = sum17 + sum53;
+    const Floats8 o6 = z - difference53 * 2.613125930f - o7;
+    const Floats8 o5 = (sum17 - sum53) * 1.414213562f - o6;
+    const Floats8 o4 = difference17 * 1.082392200f - z + o5;
+    x[0] = e0 + o7;
+    x[7] = e0 - o7;
+    x[1] = e1 + o6;
+    x[6] = e1 - o6;
+    x[2] = e2 + o5;
+    x[5] = e2 - o5;
+    x[4] = e3 + o4;
+    x[3] = e3 - o4;
+}
+
+void inverse(const int16_t* blocks, int count, const float* quant, float* group, int row) {
+    for (int b = 0; b < count; ++b) {
+        const int16_t* block = blocks + 64 * b;
+        float* out = group + (64 * b) * kGroup + 8 * row;
+        Floats8 x[8];
+        for (int v = 0; v < 8; ++v)
+            x[v] =
+                __builtin_convertvector(load<Shorts8>(block + 8 * v), Floats8) * load<Floats8>(quant + 8 * v);
+        inverse_dct(x);
+        for (int c = 0; c < 8; ++c) save(out + 8 * kGroup * c, x[c]);
+    }
+}
+
+void resample(const float* group, const float* weights, const int* first, const int* count,
+              const size_t* offset, int origin, int columns, float* const* strips, float* scratch) {
+    for (int c0 = 0; c0 < columns; c0 += 8) {
+        const int width = columns - c0 < 8 ? columns - c0 : 8;
+        for (int c = 0; c < width; ++c) {
+            const float* w = weights + offset[c0 + c];
+            const float* x = group + static_cast<ptrdiff_t>(kWidth) * (first[c0 + c] - origin);
+            Floats sum = {};
+            for (int i = 0; i < count[c0 + c]; ++i) sum += w[i] * load<Floats>(x + kWidth * i);
+            save(scratch + c * kWidth, sum);
+        }
+        for (int row = 0; row < kGroup; ++row) {
+            Floats8 tile[8];
+            for (int c = 0; c < 8; ++c) tile[c] = load<Floats8>(scratch + c * kWidth + 8 * row);
+            transpose(tile);
+            inverse_dct(tile);
+            for (int i = 0; i < 8; ++i) save(strips[8 * row + i] + c0, tile[i]);
+        }
+    }
+}
+
+template <int C>
+inline void blend_tile(const float* const* strips, int rows, const float* weights, int column, float* to) {
+    Floats sum[C] = {};
+    for (int row = 0; row < rows; ++row)
+        for (int c = 0; c < C; ++c) sum[c] += weights[row] * load<Floats>(strips[row] + column + kWidth * c);
+    for (int c = 0; c < C; ++c) save(to + column + kWidth * c, sum[c]);
+}
+
+void blend(const float* const* strips, int rows, const float* weights, int columns, float* to) {
+    int column = 0;
+    for (; column + 4 * kWidth <= columns; column += 4 * kWidth)
+        blend_tile<4>(strips, rows, weights, column, to);
+    for (; column < columns; column += kWidth) blend_tile<1>(strips, rows, weights, column, to);
+}
+
 template <int F>
 void horizontal_columns(const float* group, const uint8_t* limits, const float* weights, const int* first,
                         const int* count, const size_t* offset, int origin, int columns, int stride,
@@ -314,7 +386,7 @@ void scatter(const uint8_t* from, int count, size_t size, uint8_t* to, size_t st
 }  // namespace
 
 extern const ResampleKernels kResampleKernels;
-const ResampleKernels kResampleKernels = {kGroup, project, dequantise, horizontal, vertical,
-                                          mix,    store,   interleave, scatter};
+const ResampleKernels kResampleKernels = {kGroup, project,  dequantise, inverse, horizontal, resample,
+                                          blend,  vertical, mix,        store,   interleave, scatter};
 
 }  // namespace freqvision::FREQVISION_ISA

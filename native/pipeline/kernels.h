@@ -28,12 +28,24 @@ struct ResampleKernels {
     void (*dequantise)(const int16_t* blocks, int count, const float* quant, float* group, int row,
                        uint8_t* limits);
 
+    // The same along the horizontal axis of blocks, with an inverse DCT from frequencies v to columns: a
+    // group [source column][row][frequency u]. The scale of the inverse DCT is in `quant`.
+    void (*inverse)(const int16_t* blocks, int count, const float* quant, float* group, int row);
+
     // Columns of the operator on one group. `weights`, `first`, `count`, `offset` are the Operator's, with
     // `first` counted from the group's first block. Writes strips[row][(u · frequencies + f) · stride +
     // column].
     void (*horizontal)(const float* group, const uint8_t* limits, const float* weights, const int* first,
                        const int* count, const size_t* offset, int origin, int columns, int frequencies,
                        int stride, float* const* strips, float* scratch);
+
+    // Columns of an operator on samples on such a group, and the inverse DCT from frequencies u to rows.
+    // Writes strips[8 · row + sample row][column].
+    void (*resample)(const float* group, const float* weights, const int* first, const int* count,
+                     const size_t* offset, int origin, int columns, float* const* strips, float* scratch);
+
+    // One output row from rows of samples: the sum of weights[row] · strips[row].
+    void (*blend)(const float* const* strips, int rows, const float* weights, int columns, float* to);
 
     // One output block row of the channels that share a horizontal frequency: for each k < outputs,
     // to[k][column] = sum over source rows and u of weights[(row · 8 + u) · frequencies + picks[k]] · strip.

@@ -137,16 +137,44 @@ Axis Axis::mirrored(int length) const {
     return axis;
 }
 
-void Operator::build(const Axis& axis, const std::vector<int>& wanted) {
-    const int pixels = wanted.empty() ? 1 : 8;  // of an output
-    outputs = axis.crop_length / pixels;
-    frequencies = wanted.empty() ? 1 : static_cast<int>(wanted.size());
+void Operator::clear(int count_of_outputs) {
+    outputs = count_of_outputs;
+    frequencies = 1;
     first.assign(outputs, 0);
     count.assign(outputs, 0);
     offset.assign(outputs, 0);
     weights.clear();
     begin = end = max_count = 0;
     source_frequencies = 0;
+}
+
+void Operator::build_from_samples(const Axis& axis) {
+    clear(axis.crop_length);
+    source_frequencies = 0xFF;
+    Taps taps(axis, taps_, samples_);
+    int low = axis.component_size, high = 0;
+    for (int output = 0; output < outputs; ++output) {
+        int from, to;
+        taps.span(output, from, to);
+        offset[output] = weights.size();
+        if (from >= to) continue;  // outside the resized box
+        first[output] = from;
+        count[output] = to - from;
+        max_count = std::max(max_count, to - from);
+        low = std::min(low, from);
+        high = std::max(high, to);
+        const float* weight = taps.weights(output, from, to);
+        weights.insert(weights.end(), weight, weight + (to - from));
+    }
+    if (low >= high) return;
+    begin = low / 8;
+    end = (high + 7) / 8;
+}
+
+void Operator::build(const Axis& axis, const std::vector<int>& wanted) {
+    const int pixels = wanted.empty() ? 1 : 8;  // of an output
+    clear(axis.crop_length / pixels);
+    if (!wanted.empty()) frequencies = static_cast<int>(wanted.size());
 
     Taps taps(axis, taps_, samples_);
     const auto project = resample_kernels().project;

@@ -36,7 +36,8 @@ struct Axis {
 
 // The rows of A for output pixels (D_out is the identity), or for some output frequencies of blocks of 8
 // pixels. It is banded: output i is a combination of the `count[i]` source blocks from `first[i]` on, with
-// weights[offset[i]…] = (count[i] · 8 source frequencies) × frequencies.
+// weights[offset[i]…] = (count[i] · 8 source frequencies) × frequencies. Or, for pixels from samples, of R ·
+// U: first and count are of samples, with a weight for each.
 struct Operator {
     int outputs = 0;  // pixels, or blocks of 8 pixels
     int frequencies =
@@ -53,8 +54,11 @@ struct Operator {
     // Builds in place and keeps its memory. `wanted` lists output frequencies, each 0…7, of an axis whose
     // crop_length is a multiple of 8; empty stands for pixels.
     void build(const Axis& axis, const std::vector<int>& wanted);
+    void build_from_samples(const Axis& axis);
 
   private:
+    void clear(int count_of_outputs);
+
     std::vector<float> taps_, samples_;
     std::vector<std::array<float, 8>> rows_;
     std::vector<const float*> basis_;

@@ -3,6 +3,21 @@
 #include <algorithm>
 
 namespace freqvision {
+namespace {
+
+// Scale factors of the inverse DCT of Arai, Agui and Nakajima, √2 · cos(kπ/16) / √8, which go into the
+// quantisation table.
+constexpr float kScale[8] = {0.35355339f, 0.49039264f, 0.46193977f, 0.41573481f,
+                             0.35355339f, 0.27778512f, 0.19134172f, 0.09754516f};
+
+// Up to here samples are cheaper: measured, see docs/decisions.md.
+constexpr double kMostSamples = 3;  // an output pixel
+
+double samples_in_pixel(const Axis& axis) {
+    return static_cast<double>(axis.box_length) * axis.numerator / axis.denominator / axis.resized;
+}
+
+}  // namespace
 
 PlaneResampler::PlaneResampler(const ResampleKernels& kernels)
     : kernels_(kernels), scratch_(size_t{8} * 8 * 8 * kernels.group) {}
@@ -10,13 +25,19 @@ PlaneResampler::PlaneResampler(const ResampleKernels& kernels)
 void PlaneResampler::build(Operator PlaneResampler::* which, Built PlaneResampler::* built, const Axis& axis,
                            const std::vector<int>& wanted, const PlaneResampler* twin) {
     // Photos of a data set often share their geometry, and Cb and Cr always do.
-    if ((this->*built).axis == axis && (this->*built).wanted == wanted) return;
+    const auto is_built = [&](const Built& is) {
+        return is.axis == axis && is.wanted == wanted && is.from_samples == from_samples_;
+    };
+    if (is_built(this->*built)) return;
     (this->*built).axis = {};  // what an exception leaves half-built belongs to no axis
-    if (twin && (twin->*built).axis == axis && (twin->*built).wanted == wanted)
+    if (twin && is_built(twin->*built))
         this->*which = twin->*which;
+    else if (from_samples_)
+        (this->*which).build_from_samples(axis);
     else
         (this->*which).build(axis, wanted);
     (this->*built).wanted = wanted;
+    (this->*built).from_samples = from_samples_;
     (this->*built).axis = axis;
 }
 
@@ -24,20 +45,24 @@ void PlaneResampler::prepare(const Axis& vertical, const Axis& horizontal,
                              const std::vector<int>& wanted_vertical,
                              const std::vector<int>& wanted_horizontal, const float* quant,
                              const PlaneResampler* twin) {
+    from_samples_ = wanted_vertical.empty() && samples_in_pixel(vertical) <= kMostSamples &&
+                    samples_in_pixel(horizontal) <= kMostSamples;
+    strips_in_row_ = from_samples_ ? 8 : 1;
     using Self = PlaneResampler;
     build(&Self::vertical_, &Self::built_vertical_, vertical, wanted_vertical, twin);
     build(&Self::horizontal_, &Self::built_horizontal_, horizontal, wanted_horizontal, twin);
     range_ = {vertical_.begin, vertical_.end, horizontal_.begin, horizontal_.end};
     filled_ = 0;
-    done_ = range_.row_begin;
+    done_ = range_.row_begin * strips_in_row_;
     stride_ = (horizontal_.outputs + kColumns - 1) / kColumns * kColumns;
     for (int u = 0; u < 8; ++u)
-        for (int v = 0; v < 8; ++v) quant_[8 * v + u] = quant[8 * u + v];
+        for (int v = 0; v < 8; ++v)
+            quant_[8 * v + u] = quant[8 * u + v] * (from_samples_ ? kScale[u] * kScale[v] : 1.0f);
     const int blocks = std::max(1, range_.column_end - range_.column_begin);
     group_.resize(static_cast<size_t>(64) * kernels_.group * blocks);
     limits_.assign(blocks, 0);
-    strip_size_ = static_cast<size_t>(8) * stride_ * horizontal_.frequencies;
-    ring_ = vertical_.max_count + kernels_.group + lead_;
+    strip_size_ = static_cast<size_t>(stride_) * (from_samples_ ? 1 : 8 * horizontal_.frequencies);
+    ring_ = vertical_.max_count + (kernels_.group + lead_) * strips_in_row_;
     // Padding columns are computed and dropped; zeros keep them from being slow subnormals.
     if (strips_.size() < strip_size_ * ring_) strips_.resize(strip_size_ * ring_);
 }
@@ -55,8 +80,11 @@ bool PlaneResampler::add(int block_row, const int16_t* blocks, int oldest) {
         group_row_ = block_row;
         std::fill(limits_.begin(), limits_.end(), uint8_t{0});
     }
-    kernels_.dequantise(blocks, range_.column_end - range_.column_begin, quant_.data(), group_.data(),
-                        filled_, limits_.data());
+    const int count = range_.column_end - range_.column_begin;
+    if (from_samples_)
+        kernels_.inverse(blocks, count, quant_.data(), group_.data(), filled_);
+    else
+        kernels_.dequantise(blocks, count, quant_.data(), group_.data(), filled_, limits_.data());
     ++filled_;
     if (filled_ < kernels_.group && block_row + 1 < range_.row_end) return false;
     flush(oldest);
@@ -68,37 +96,44 @@ bool PlaneResampler::add_missing(int oldest) {
         flush(oldest);
         return true;
     }
-    if (done_ >= range_.row_end) return false;
-    group_row_ = done_;
+    if (done_ >= end_strip()) return false;
+    group_row_ = done_ / strips_in_row_;
     reserve_strips(oldest);
-    std::fill_n(strip(done_++), strip_size_, 0.0f);
+    for (int i = 0; i < strips_in_row_; ++i) std::fill_n(strip(done_++), strip_size_, 0.0f);
     return true;
 }
 
 void PlaneResampler::flush(int oldest) {
     const Operator& op = horizontal_;
     reserve_strips(oldest);
-    float* strips[2];
-    for (int i = 0; i < kernels_.group; ++i) strips[i] = strip(group_row_ + i);
-    kernels_.horizontal(group_.data(), limits_.data(), op.weights.data(), op.first.data(), op.count.data(),
-                        op.offset.data(), op.begin, op.outputs, op.frequencies, stride_, strips,
-                        scratch_.data());
-    done_ = group_row_ + filled_;
+    float* strips[16];
+    for (int i = 0; i < kernels_.group * strips_in_row_; ++i)
+        strips[i] = strip(group_row_ * strips_in_row_ + i);
+    if (from_samples_)
+        kernels_.resample(group_.data(), op.weights.data(), op.first.data(), op.count.data(),
+                          op.offset.data(), 8 * op.begin, op.outputs, strips, scratch_.data());
+    else
+        kernels_.horizontal(group_.data(), limits_.data(), op.weights.data(), op.first.data(),
+                            op.count.data(), op.offset.data(), op.begin, op.outputs, op.frequencies, stride_,
+                            strips, scratch_.data());
+    done_ = (group_row_ + filled_) * strips_in_row_;
     filled_ = 0;
 }
 
 // Makes room for the next group. Outputs that need several components wait for the last of them, and the
 // strips of the others must stay.
 void PlaneResampler::reserve_strips(int oldest) {
-    const int needed = group_row_ + kernels_.group - std::min(oldest, group_row_);
+    const int begin = group_row_ * strips_in_row_;
+    const int needed = begin + kernels_.group * strips_in_row_ - std::min(oldest, begin);
     if (needed <= ring_) return;
-    const int larger = needed + kernels_.group;
-    lead_ += larger - ring_;
+    const int more = (needed - ring_) / strips_in_row_ + kernels_.group;
+    const int larger = ring_ + more * strips_in_row_;
     moved_.assign(strip_size_ * larger, 0.0f);
-    for (int row = oldest; row < done_; ++row)
-        std::copy_n(strip(row), strip_size_, moved_.data() + strip_size_ * (row % larger));
+    for (int i = oldest; i < done_; ++i)
+        std::copy_n(strip(i), strip_size_, moved_.data() + strip_size_ * (i % larger));
     strips_.swap(moved_);
     ring_ = larger;
+    lead_ += more;
 }
 
 void PlaneResampler::product(int output, int horizontal, const int* picks, int count, float* const* to) {
@@ -106,8 +141,11 @@ void PlaneResampler::product(int output, int horizontal, const int* picks, int c
     inputs_.clear();
     for (int i = 0; i < rows; ++i)
         inputs_.push_back(strip(first + i) + static_cast<size_t>(horizontal) * stride_);
-    kernels_.vertical(inputs_.data(), rows, strip_size_ / 8, vertical_.output(output), vertical_.frequencies,
-                      picks, count, stride_, to);
+    if (from_samples_)
+        kernels_.blend(inputs_.data(), rows, vertical_.output(output), stride_, to[0]);
+    else
+        kernels_.vertical(inputs_.data(), rows, strip_size_ / 8, vertical_.output(output),
+                          vertical_.frequencies, picks, count, stride_, to);
 }
 
 }  // namespace freqvision

@@ -12,6 +12,11 @@ namespace freqvision {
 
 // Use: prepare, then add the block rows of range() in order; product() gives an output once it is ready().
 // Reusable; allocates nothing once it has seen images of the same kind.
+//
+// The horizontal product of a block row leaves a strip, [u][output frequency][column], of which the vertical
+// one makes outputs. Pixels that are not much fewer than the samples are had for less from samples: a fast
+// inverse DCT along each axis, and operators without a DCT. A block row then leaves eight strips, its rows of
+// samples. (The inverse DCT takes 4 operations a sample; folded into an operator it takes 8 an output pixel.)
 class PlaneResampler {
   public:
     explicit PlaneResampler(const ResampleKernels& kernels);
@@ -28,14 +33,15 @@ class PlaneResampler {
     int columns() const { return horizontal_.outputs; }
     int stride() const { return stride_; }  // columns, padded
 
-    // True if more outputs may be ready now. `oldest` is the first block row that is still needed.
+    // True if more outputs may be ready now. `oldest` is the first strip that is still needed.
     bool add(int block_row, const int16_t* blocks, int oldest);
     // What waits for a full group; then rows that never came, which count as zero, one at a time until false.
     bool add_missing(int oldest);
 
-    // Along the vertical axis: whether an output shows anything, its first block row, whether all have come.
+    // Along the vertical axis: whether an output shows anything, its first strip, whether all have come.
     bool shows(int output) const { return vertical_.count[output] > 0; }
-    int first_row(int output) const { return vertical_.first[output]; }
+    int first_strip(int output) const { return vertical_.first[output]; }
+    int end_strip() const { return range_.row_end * strips_in_row_; }
     bool ready(int output) const {
         return vertical_.first[output] + vertical_.count[output] <= done_ || !shows(output);
     }
@@ -48,6 +54,7 @@ class PlaneResampler {
     struct Built {
         Axis axis;
         std::vector<int> wanted;
+        bool from_samples = false;
         bool operator==(const Built&) const = default;
     };
 
@@ -55,19 +62,21 @@ class PlaneResampler {
                const std::vector<int>& wanted, const PlaneResampler* twin);
     void flush(int oldest);
     void reserve_strips(int oldest);
-    float* strip(int block_row) { return strips_.data() + strip_size_ * (block_row % ring_); }
+    float* strip(int number) { return strips_.data() + strip_size_ * (number % ring_); }
 
     const ResampleKernels& kernels_;
     Operator vertical_, horizontal_;
     Built built_vertical_, built_horizontal_;
     BlockRange range_;
+    bool from_samples_ = false;
+    int strips_in_row_ = 1;  // of blocks
     int stride_ = 0;
     std::array<float, 64> quant_;  // transposed order
     std::vector<float> group_;     // dequantised block rows waiting for the horizontal product
     std::vector<uint8_t> limits_;
-    int group_row_ = 0;  // first block row of the group
-    int filled_ = 0;     // rows in the group
-    int done_ = 0;       // block rows [range_.row_begin, done_) have passed the horizontal product
+    int group_row_ = 0;                  // first block row of the group
+    int filled_ = 0;                     // rows in the group
+    int done_ = 0;                       // strips up to this one are there
     std::vector<float> strips_, moved_;  // ring of the horizontal product's results
     size_t strip_size_ = 0;
     int ring_ = 0;  // strips in it

@@ -90,8 +90,8 @@ void Resampler::prepare(const ImageInfo& info, int orientation, const View& view
     begin_ = 0;
     end_ = columns_;
     if (spec_.pixels()) {
-        begin_ = std::max(0, -horizontal.crop_start);
-        end_ = std::min(columns_, horizontal.resized - horizontal.crop_start);
+        begin_ = std::clamp(-horizontal.crop_start, 0, columns_);
+        end_ = std::clamp(horizontal.resized - horizontal.crop_start, begin_, columns_);
         if (horizontal.flip) {
             std::swap(begin_, end_);
             begin_ = columns_ - begin_;
@@ -153,12 +153,12 @@ void Resampler::finish() {
     }
 }
 
-// The first block row of a component that an output still needs.
+// The first strip of a component that an output still needs.
 int Resampler::oldest(int component) const {
     const PlaneResampler& plane = planes_[component];
     for (int i = emitted_[spec_.pixels() ? 0 : component]; i < rows_; ++i)
-        if (plane.shows(output_row(i))) return plane.first_row(output_row(i));
-    return plane.range().row_end;
+        if (plane.shows(output_row(i))) return plane.first_strip(output_row(i));
+    return plane.end_strip();
 }
 
 void Resampler::emit(int component) {

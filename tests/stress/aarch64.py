@@ -22,11 +22,11 @@ CROSS = (
 )
 QEMU = ("qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu")
 GAIN = 0.1  # of the outputs, see batches.cpp
-TYPES = ("float32", "float16", "bfloat16", "int8")
+TYPES = ("float32", "float16", "bfloat16", "int8", "uint8")
 # What two roundings of nearly the same number may differ by: a share of it, and that in coefficients which
-# tests/pipeline/test_decoder.py allows; int8 counts steps.
-RELATIVE = {"float32": 2**-22, "float16": 2**-10, "bfloat16": 2**-7, "int8": 0}
-ABSOLUTE = {"float32": 5e-3 * GAIN, "float16": 5e-3 * GAIN, "bfloat16": 5e-3 * GAIN, "int8": 1}
+# tests/inputs/test_decoder.py allows; int8 and uint8 count steps.
+RELATIVE = {"float32": 2**-22, "float16": 2**-10, "bfloat16": 2**-7, "int8": 0, "uint8": 0}
+ABSOLUTE = {"float32": 5e-3 * GAIN, "float16": 5e-3 * GAIN, "bfloat16": 5e-3 * GAIN, "int8": 1, "uint8": 1}
 
 
 def results(path: Path) -> Iterator[tuple[str | None, np.ndarray]]:
@@ -64,7 +64,11 @@ def compare(one: Path, other: Path) -> int:
     print(f"{decodes} decodes on both, of which {failed} failed on both; {bad} differ beyond rounding")
     for name in TYPES:
         share = equal[name] / max(1, total[name])
-        what = f"{worst[name]:g} steps" if name == "int8" else f"{worst[name] / GAIN:.2g} coefficient units"
+        what = (
+            f"{worst[name]:g} steps"
+            if name in ("int8", "uint8")
+            else f"{worst[name] / GAIN:.2g} coefficient units"
+        )
         print(f"{name}: {total[name]} values, {share:.2%} equal, largest difference {what}")
     return 1 if bad or not all(total.values()) else 0
 

@@ -58,17 +58,29 @@ int number(Random& random, int low, int high) {
 
 OutputSpec random_spec(Random& random) {
     OutputSpec spec;
+    spec.filter = number(random, 0, 1) ? Filter::bilinear : Filter::bicubic;
+    if (number(random, 0, 1)) {
+        spec.matrix.assign(number(random, 0, 3) ? 3 : 1, {1, 0, 0});
+        if (spec.matrix.size() == 3)
+            spec.matrix = {{1, 0, 1.402f}, {1, -0.34414f, -0.71414f}, {1, 1.772f, 0}};
+        spec.gain.assign(spec.depth(), 1.0f);
+        spec.bias.assign(spec.depth(), 0.0f);
+        spec.fill.assign(spec.depth(), 7.0f);
+        spec.interleaved = number(random, 0, 1);
+        const int type = number(random, 0, 3);
+        spec.type = type == 3 ? DataType::uint8 : static_cast<DataType>(type);
+        return spec;
+    }
     const int share = number(random, 1, 8);
     for (int channel = 0; channel < 192; ++channel)
         if (number(random, 1, 8) <= share || channel == 0) spec.channels.push_back(channel);
     spec.gain.assign(spec.channels.size(), 0.1f);
     spec.bias.assign(spec.channels.size(), 1.0f);
     spec.type = static_cast<DataType>(number(random, 0, 3));
-    spec.filter = number(random, 0, 1) ? Filter::bilinear : Filter::bicubic;
     return spec;
 }
 
-View random_view(Random& random, int height, int width) {
+View random_view(Random& random, int height, int width, bool pixels) {
     View view{};
     view.box_top = number(random, 0, height - 1);
     view.box_left = number(random, 0, width - 1);
@@ -78,31 +90,36 @@ View random_view(Random& random, int height, int width) {
     view.width = number(random, 1, 300);
     view.crop_top = number(random, -40, view.height);
     view.crop_left = number(random, -40, view.width);
-    view.crop_height = 8 * number(random, 1, 30);
-    view.crop_width = 8 * number(random, 1, 30);
+    view.crop_height = pixels ? number(random, 1, 240) : 8 * number(random, 1, 30);
+    view.crop_width = pixels ? number(random, 1, 240) : 8 * number(random, 1, 30);
     view.flip = number(random, 0, 1);
     return view;
+}
+
+size_t output_size(const OutputSpec& spec, const View& view) {
+    const int side = spec.pixels() ? 1 : 8;
+    return spec.depth() * (view.crop_height / side) * (view.crop_width / side) * size_of(spec.type);
 }
 
 // A decoder's results, each with guard bytes behind it.
 struct Results {
     std::vector<Buffer> memory;
-    std::vector<void*> outputs;
     std::vector<std::optional<Failure>> failures;
 };
 
-Results decode(BatchDecoder& decoder, const std::vector<Source>& sources, const std::vector<View>& views,
-               const std::vector<size_t>& sizes) {
+Results decode(BatchDecoder& decoder, const std::vector<OutputSpec>& specs,
+               const std::vector<Source>& sources, std::vector<Job> jobs) {
     Results results;
-    for (size_t size : sizes) {
-        results.memory.emplace_back(size + 64, kGuard);
-        results.outputs.push_back(size ? results.memory.back().data() : nullptr);
+    for (Job& job : jobs) {
+        results.memory.emplace_back(output_size(specs[job.spec], job.view) + 64, kGuard);
+        job.to = results.memory.back().data();
     }
     decoder.open(sources);
-    results.failures = decoder.decode(views, results.outputs);
-    for (size_t i = 0; i < sizes.size(); ++i)
+    results.failures = decoder.decode(jobs);
+    for (size_t i = 0; i < jobs.size(); ++i)
         for (size_t k = 0; k < 64; ++k)
-            require(results.memory[i][sizes[i] + k] == kGuard, "written beside the output");
+            require(results.memory[i][results.memory[i].size() - 64 + k] == kGuard,
+                    "written beside the output");
     decoder.close();
     return results;
 }
@@ -125,10 +142,12 @@ int main(int argc, char** argv) {
         // Any of them, so that the numbers drawn are the same on every machine; one that is lacking is
         // refused.
         set_isa(static_cast<Isa>(number(random, 0, static_cast<int>(Isa::avx512))));
-        const OutputSpec spec = random_spec(random);
+        std::vector<OutputSpec> specs{random_spec(random)};
+        if (number(random, 0, 1)) specs.push_back(random_spec(random));
         Limits limits;
         limits.max_pixels = 1 << 24;
-        BatchDecoder many(spec, kThreads, limits), one(spec, 1, limits);
+        const bool upright = number(random, 0, 1), lenient = number(random, 0, 3) == 0;
+        BatchDecoder many(specs, kThreads, limits, upright, lenient), one(specs, 1, limits, upright, lenient);
         for (int repeat = 0; repeat < 20 && done < decodes; ++repeat) {
             std::vector<Source> sources;
             for (int i = 0; i < kBatch; ++i) {
@@ -144,27 +163,33 @@ int main(int argc, char** argv) {
                 }
             }
             many.open(sources);
-            std::vector<View> views(kBatch);
-            std::vector<size_t> sizes(kBatch);
+            std::vector<Job> jobs;
             for (int i = 0; i < kBatch; ++i) {
                 const BatchDecoder::Opened& opened = many.opened()[i];
                 if (opened.failure) continue;
-                views[i] = random_view(random, opened.height, opened.width);
-                sizes[i] = spec.channels.size() * (views[i].crop_height / 8) * (views[i].crop_width / 8) *
-                           size_of(spec.type);
+                const bool whole = number(random, 0, 1);
+                for (int views = number(random, 1, 3); views > 0; --views) {
+                    const int spec = number(random, 0, static_cast<int>(specs.size()) - 1);
+                    jobs.push_back({i, spec,
+                                    random_view(random, opened.height, opened.width, specs[spec].pixels()),
+                                    whole, nullptr});
+                }
             }
             many.close();
-            const Results expected = decode(one, sources, views, sizes),
-                          actual = decode(many, sources, views, sizes);
-            for (int i = 0; i < kBatch; ++i) {
+            const Results expected = decode(one, specs, sources, jobs),
+                          actual = decode(many, specs, sources, jobs);
+            for (int i = 0; i < kBatch; ++i)
                 require(expected.failures[i].has_value() == actual.failures[i].has_value(),
                         "threads change what fails");
-                if (!expected.failures[i])
-                    require(expected.memory[i] == actual.memory[i], "threads change the result");
+            for (size_t i = 0; i < jobs.size(); ++i) {
+                const std::optional<Failure>& failure = expected.failures[jobs[i].source];
+                const bool failed = failure && failure->kind != Failure::Kind::damage;
+                if (!failed) require(expected.memory[i] == actual.memory[i], "threads change the result");
                 if (!results.is_open()) continue;
-                const bool failed = expected.failures[i].has_value() || !expected.outputs[i];
-                const int32_t head[] = {failed ? -1 : static_cast<int32_t>(spec.type),
-                                        failed ? 0 : static_cast<int32_t>(sizes[i])};
+                const DataType type = specs[jobs[i].spec].type;
+                const int32_t head[] = {
+                    failed ? -1 : static_cast<int32_t>(type),
+                    failed ? 0 : static_cast<int32_t>(output_size(specs[jobs[i].spec], jobs[i].view))};
                 results.write(reinterpret_cast<const char*>(head), sizeof head);
                 results.write(reinterpret_cast<const char*>(expected.memory[i].data()), head[1]);
             }
