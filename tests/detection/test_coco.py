@@ -13,7 +13,8 @@ from PIL import Image, ImageDraw
 
 from freqvision.detection import read_coco, write_synthetic_scenes
 from freqvision.detection.average_precision import average_precision, coco_results
-from freqvision.detection.coco import draw_mask, read_segmentation
+from freqvision.detection.coco import draw_mask
+from freqvision.detection.coco_file import read_segmentation
 
 GOOD = {
     "images": [
@@ -181,7 +182,7 @@ def test_hostile_values_of_every_field(folder, value):
                 try:
                     coco = read(folder, values)
                     coco.target(0)
-                    average_precision(coco.path, [], [5])
+                    average_precision(coco, [], [5])
                 except ValueError as error:
                     said = str(error)
             assert "instances.json" in said
@@ -198,7 +199,7 @@ def test_huge_polygons_are_cut_down_before_they_are_drawn(folder):
         (mask,) = coco.target(0)["masks"]
         assert mask[10:].all()
         assert not mask[:10].any()
-        average_precision(coco.path, [], [5])
+        average_precision(coco, [], [5])
 
 
 def test_cut_polygons_cover_the_same_pixels():
@@ -253,7 +254,7 @@ def test_degenerate_polygons_are_left_out_and_counted(folder, caplog):
     assert (coco.target(0)["masks"][0].numpy() == draw_mask([np.array(good)], (30, 40))).all()
     found = {**coco.target(0), "scores": torch.ones(1)}
     found["masks"] = found["masks"].bool()
-    metrics = average_precision(coco.path, coco_results(found, 5, coco.category_ids), [5])
+    metrics = average_precision(coco, coco_results(found, 5, coco.category_ids), [5])
     assert metrics["mask_ap"] == pytest.approx(1)  # what is left out is not missed either
 
 

@@ -286,7 +286,7 @@ def test_average_precision_is_that_of_pycocotools(tmp_path, seed):
     coco = read_coco(path, tmp_path / "images")
     results = jittered(coco, seed)
     shown = [image.id for image in coco.images[:13]]
-    metrics = average_precision(path, results, shown)
+    metrics = average_precision(coco, results, shown)
     assert len(metrics) == 12
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(path))
@@ -312,13 +312,13 @@ def test_the_truth_itself_has_average_precision_1(scenes):
         target = coco.target(index)
         found = {**target, "masks": target["masks"].bool(), "scores": torch.ones(len(target["labels"]))}
         results += coco_results(found, image.id, coco.category_ids)
-    metrics = average_precision(scenes / "instances.json", results, [image.id for image in coco.images])
+    metrics = average_precision(coco, results, [image.id for image in coco.images])
     assert metrics["box_ap"] == pytest.approx(1)
     assert metrics["mask_ap"] == pytest.approx(1)
-    nothing = average_precision(scenes / "instances.json", [], [1, 2])
+    nothing = average_precision(coco, [], [1, 2])
     assert nothing["box_ap"] == nothing["mask_ap"] == nothing["box_ap_small"] == 0
     assert np.isnan(nothing["mask_ap_large"])  # of which there is none
-    assert all(np.isnan(value) for value in average_precision(scenes / "instances.json", [], [5]).values())
+    assert all(np.isnan(value) for value in average_precision(coco, [], [5]).values())
 
 
 def test_files_of_other_tools_are_measured_alike(tmp_path):
@@ -326,25 +326,31 @@ def test_files_of_other_tools_are_measured_alike(tmp_path):
     path = write_synthetic_scenes(tmp_path, photos=5, size=(100, 130))
     coco = read_coco(path, tmp_path / "images")
     results, shown = jittered(coco, 5), [image.id for image in coco.images]
-    expected = average_precision(path, results, shown)
+    expected = average_precision(coco, results, shown)
     values = json.loads(path.read_text())
     for number, entry in enumerate(values["annotations"]):
         entry["id"] = number
         del entry["iscrowd"]  # there is no crowd in the first five
     path.write_text(json.dumps(values))
-    assert average_precision(path, results, shown) == pytest.approx(expected, nan_ok=True)
+    assert average_precision(read_coco(path, tmp_path / "images"), results, shown) == pytest.approx(
+        expected, nan_ok=True
+    )
     for entry in values["annotations"]:
         del entry["id"], entry["area"]
     path.write_text(json.dumps(values))
-    assert average_precision(path, results, shown)["box_ap"] == pytest.approx(expected["box_ap"])
+    assert average_precision(read_coco(path, tmp_path / "images"), results, shown)["box_ap"] == pytest.approx(
+        expected["box_ap"]
+    )
     del values["annotations"][2]["segmentation"]
     path.write_text(json.dumps(values))
-    with pytest.raises(ValueError, match=r"instances\.json: annotation None of image 2 has no segmentation"):
-        average_precision(path, results, shown)
-    assert "mask_ap" not in average_precision(path, results, shown, masks=False)
+    with pytest.raises(ValueError, match=r"instances\.json: annotation 2 of image 2 has no segmentation"):
+        average_precision(read_coco(path, tmp_path / "images"), results, shown)
+    assert "mask_ap" not in average_precision(
+        read_coco(path, tmp_path / "images"), results, shown, masks=False
+    )
     values["annotations"][2]["bbox"][2] = 0  # of an object without area nothing is missed
     path.write_text(json.dumps(values))
-    assert "mask_ap" in average_precision(path, results, shown)
+    assert "mask_ap" in average_precision(read_coco(path, tmp_path / "images"), results, shown)
 
 
 def test_run_lengths_read_back():

@@ -5,13 +5,12 @@ import importlib
 import io
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from freqvision.detection.coco import draw_mask, read_json, read_segmentation
+from freqvision.detection.coco import CocoAnnotations
 
 KINDS = {"bbox": "box", "segm": "mask"}  # COCO's name → ours
 # What COCOeval puts into its first six statistics.
@@ -65,14 +64,14 @@ def encode_mask(mask: torch.Tensor) -> dict[str, Any]:
 
 
 def average_precision(
-    annotations: str | Path, results: Results, image_ids: Sequence[int], masks: bool = True
+    annotations: CocoAnnotations, results: Results, image_ids: Sequence[int], masks: bool = True
 ) -> dict[str, float]:
     """COCO's metrics, in one pass over boxes and one over masks.
 
     Args:
-        annotations: JSON file of the truth.
-        results: Of `coco_results`, of all photos.
-        image_ids: The photos that count.
+        annotations: The truth.
+        results: What `coco_results` gave for all photos.
+        image_ids: COCO's numbers of the photos that count.
         masks: Whether the results have masks.
 
     Returns:
@@ -80,11 +79,11 @@ def average_precision(
         "box_ap_large", and the same of "mask"; from 0 to 1, or nan where the truth holds no such object.
 
     Raises:
-        ValueError: Masks are measured, and an object has no outline.
+        ValueError: Masks are measured, and an object has no outline or a broken one.
         ImportError: The package faster-coco-eval is missing.
     """
     package = _package()
-    truth = package.COCO(read_truth(annotations, image_ids, masks))
+    truth = package.COCO(annotations.truth(set(image_ids), masks))
     metrics: dict[str, float] = {}
     for kind, ours in KINDS.items():
         if kind == "segm" and not masks:
@@ -103,51 +102,6 @@ def average_precision(
         for name, value in zip(NAMES, values, strict=True):
             metrics[f"{ours}_{name}"] = math.nan if value < 0 else value
     return metrics
-
-
-def read_truth(annotations: str | Path, image_ids: Sequence[int], masks: bool = True) -> dict[str, Any]:
-    """The annotations of some images, with all that COCO's evaluation relies on and other tools leave out.
-
-    Annotations are numbered anew, from 1 on: to the evaluation a match with number 0 is none.
-
-    Args:
-        annotations: JSON file that `read_coco` accepts.
-        image_ids: The images.
-        masks: Whether masks are measured.
-
-    Raises:
-        ValueError: Masks are measured, and an object has no outline or a broken one.
-    """
-    values: dict[str, Any] = read_json(annotations)
-    sizes = {image["id"]: (image["height"], image["width"]) for image in values["images"]}
-    shown = set(image_ids)
-    complete = []
-    for number, entry in enumerate(values["annotations"], 1):
-        if entry["image_id"] not in shown:
-            continue
-        area = entry["bbox"][2] * entry["bbox"][3]
-        entry = {"iscrowd": 0, "area": area, **entry, "id": number}
-        outline = entry.pop("segmentation", None)
-        if masks:
-            which = f"{annotations}: annotation {values['annotations'][number - 1].get('id')} of image "
-            which += str(entry["image_id"])
-            size = sizes[entry["image_id"]]
-            try:
-                outline, _ = read_segmentation(outline, size)
-                if isinstance(outline, dict):
-                    draw_mask(outline, size)  # the evaluation itself would not check it
-            except ValueError as error:
-                raise ValueError(f"{which}: {error}") from error
-            if outline == [] or (outline is None and not area):  # there is nothing to be found
-                continue
-            if outline is None:
-                raise ValueError(
-                    f"{which} has no segmentation, by which masks are measured: on these validate a model of "
-                    "boxes (fasterrcnn, retinanet, fcos)"
-                )
-            entry["segmentation"] = outline if isinstance(outline, dict) else [p.tolist() for p in outline]
-        complete.append(entry)
-    return {**values, "annotations": complete}
 
 
 def _of_kind(results: Results, kind: str) -> Results:

@@ -10,7 +10,8 @@ from torch.utils.data import DataLoader
 
 from freqvision.data.check import without
 from freqvision.data.folder import Damaged
-from freqvision.detection.coco import CocoAnnotations, read_coco
+from freqvision.detection.coco import CocoAnnotations
+from freqvision.detection.coco_file import read_coco
 from freqvision.detection.photos import DetectionPhotos, GroupedBatches, RandomDetectionView
 from freqvision.detection.targets import STRIDE, view_pixels
 from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec

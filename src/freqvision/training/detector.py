@@ -125,7 +125,7 @@ class Detector(ModelModule):
             torch.distributed.all_gather_object(gathered, (self.results, self.seen))
             self.results = [result for results, _ in gathered for result in results]
             self.seen = [image_id for _, seen in gathered for image_id in seen]
-        metrics = average_precision(self._truth().path, self.results, self.seen, self.has_masks)
+        metrics = average_precision(self._truth(), self.results, self.seen, self.has_masks)
         for name, value in metrics.items():
             # Every process has worked out the same.
             self.log(f"val/{name}", value, prog_bar=name.endswith("_ap"), rank_zero_only=False)

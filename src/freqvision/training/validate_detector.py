@@ -7,7 +7,7 @@ from typing import Any
 from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader
 
-from freqvision.detection.coco import read_coco
+from freqvision.detection.coco_file import read_coco
 from freqvision.models.saved import SavedModel
 from freqvision.training.coco import photos_of, same_categories, select
 from freqvision.training.detector import Detector
