@@ -8,39 +8,18 @@ meanwhile.
 
 import argparse
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from throughput.charts import markdown_table, save_charts, text_table
 from throughput.pipelines import COEFFICIENTS, FREQVISION, FROM_FILES, LOADER
-from throughput.run import Benchmark, Settings, run, task_name
+from throughput.run import Settings, run, task_name
+from throughput.targets import HEAD, Target, write_section
 
 from freqvision.runtime import aligned, markdown
 
 PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "data" / "imagenet-sample"
-HEADING = "\n## Measured\n"
+HEADING = "Measured"
 THREADS = 2  # of the second measurement: what a target is about
-
-
-@dataclass(frozen=True)
-class Target:
-    """A bound on the ratio of two times."""
-
-    text: str
-    numerator: str
-    denominator: str
-    bound: float
-    at_most: bool = False
-
-    def line(self, benchmark: Benchmark) -> tuple[str, str, str, str]:
-        """What is compared, the bound, what was measured, and the verdict."""
-        sign = "≤" if self.at_most else "≥"
-        bound = f"{sign} {self.bound:g}"
-        if not {self.numerator, self.denominator} <= set(benchmark.timings.names):
-            return self.text, bound, "not measured here", "–"
-        ratio = benchmark.timings.ratio(self.numerator, self.denominator)
-        met = ratio.median <= self.bound if self.at_most else ratio.median >= self.bound
-        return self.text, bound, f"{ratio:.2f}", "met" if met else "MISSED"
 
 
 DCT24, DCT64, DCT192, DCT24_TWICE = (
@@ -56,14 +35,16 @@ RELEASED = task_name("released pipeline DCT-24@448", 1)
 BARE, LOADED = task_name(FROM_FILES, 1), task_name(LOADER, 1)
 
 TARGETS = (
-    Target("DCT-24: time / libjpeg-turbo's coefficient reading", DCT24, READING, 1.0, at_most=True),
-    Target("DCT-24: times faster than torchvision v2 on tensors, RGB-224", TENSORS, DCT24, 2.2),
-    Target("DCT-24: times faster than torchvision v2 on PIL, RGB-224", PIL, DCT24, 3.5),
-    Target("DCT-24: times faster than the released pipeline", RELEASED, DCT24, 11),
-    Target("DCT-64: time / libjpeg-turbo's coefficient reading", DCT64, READING, 1.25, at_most=True),
-    Target("DCT-192: times faster than torchvision v2 on PIL, RGB-448", PIL_448, DCT192, 2),
-    Target("DCT-24: two threads, times faster than one", DCT24, DCT24_TWICE, 1.85),
-    Target("DCT-24: speed through the DataLoader / the bare decoder's", BARE, LOADED, 0.95),
+    Target("DCT-24: time / libjpeg-turbo's coefficient reading", DCT24, READING, 1.0),
+    Target(
+        "DCT-24: times faster than torchvision v2 on tensors, RGB-224", TENSORS, DCT24, 2.2, at_most=False
+    ),
+    Target("DCT-24: times faster than torchvision v2 on PIL, RGB-224", PIL, DCT24, 3.5, at_most=False),
+    Target("DCT-24: times faster than the released pipeline", RELEASED, DCT24, 11, at_most=False),
+    Target("DCT-64: time / libjpeg-turbo's coefficient reading", DCT64, READING, 1.25),
+    Target("DCT-192: times faster than torchvision v2 on PIL, RGB-448", PIL_448, DCT192, 2, at_most=False),
+    Target("DCT-24: two threads, times faster than one", DCT24, DCT24_TWICE, 1.85, at_most=False),
+    Target("DCT-24: speed through the DataLoader / the bare decoder's", BARE, LOADED, 0.95, at_most=False),
 )
 
 
@@ -92,7 +73,7 @@ def main() -> int:
         options.photos, options.rounds, THREADS, tuple(options.pipelines), sweeps=more, memory=more
     )
     benchmark = run(options.folder, settings)
-    lines = [target.line(benchmark) for target in TARGETS]
+    lines = [target.line(benchmark.timings) for target in TARGETS]
     title = "Targets (median and quartiles of the ratio within a round)"
     text = f"{text_table(benchmark)}\n\n{title}\n{aligned(lines)}"
     print(text)
@@ -103,29 +84,19 @@ def main() -> int:
     charts = save_charts(benchmark, options.output / "loading")
     print(f"\nSaved: {', '.join(map(str, [options.output / 'loading.json', *charts]))}")
     if options.docs:
-        write_section(benchmark, lines, options.docs)
+        figures = options.docs.parent / "figures"
+        figures.mkdir(exist_ok=True)
+        parts = [
+            "Medians (quartiles) of one run of `python benchmarks/loading.py --docs docs/performance.md`.",
+            markdown([HEAD, *lines]),
+            markdown_table(benchmark),
+            *(
+                f"![{chart.stem}]({figures.name}/{chart.name})"
+                for chart in save_charts(benchmark, figures / "loading")
+            ),
+        ]
+        write_section(options.docs, HEADING, parts)
     return int(options.check and any(met == "MISSED" for *_, met in lines))
-
-
-def write_section(benchmark: Benchmark, lines: list[tuple[str, str, str, str]], page: Path) -> None:
-    """Put targets, tables and charts where the page has its heading, in place of what stood there."""
-    before, found, after = page.read_text(encoding="utf-8").partition(HEADING)
-    if not found:
-        raise SystemExit(f"{page} has no line {HEADING.strip()!r} to put the measurements under")
-    following = after.find("\n## ")
-    figures = page.parent / "figures"
-    figures.mkdir(exist_ok=True)
-    charts = save_charts(benchmark, figures / "loading")
-    section = [
-        before + HEADING.rstrip(),
-        "Medians (quartiles) of one run of `python benchmarks/loading.py --docs docs/performance.md`.",
-        markdown([("target", "bound", "measured", ""), *lines]),
-        markdown_table(benchmark),
-        *(f"![{chart.stem}]({figures.name}/{chart.name})" for chart in charts),
-    ]
-    page.write_text(
-        "\n\n".join(section) + "\n" + (after[following:] if following >= 0 else ""), encoding="utf-8"
-    )
 
 
 if __name__ == "__main__":

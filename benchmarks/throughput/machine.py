@@ -19,6 +19,8 @@ _PACKAGES = (
     "torch",
     "torchvision",
     "torchcodec",
+    "kornia-rs",
+    "turboloader",
     "numpy",
     "pillow",
     "simplejpeg",

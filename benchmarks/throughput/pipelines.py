@@ -22,7 +22,8 @@ from freqvision.analysis.speed import (
     load_batches,
 )
 from freqvision.data import FrequencyFolder
-from freqvision.inputs.spec import FrequencySpec
+from freqvision.inputs.decoder import Decoder
+from freqvision.inputs.spec import FrequencySpec, PixelSpec
 from freqvision.inputs.statistics import ChannelStatistics
 from freqvision.runtime import batches
 from freqvision.spectrum.channels import ChannelSet
@@ -33,6 +34,12 @@ Group = Literal["freqvision", "pixels", "released", "decode only"]
 
 FREQVISION = "freqvision DCT-24@448"  # what everything else is compared with
 COEFFICIENTS = "libjpeg-turbo, coefficients only"
+RANDOM = "freqvision RGB-224, random crops"
+TURBOLOADER_RANDOM = "TurboLoader RGB-224, random crops"
+TIMED_AT = {  # rivals of `loading.py` by crop
+    224: ("torchvision tensors", "torchvision PIL", "simplejpeg + OpenCV", "torchcodec"),
+    448: ("torchvision tensors", "torchvision PIL"),
+}
 FROM_FILES = "freqvision DCT-24@448, files, bare decoder"
 LOADER = "freqvision DCT-24@448, files, DataLoader"
 
@@ -51,7 +58,8 @@ class Pipeline:
         open: Makes ready to read `Photos` with a number of threads (or worker processes) in batches of a
             size; each call of what it returns is one pass.
         require: Raises ModuleNotFoundError, with how to get it, if something is not installed.
-        default: Whether it is timed when nothing in particular is asked for.
+        default: Whether `loading.py` times it when nothing in particular is asked for.
+        random: Whether each pass sees other parts of the photos.
     """
 
     name: str
@@ -62,6 +70,7 @@ class Pipeline:
     open: Callable[[Photos, int, int], Epoch]
     require: Callable[[], object] = lambda: None
     default: bool = True
+    random: bool = False
 
     @property
     def bytes_to_device(self) -> int | None:
@@ -82,7 +91,7 @@ class Pipeline:
 @functools.cache
 def pipelines() -> dict[str, Pipeline]:
     """All of them by name, whether installed or not."""
-    every = [*_freqvision(), *_pixels(), *_released(), *_decode_only()]
+    every = [*_freqvision(), *_our_pixels(), *_pixels(), *_loaders(), *_released(), *_decode_only()]
     return {pipeline.name: pipeline for pipeline in every}
 
 
@@ -167,6 +176,12 @@ def _pixels() -> Iterator[Pipeline]:
             ("torchvision tensors", "torchvision.io.decode_jpeg and transforms.v2", TorchvisionTensors),
             ("torchvision PIL", "Pillow and transforms.v2", TorchvisionPil),
             ("simplejpeg + OpenCV", "simplejpeg, cv2.resize, numpy", rivals.SimplejpegOpencv),
+            (
+                "simplejpeg scaled + OpenCV",
+                "simplejpeg with min_height, cv2.resize, numpy",
+                rivals.SimplejpegScaled,
+            ),
+            ("kornia-rs", "kornia-rs, numpy", rivals.Kornia),
             ("torchcodec", "torchcodec's decode_jpeg and torchvision's transforms.v2", rivals.Torchcodec),
         ):
             yield Pipeline(
@@ -177,7 +192,7 @@ def _pixels() -> Iterator[Pipeline]:
                 "float32",
                 _for_each(load, resize, crop),
                 load.require,
-                default=crop == 224 or name.startswith("torchvision"),
+                default=name in TIMED_AT.get(crop, ()),
             )
         yield Pipeline(
             f"DALI CPU RGB-{crop}",
@@ -189,15 +204,61 @@ def _pixels() -> Iterator[Pipeline]:
             rivals.require_dali,
             default=crop == 224,
         )
+    for name, load in (
+        ("torchvision tensors", TorchvisionTensors),
+        ("torchcodec", rivals.Torchcodec),
+    ):
+        yield Pipeline(
+            f"{name} RGB-224 uint8",
+            "pixels",
+            "as above, normalised on the device",
+            (3, 224, 224),
+            "uint8",
+            _for_each(load, 256, 224, "uint8"),
+            load.require,
+            default=name.startswith("torchvision"),
+        )
+
+
+def _our_pixels() -> Iterator[Pipeline]:
+    for crop, dtype in ((224, "uint8"), (224, "float32"), (448, "float32")):
+        spec = PixelSpec.for_crop(crop, dtype=dtype)
+        name = f"freqvision RGB-{crop}" + (" uint8" if dtype == "uint8" else "")
+
+        def open_pixels(photos: Photos, threads: int, batch: int, spec: PixelSpec = spec) -> Epoch:
+            return decode_batches(spec, photos.contents, threads, batch)
+
+        summary = f"Decoder: resize {spec.resize}, crop {crop}"
+        yield Pipeline(name, "freqvision", summary, spec.shape, dtype, open_pixels, default=False)
+    spec = PixelSpec.for_crop(224)
+
+    def open_random(photos: Photos, threads: int, batch: int) -> Epoch:
+        decode = Decoder(spec, num_threads=threads)
+        return lambda: (decode.random_resized(chunk) for chunk in batches(photos.contents, batch))
+
+    summary = "Decoder.random_resized"
     yield Pipeline(
-        "torchvision tensors RGB-224 uint8",
-        "pixels",
-        "as above, normalised on the device",
-        (3, 224, 224),
-        "uint8",
-        _for_each(TorchvisionTensors, 256, 224, "uint8"),
-        TorchvisionTensors.require,
+        RANDOM, "freqvision", summary, spec.shape, "float32", open_random, default=False, random=True
     )
+
+
+def _loaders() -> Iterator[Pipeline]:
+    """Rivals that read files on their own, at 224 pixels only."""
+    for name, options, random in (
+        ("TurboLoader RGB-224", {"antialias": True}, False),
+        (TURBOLOADER_RANDOM, {"train_aug": True}, True),
+    ):
+        yield Pipeline(
+            name,
+            "pixels",
+            f"its DataLoader with {', '.join(f'{key}={value}' for key, value in options.items())}",
+            (3, 224, 224),
+            "float32",
+            functools.partial(rivals.open_turboloader, **options),
+            rivals.require_turboloader,
+            default=False,
+            random=random,
+        )
 
 
 def _released() -> Iterator[Pipeline]:
