@@ -59,7 +59,7 @@ class Pipeline:
             size; each call of what it returns is one pass.
         require: Raises ModuleNotFoundError, with how to get it, if something is not installed.
         default: Whether `loading.py` times it when nothing in particular is asked for.
-        random: Whether each pass sees other parts of the photos.
+        own_view: Whether it sees other parts of the photos than the others do.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Pipeline:
     open: Callable[[Photos, int, int], Epoch]
     require: Callable[[], object] = lambda: None
     default: bool = True
-    random: bool = False
+    own_view: bool = False
 
     @property
     def bytes_to_device(self) -> int | None:
@@ -238,15 +238,15 @@ def _our_pixels() -> Iterator[Pipeline]:
 
     summary = "Decoder.random_resized"
     yield Pipeline(
-        RANDOM, "freqvision", summary, spec.shape, "float32", open_random, default=False, random=True
+        RANDOM, "freqvision", summary, spec.shape, "float32", open_random, default=False, own_view=True
     )
 
 
 def _loaders() -> Iterator[Pipeline]:
     """Rivals that read files on their own, at 224 pixels only."""
-    for name, options, random in (
-        ("TurboLoader RGB-224", {"antialias": True}, False),
-        (TURBOLOADER_RANDOM, {"train_aug": True}, True),
+    for name, options in (
+        ("TurboLoader RGB-224", {"antialias": True}),  # the whole photo, squeezed to a square
+        (TURBOLOADER_RANDOM, {"train_aug": True}),
     ):
         yield Pipeline(
             name,
@@ -257,7 +257,7 @@ def _loaders() -> Iterator[Pipeline]:
             functools.partial(rivals.open_turboloader, **options),
             rivals.require_turboloader,
             default=False,
-            random=random,
+            own_view=True,
         )
 
 
