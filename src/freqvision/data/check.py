@@ -26,7 +26,7 @@ def find_faults(paths: Sequence[str], num_threads: int = 0, *, progress: bool = 
 
     Example:
         >>> find_faults(["nowhere.jpg"])
-        {'nowhere.jpg': 'No such file or directory'}
+        {'nowhere.jpg': 'cannot be read: No such file or directory'}
     """
     spec = FrequencySpec(resize=(8, 8), crop=8, channels=ChannelSet((0,)))
     decoder = Decoder(spec, num_threads)

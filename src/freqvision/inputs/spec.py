@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
+from freqvision.inputs.preprocessing import preprocessing_fields
 from freqvision.inputs.statistics import ChannelStatistics
 from freqvision.inputs.view import BLOCK, View, resize_crop_view
 from freqvision.spectrum.channels import NUM_CHANNELS, ChannelSet
@@ -23,6 +24,7 @@ INTERPOLATIONS = ("bilinear", "bicubic")
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of R, G, B from 0 to 1, as torchvision's weights take them
 IMAGENET_STD = (0.229, 0.224, 0.225)
 MAX_SIDE = 2**24  # far beyond any photo, and sizes stay whole in float32 and int32
+_GEOMETRY = ("resize", "crop", "interpolation", "max_size", "orientation", "centring")
 _ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1, "uint8": 1}
 
 
@@ -44,6 +46,7 @@ class InputSpec:
     interpolation: str
     max_size: int | None
     orientation: str
+    centring: str
     # Of one kind each: None for the other.
     channels: ChannelSet | None = None
     colour: str | None = None
@@ -110,7 +113,7 @@ class InputSpec:
 
     def view(self, image_size: tuple[int, int]) -> View:
         """The view of evaluation for a photo of (height, width) pixels: resize and centre crop."""
-        return resize_crop_view(image_size, self.resize, self.crop, self.max_size, self.cell)
+        return resize_crop_view(image_size, self.resize, self.crop, self.max_size, self.cell, self.centring)
 
     def output_shape(self, view: View) -> tuple[int, int, int]:
         """(channels, height, width) of what a view shows.
@@ -139,10 +142,7 @@ class InputSpec:
         """
         channels = channels or self.channels or ChannelSet.preset(NUM_CHANNELS)
         zeros, ones = (0.0,) * len(channels), (1.0,) * len(channels)
-        geometry = {
-            name: getattr(self, name)
-            for name in ("resize", "crop", "interpolation", "max_size", "orientation")
-        }
+        geometry = {name: getattr(self, name) for name in _GEOMETRY}
         return FrequencySpec(channels=channels, mean=zeros, std=ones, **geometry)
 
     def replace(self, **changes: Any) -> Self:
@@ -237,6 +237,8 @@ class FrequencySpec(InputSpec):
             that it may lead to; a photo that would exceed it is resized to that instead.
         orientation: "exif" shows photos upright, as their EXIF orientation says; "stored" shows them as the
             file stores them, on which models saved before there was a choice were trained.
+        centring: Where the crop begins if an odd number of pixels is left over: "round" as in torchvision
+            (half a pixel to the even side), "floor" as in transformers.
 
     Raises:
         TypeError: `channels` is no ChannelSet.
@@ -260,6 +262,7 @@ class FrequencySpec(InputSpec):
     interpolation: str = "bilinear"
     max_size: int | None = None
     orientation: str = "exif"
+    centring: str = "round"
 
     kind: ClassVar[str] = "frequency"
     cell: ClassVar[int] = BLOCK
@@ -308,6 +311,33 @@ class FrequencySpec(InputSpec):
     def describe(self) -> str:
         """The channels in a few words: "the channels Y0-3…"."""
         return f"the channels {self.channels}"
+
+    @classmethod
+    def like(cls, source: Any, scale: int = 2, **changes: Any) -> FrequencySpec:
+        """The same view as an RGB model's, as DCT channels of photos `scale` times as large.
+
+        Args:
+            source: Preprocessing of torchvision, timm or transformers, see `PixelSpec.like`; or a spec.
+            scale: 2 gives `Transport` and folded stems the pixels of the RGB model from 4×4 frequencies, 1
+                from all of them.
+            changes: Other fields, such as channels and dtype.
+
+        Raises:
+            TypeError, ValueError: As for `PixelSpec.like`; or the enlarged crop is not made of whole blocks.
+
+        Example:
+            >>> from torchvision.models import ResNet50_Weights
+            >>> FrequencySpec.like(ResNet50_Weights.IMAGENET1K_V2.transforms(), dtype="int8").shape
+            (24, 56, 56)
+        """
+
+        def enlarged(size: Any) -> Any:
+            return scale * size if isinstance(size, int) else size and tuple(scale * side for side in size)
+
+        pixels = source if isinstance(source, InputSpec) else PixelSpec.like(source)
+        fields = {name: getattr(pixels, name) for name in _GEOMETRY}
+        fields |= {name: enlarged(fields[name]) for name in ("resize", "crop", "max_size")}
+        return cls(**{**fields, **changes})
 
     def with_statistics(self, statistics: ChannelStatistics) -> FrequencySpec:
         """With mean, std and int8 scale of these statistics for the selected channels."""
@@ -375,6 +405,8 @@ class PixelSpec(InputSpec):
         max_size: With `resize` of one number and no crop: the longer side in pixels that it may lead to.
         orientation: "exif" shows photos upright, as their EXIF orientation says; "stored" shows them as the
             file stores them, on which models saved before there was a choice were trained.
+        centring: Where the crop begins if an odd number of pixels is left over: "round" as in torchvision
+            (half a pixel to the even side), "floor" as in transformers.
 
     Raises:
         ValueError: A value is illegal or contradicts another; the message says which and what is valid.
@@ -395,6 +427,7 @@ class PixelSpec(InputSpec):
     interpolation: str = "bilinear"
     max_size: int | None = None
     orientation: str = "exif"
+    centring: str = "round"
 
     kind: ClassVar[str] = "pixel"
     cell: ClassVar[int] = 1
@@ -408,6 +441,27 @@ class PixelSpec(InputSpec):
                 object.__setattr__(self, name, usual)
             count = self.num_channels
             _freeze_numbers(self, name, count, f"the {count} components", name == "std")
+
+    @classmethod
+    def like(cls, source: Any, **changes: Any) -> PixelSpec:
+        """The spec that does what another library's preprocessing does, so that no number is copied by hand.
+
+        Args:
+            source: torchvision's ``weights`` or ``weights.transforms()``; timm's ``resolve_data_config(…)``
+                or a timm model; an image processor of transformers, or a processor that holds one.
+            changes: Other fields, such as dtype.
+
+        Raises:
+            TypeError: `source` is none of these.
+            ValueError: It does what a spec cannot express; the message says what.
+
+        Example:
+            >>> from torchvision.models import ResNet50_Weights
+            >>> spec = PixelSpec.like(ResNet50_Weights.IMAGENET1K_V2.transforms())
+            >>> spec.resize, spec.crop
+            (232, 224)
+        """
+        return cls(**{**preprocessing_fields(source), **changes})
 
     @property
     def num_channels(self) -> int:
@@ -520,6 +574,7 @@ def _check_geometry(spec: InputSpec, multiple: int) -> None:
         object.__setattr__(spec, "max_size", largest)
     _check_choice("interpolation", spec.interpolation, INTERPOLATIONS)
     _check_choice("orientation", spec.orientation, ("exif", "stored"))
+    _check_choice("centring", spec.centring, ("round", "floor"))
 
 
 def _sides(value: Any) -> tuple[int, int] | None:

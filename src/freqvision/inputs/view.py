@@ -94,6 +94,7 @@ def resize_crop_view(
     crop: int | tuple[int, int] | None = None,
     max_size: int | None = None,
     cell: int = BLOCK,
+    centring: str = "round",
 ) -> View:
     """The view that torchvision's ``Resize(resize, max_size=max_size)`` and ``CenterCrop(crop)`` show.
 
@@ -107,6 +108,8 @@ def resize_crop_view(
         max_size: Where `resize` is one number, the longer side that it may lead to; above it, the photo is
             resized to that instead.
         cell: Side in pixels of what the output consists of: 8 for frequencies, 1 for pixels.
+        centring: "round" begins a crop that leaves an odd number of pixels where torchvision does, half to
+            even, "floor" where transformers does.
 
     Raises:
         ValueError: A side is not positive or a crop's is no multiple of `cell`.
@@ -124,7 +127,8 @@ def resize_crop_view(
         crop_height, crop_width = (crop, crop) if isinstance(crop, int) else _pair(crop, "crop")
         if crop_height % cell or crop_width % cell:
             raise ValueError(f"crop is a multiple of {cell} pixels, whole blocks; got {crop}")
-        window = (_centre(size[0], crop_height), _centre(size[1], crop_width), crop_height, crop_width)
+        top, left = (_centre(*sides, centring) for sides in zip(size, (crop_height, crop_width), strict=True))
+        window = (top, left, crop_height, crop_width)
     return View(box=(0, 0, height, width), size=size, crop=window)
 
 
@@ -224,11 +228,11 @@ def _resized(height: int, width: int, resize: int, max_size: int | None) -> tupl
     return (new_short, new_long) if height <= width else (new_long, new_short)
 
 
-def _centre(side: int, crop: int) -> int:
-    """Where torchvision's CenterCrop begins; negative where it pads."""
+def _centre(side: int, crop: int, centring: str) -> int:
+    """Where a centre crop begins; negative where it pads."""
     if crop > side:
         return -((crop - side) // 2)
-    return round((side - crop) / 2)
+    return round((side - crop) / 2) if centring == "round" else (side - crop) // 2
 
 
 def _pair(value: tuple[int, int], name: str) -> tuple[int, int]:

@@ -139,5 +139,5 @@ class ReportSkipped(Callback):
         for photos in (data.train_set, data.validation_set):
             skipped = photos.skipped() if hasattr(photos, "skipped") else []
             if skipped:
-                print(f"{len(skipped)} of {len(photos)} photos in {photos.root} were skipped, or shown in part:")
+                print(f"{len(skipped)} of {len(photos)} photos in {photos.root} were skipped or cut short:")
                 print("\n".join(f"  {line}" for line in skipped), flush=True)
