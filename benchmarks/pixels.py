@@ -19,7 +19,15 @@ import numpy as np
 import torch
 from throughput import machine
 from throughput.photos import Photos, mosaics
-from throughput.pipelines import COEFFICIENTS, FREQVISION, RANDOM, TURBOLOADER_RANDOM, choose
+from throughput.pipelines import (
+    COEFFICIENTS,
+    FREQVISION,
+    FULL,
+    FULL_RIVAL,
+    RANDOM,
+    TURBOLOADER_RANDOM,
+    choose,
+)
 from throughput.rivals import Torchcodec
 from throughput.targets import HEAD, Target, write_section
 from torch.utils.data import DataLoader
@@ -35,13 +43,21 @@ from freqvision.runtime import aligned, batches, markdown, progress_bar
 PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "data" / "imagenet-sample"
 HEADING = "Pixels"
 BATCH = 32
+TENSORS_448 = "torchvision tensors RGB-448"
 UINT8, FLOAT, FLOAT_448 = "freqvision RGB-224 uint8", "freqvision RGB-224", "freqvision RGB-448"
 SCALED = "simplejpeg scaled + OpenCV RGB-224"
 LARGE = ", 12 megapixels"
 ONE_VIEW, TWO_VIEWS = "freqvision RGB-224, one random view", "freqvision RGB-224, two random views"
 UPRIGHT, TURNED = f"{UINT8}, orientation 1", f"{UINT8}, orientation 6"
 READER, READER_RIVAL = "reader, rows", "libjpeg-turbo, coefficients, in C++"
-PIPELINES = (FREQVISION, COEFFICIENTS, "*RGB-224*", "freqvision RGB-448", "torchvision tensors RGB-448")
+PIPELINES = (
+    FREQVISION,
+    COEFFICIENTS,
+    "*RGB only",
+    "*RGB-224*",
+    "freqvision RGB-448",
+    "torchvision tensors RGB-448",
+)
 
 TARGETS = (
     Target(
@@ -52,8 +68,9 @@ TARGETS = (
     ),
     Target("RGB-224 float32 / torchvision v2 on PIL", FLOAT, "torchvision PIL RGB-224", 0.25),
     Target("RGB-224 random crops / TurboLoader's train_aug", RANDOM, TURBOLOADER_RANDOM, 0.6),
-    Target("RGB-448 float32 / torchvision tensors", FLOAT_448, "torchvision tensors RGB-448", 0.4),
+    Target("RGB-448 float32 / torchvision tensors", FLOAT_448, TENSORS_448, 0.4),
     Target("12 megapixels to RGB-224 / simplejpeg scaled + OpenCV", FLOAT + LARGE, SCALED + LARGE, 0.75),
+    Target("full-size RGB / libjpeg-turbo's, in C", FULL, FULL_RIVAL, 1),
     Target("reader / libjpeg-turbo's coefficients", READER, READER_RIVAL, 0.55),
     Target("DCT-24@448 / libjpeg-turbo's coefficients", FREQVISION, COEFFICIENTS, 0.75),
     Target("two views of a photo / one", TWO_VIEWS, ONE_VIEW, 1.45),

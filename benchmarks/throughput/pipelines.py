@@ -33,6 +33,7 @@ from throughput.photos import Photos
 Group = Literal["freqvision", "pixels", "released", "decode only"]
 
 FREQVISION = "freqvision DCT-24@448"  # what everything else is compared with
+FULL, FULL_RIVAL = "freqvision, RGB only", "libjpeg-turbo, RGB only"
 COEFFICIENTS = "libjpeg-turbo, coefficients only"
 RANDOM = "freqvision RGB-224, random crops"
 TURBOLOADER_RANDOM = "TurboLoader RGB-224, random crops"
@@ -91,7 +92,15 @@ class Pipeline:
 @functools.cache
 def pipelines() -> dict[str, Pipeline]:
     """All of them by name, whether installed or not."""
-    every = [*_freqvision(), *_our_pixels(), *_pixels(), *_loaders(), *_released(), *_decode_only()]
+    every = [
+        *_freqvision(),
+        *_our_pixels(),
+        *_pixels(),
+        *_loaders(),
+        *_released(),
+        *_decode_only(),
+        *_full_size(),
+    ]
     return {pipeline.name: pipeline for pipeline in every}
 
 
@@ -279,7 +288,7 @@ def _released() -> Iterator[Pipeline]:
 def _decode_only() -> Iterator[Pipeline]:
     for name, how, read in (
         (COEFFICIENTS, "jpeg_read_coefficients", libjpeg.read_coefficients),
-        ("libjpeg-turbo, RGB only", "jpeg_read_scanlines", libjpeg.decode_rgb),
+        (FULL_RIVAL, "jpeg_read_scanlines", libjpeg.decode_rgb),
     ):
 
         def open_libjpeg(
@@ -295,6 +304,37 @@ def _decode_only() -> Iterator[Pipeline]:
         yield Pipeline(
             name, "decode only", f"{how} and nothing else, in C", None, None, open_libjpeg, libjpeg.load
         )
+
+
+def _full_size() -> Iterator[Pipeline]:
+    """Photos as they are, to uint8 RGB, which the benchmark drops one by one."""
+    spec = PixelSpec(resize=None, crop=None, dtype="uint8", orientation="stored")
+
+    def open_ours(photos: Photos, threads: int, batch: int) -> Epoch:
+        decode = Decoder(spec, num_threads=threads, memory_format=torch.channels_last)
+        return lambda: (_drop(decode.each(chunk)) for chunk in batches(photos.contents, batch))
+
+    def open_torchcodec(photos: Photos, threads: int, batch: int) -> Epoch:
+        decode = rivals.Torchcodec(256, 224).decode
+        files = [torch.frombuffer(content, dtype=torch.uint8) for content in photos.contents]
+        return lambda: (_drop(decode(file)) for file in files)
+
+    ours = "Decoder.each, (H, W, 3) in memory"
+    yield Pipeline(FULL, "decode only", ours, None, None, open_ours, default=False)
+    yield Pipeline(
+        "torchcodec, RGB only",
+        "decode only",
+        "decode_jpeg, (3, H, W)",
+        None,
+        None,
+        open_torchcodec,
+        rivals.Torchcodec.require,
+        default=False,
+    )
+
+
+def _drop(_: object) -> None:
+    """Nothing, so that results do not pile up."""
 
 
 def _for_each(make: Callable[..., Load], *arguments: Any) -> Callable[[Photos, int, int], Epoch]:
