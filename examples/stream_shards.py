@@ -54,8 +54,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
-    spec = fv.FrequencySpec(resize=144, crop=128, channels=fv.ChannelSet.preset(24))
-    spec = spec.with_statistics(fv.ChannelStatistics.default()).with_dtype("int8")
+    spec = fv.FrequencySpec(resize=144, crop=128, channels=fv.ChannelSet.preset(24), dtype="int8")
     with tempfile.TemporaryDirectory() as temporary:
         loader = open_shards(
             options.shards or write_shards(Path(temporary)), spec, options.batch_size, options.workers

@@ -1,11 +1,14 @@
 """The programs in examples/ run; serve_onnx.py is tested with the export it serves."""
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
+from PIL import Image
 
 import freqvision as fv
 from freqvision.data import write_synthetic_photos
@@ -32,3 +35,68 @@ def test_shards_are_read_whole_and_once():
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("300 photos as (24, 16, 16) int8: ")
+
+
+def example(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def two_photos(tmp_path):
+    write_synthetic_photos(tmp_path, photos_per_class=1, size=300)
+    return [str(path) for path in sorted(tmp_path.rglob("*.jpg"))[:2]]
+
+
+def opened(photos):
+    return [Image.open(photo).convert("RGB") for photo in photos]
+
+
+def same_answers(ours, theirs):
+    """Up to the rounding of pixels: far less than the answers of two photos differ."""
+    assert ours.shape == theirs.shape
+    assert (ours - theirs).norm() < 0.1 * (theirs[0] - theirs[1]).norm()
+
+
+def test_torchvision_model(two_photos):
+    module = example("torchvision_model")
+    torch.manual_seed(0)
+    logits = module.main(two_photos, pretrained=False)
+    torch.manual_seed(0)
+    model, transforms = module.resnet50().eval(), module.WEIGHTS.transforms()
+    with torch.inference_mode():
+        same_answers(logits, model(torch.stack([transforms(image) for image in opened(two_photos)])))
+
+
+def test_timm_model(two_photos):
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(0)
+    logits = example("timm_model").main(two_photos, "vit_tiny_patch16_224", pretrained=False)
+    torch.manual_seed(0)
+    model = timm.create_model("vit_tiny_patch16_224").eval()
+    transform = timm.data.create_transform(**timm.data.resolve_data_config(model=model))
+    with torch.inference_mode():
+        same_answers(logits, model(torch.stack([transform(image) for image in opened(two_photos)])))
+
+
+def test_transformers_model(two_photos):
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = transformers.ViTConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, num_labels=7)
+    model, processor = transformers.ViTForImageClassification(config), transformers.ViTImageProcessor()
+    logits = example("transformers_model").classify(two_photos, model, processor)
+    with torch.inference_mode():
+        same_answers(logits, model(**processor(opened(two_photos), return_tensors="pt")).logits)
+
+
+def test_qwen2_vl(two_photos):
+    transformers = pytest.importorskip("transformers")
+    processor = transformers.Qwen2VLImageProcessor()
+    pixel_values, grid = example("qwen2_vl").preprocess(two_photos, processor)
+    expected = processor(opened(two_photos), return_tensors="pt")
+    assert torch.equal(grid, expected["image_grid_thw"])
+    assert pixel_values.shape == expected["pixel_values"].shape
+    rms = 255 * 0.27 * (pixel_values - expected["pixel_values"]).square().mean().sqrt()
+    assert rms < 0.7  # gray levels
