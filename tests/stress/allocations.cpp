@@ -2,54 +2,22 @@
 // See run.py.
 //
 //     allocations FILE...
-#include <atomic>
 #include <cstdio>
-#include <cstdlib>
-#include <fstream>
-#include <iterator>
-#include <new>
 #include <vector>
 
+#include "common.h"
+#include "failing_allocations.h"
+#include "jpeg/reader.h"
 #include "pipeline/batch.h"
 
 using namespace freqvision;
-
-namespace {
-
-std::atomic<long> countdown{-1};  // the allocation that fails; negative: none does
-std::atomic<bool> failed_one{false};
-
-void* allocate(std::size_t size) {
-    if (countdown.load() >= 0 && countdown.fetch_sub(1) == 0) {
-        failed_one = true;
-        throw std::bad_alloc();
-    }
-    if (void* memory = std::malloc(size ? size : 1)) return memory;
-    throw std::bad_alloc();
-}
-
-}  // namespace
-
-void* operator new(std::size_t size) { return allocate(size); }
-void* operator new[](std::size_t size) { return allocate(size); }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete[](void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+using namespace freqvision::test;
 
 namespace {
 
 void require(bool condition, const char* what, long allocation) {
-    if (condition) return;
-    std::fprintf(stderr, "broken after failing allocation %ld: %s\n", allocation, what);
-    std::abort();
-}
-
-using Buffer = std::vector<uint8_t>;
-
-Buffer read(const char* path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
+    if (!condition) std::fprintf(stderr, "after failing allocation %ld: ", allocation);
+    test::require(condition, what);
 }
 
 OutputSpec spec() {
@@ -98,6 +66,72 @@ Result decode(BatchDecoder& decoder, const Buffer& file, bool large, int copies,
     return result;
 }
 
+// What a reader gives, row by row of all components and as planes; nothing where it fails.
+class Rows : public RowSink {
+  public:
+    void row(int component, int block_row, const int16_t* blocks) override {
+        const int wide = info->components[component].blocks_wide;
+        values.insert(values.end(), {static_cast<int16_t>(component), static_cast<int16_t>(block_row)});
+        values.insert(values.end(), blocks, blocks + std::ptrdiff_t{64} * wide);
+    }
+    const ImageInfo* info = nullptr;
+    std::vector<int16_t> values;
+};
+
+struct Reading {
+    bool failed = false;
+    std::vector<int16_t> values;
+    std::vector<std::string> warnings;
+    bool operator==(const Reading&) const = default;
+};
+
+Reading read_all(JpegReader& reader, const Buffer& file, bool strict, long fail = -1) {
+    Reading reading;
+    Rows rows;
+    rows.values.reserve(size_t{1} << 22);  // of the test, not of the reader
+    RowRequest request;
+    try {
+        countdown = fail;
+        const ImageInfo& info = reader.open(file.data(), file.size());
+        for (int i = 0; i < info.component_count; ++i)
+            request.ranges[i] = {0, info.components[i].blocks_high, 0, info.components[i].blocks_wide};
+        rows.info = &info;
+        reader.decode(request, rows, strict);
+        countdown.exchange(-1);
+        reading.warnings = reader.warnings();
+    } catch (const std::exception&) {
+        reading.failed = true;
+        rows.values.clear();
+    }
+    countdown = -1;
+    reading.values = rows.values;
+    return reading;
+}
+
+// Every allocation of a reader fails once; afterwards it reads as a fresh one does.
+long try_reader(const std::vector<Buffer>& files) {
+    long tried = 0;
+    for (size_t i = 0; i < files.size(); ++i) {
+        for (const bool strict : {true, false}) {
+            const Buffer &file = files[i], &other = files[(i + 2) % files.size()];
+            JpegReader fresh, another;
+            const Reading expected = read_all(fresh, file, strict), before = read_all(another, other, strict);
+            for (long allocation = 0;; ++allocation, ++tried) {
+                JpegReader reader;
+                if (allocation % 2) read_all(reader, other, strict);
+                const Reading reading = read_all(reader, file, strict, allocation / 2);
+                const bool failed = failed_one.exchange(false);
+                require(failed || reading == expected, "nothing has failed, but the reader differs",
+                        allocation);
+                require(read_all(reader, other, strict) == before, "another file differs", allocation);
+                require(read_all(reader, file, strict) == expected, "the same file differs", allocation);
+                if (!failed && allocation % 2 == 0) break;
+            }
+        }
+    }
+    return tried;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -128,6 +162,7 @@ int main(int argc, char** argv) {
             }
         }
     }
+    tried += try_reader(files);
     std::printf("%ld failing allocations\n", tried);
     return 0;
 }

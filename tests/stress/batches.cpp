@@ -18,29 +18,18 @@
 #include <string>
 #include <vector>
 
+#include "common.h"
 #include "cpu.h"
 #include "pipeline/batch.h"
 
 using namespace freqvision;
+using namespace freqvision::test;
 
 namespace {
 
 constexpr int kThreads = 4;
 constexpr int kBatch = 16;
 constexpr uint8_t kGuard = 0xA5;
-
-void require(bool condition, const char* what) {
-    if (condition) return;
-    std::fprintf(stderr, "broken: %s\n", what);
-    std::abort();
-}
-
-using Buffer = std::vector<uint8_t>;
-
-Buffer read(const char* path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-}
 
 // Without what the allocator keeps for later: each round has new threads, which scatter over its arenas.
 double resident_megabytes() {
@@ -49,56 +38,6 @@ double resident_megabytes() {
     long total = 0, resident = 0;
     file >> total >> resident;
     return static_cast<double>(resident) * sysconf(_SC_PAGESIZE) / (1 << 20);
-}
-
-using Random = std::mt19937_64;
-int number(Random& random, int low, int high) {
-    return std::uniform_int_distribution<int>(low, high)(random);
-}
-
-OutputSpec random_spec(Random& random) {
-    OutputSpec spec;
-    spec.filter = number(random, 0, 1) ? Filter::bilinear : Filter::bicubic;
-    if (number(random, 0, 1)) {
-        spec.matrix.assign(number(random, 0, 3) ? 3 : 1, {1, 0, 0});
-        if (spec.matrix.size() == 3)
-            spec.matrix = {{1, 0, 1.402f}, {1, -0.34414f, -0.71414f}, {1, 1.772f, 0}};
-        spec.gain.assign(spec.depth(), 1.0f);
-        spec.bias.assign(spec.depth(), 0.0f);
-        spec.fill.assign(spec.depth(), 7.0f);
-        spec.interleaved = number(random, 0, 1);
-        const int type = number(random, 0, 3);
-        spec.type = type == 3 ? DataType::uint8 : static_cast<DataType>(type);
-        return spec;
-    }
-    const int share = number(random, 1, 8);
-    for (int channel = 0; channel < 192; ++channel)
-        if (number(random, 1, 8) <= share || channel == 0) spec.channels.push_back(channel);
-    spec.gain.assign(spec.channels.size(), 0.1f);
-    spec.bias.assign(spec.channels.size(), 1.0f);
-    spec.type = static_cast<DataType>(number(random, 0, 3));
-    return spec;
-}
-
-View random_view(Random& random, int height, int width, bool pixels) {
-    View view{};
-    view.box_top = number(random, 0, height - 1);
-    view.box_left = number(random, 0, width - 1);
-    view.box_height = number(random, 1, height - view.box_top);
-    view.box_width = number(random, 1, width - view.box_left);
-    view.height = number(random, 1, 300);
-    view.width = number(random, 1, 300);
-    view.crop_top = number(random, -40, view.height);
-    view.crop_left = number(random, -40, view.width);
-    view.crop_height = pixels ? number(random, 1, 240) : 8 * number(random, 1, 30);
-    view.crop_width = pixels ? number(random, 1, 240) : 8 * number(random, 1, 30);
-    view.flip = number(random, 0, 1);
-    return view;
-}
-
-size_t output_size(const OutputSpec& spec, const View& view) {
-    const int side = spec.pixels() ? 1 : 8;
-    return spec.depth() * (view.crop_height / side) * (view.crop_width / side) * size_of(spec.type);
 }
 
 // A decoder's results, each with guard bytes behind it.
