@@ -33,14 +33,16 @@ format: .venv/all
 bench: .venv/all
 	$(BIN)/python benchmarks/loading.py $(FOLDER)
 
-#? make fuzz    feed mutated files to the native reader, with sanitizers (SECONDS=60)
+#? make fuzz    anything into reader and pipeline, with sanitizers (SECONDS=60 each, ENGINE=both: mutations, libfuzzer)
 SECONDS ?= 60
+ENGINE ?= both
 fuzz: .venv/all
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/fuzz/run.py --seconds $(SECONDS)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/fuzz/run.py --seconds $(SECONDS) --engine $(ENGINE)
 
 #? make stress  decode random batches on many threads, with the thread sanitizer
 stress: .venv/all
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/stress/run.py --sanitize thread --decodes 640
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/stress/run.py --sanitize address,undefined --allocations
 
 #? make docs    build the documentation into docs/_build
 docs: .venv/docs

@@ -85,6 +85,22 @@ class ComparingSink : public RowSink {
     int next_[kMaxComponents];
 };
 
+class IgnoringSink : public RowSink {
+    void row(int, int, const int16_t*) override {}
+};
+
+// Whether `read` finds nothing wrong.
+template <class Read>
+bool verdict(JpegReader& reader, const uint8_t* data, std::size_t size, Read read) {
+    try {
+        reader.open(data, size, limits());
+        read();
+        return true;
+    } catch (const JpegError&) {
+        return false;
+    }
+}
+
 uint64_t random_number(uint64_t& state) {
     state = state * 6364136223846793005u + 1442695040888963407u;
     return state >> 33;
@@ -120,8 +136,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
     const bool sound = decode_planes(reader, data, size, true, strict);
     const bool readable = decode_planes(reader, data, size, false, lenient);
     require(readable || !sound, "strict reads what lenient does not");
-    if (sound) require(strict == lenient, "strict and lenient differ");
+    if (sound) require(strict == lenient && !reader.damage(), "strict and lenient differ");
     if (!readable) return 0;
+    require(sound || reader.damage(), "strict refuses what lenient finds nothing wrong with");
 
     for (Isa isa : {Isa::baseline, Isa::avx2}) {
         if (!set_isa(isa)) continue;
@@ -135,5 +152,15 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
         reader.decode(request, sink, true);
         sink.finish();
     }
+    // The verdict on the whole file, from nothing and from any part.
+    require(verdict(reader, data, size, [&] { reader.judge(); }) == sound, "judged otherwise than read");
+    require(verdict(reader, data, size,
+                    [&] {
+                        RowRequest request = random_request(reader.info(), state);
+                        request.whole = true;
+                        IgnoringSink sink;
+                        reader.decode(request, sink, true);
+                    }) == sound,
+            "a part gives another verdict than the whole");
     return 0;
 }

@@ -1,10 +1,16 @@
-"""Build the fuzz target with sanitizers and run it: every seed file first, then mutations of them.
+"""Build the fuzz targets with sanitizers and run them over seed files and what becomes of them.
 
-python tests/fuzz/run.py --seconds 120
+python tests/fuzz/run.py --seconds 120                 mutations, and libFuzzer where clang is installed
+python tests/fuzz/run.py --engine mutations            without clang
+
+Mutations are random; libFuzzer keeps those that reach new code, in build/fuzz-corpus, and starts from there
+the next time. Targets: jpeg (bytes to coefficients), pipeline (photos to tensors: views, types, two in turn).
 """
 
 import argparse
 import os
+import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,13 +19,32 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 CORPUS = ROOT.parent / "shared" / "data" / "jpeg-corpus"
+TARGETS = ("jpeg", "pipeline")
+LONGEST = 40_000  # bytes of a seed of libFuzzer: it copies and mutates each of them all the time
 
 
-def build(folder: Path, sanitize: str) -> Path:
-    settings = ["-DFREQVISION_PYTHON=OFF", "-DFREQVISION_FUZZ=ON", f"-DFREQVISION_SANITIZE={sanitize}"]
+def find_clang() -> str | None:
+    """A clang++ that has libFuzzer."""
+    for name in ("clang++", *(f"clang++-{version}" for version in range(25, 10, -1))):
+        if path := shutil.which(name):
+            command = [path, "-print-file-name=libclang_rt.fuzzer-x86_64.a"]
+            found = subprocess.run(command, capture_output=True, text=True).stdout.strip()
+            resource = subprocess.run([path, "-print-resource-dir"], capture_output=True, text=True).stdout
+            if Path(found).is_file() or list(Path(resource.strip()).rglob("libclang_rt.fuzzer*.a")):
+                return path
+    return None
+
+
+def build(folder: Path, engine: str, sanitize: str, compiler: str | None = None) -> None:
+    if engine == "libfuzzer":
+        sanitize = f"fuzzer-no-link,{sanitize}"
+    settings = ["-DFREQVISION_PYTHON=OFF", f"-DFREQVISION_FUZZ={engine}", f"-DFREQVISION_SANITIZE={sanitize}"]
+    if compiler:
+        settings.append(f"-DCMAKE_CXX_COMPILER={compiler}")
     subprocess.run(["cmake", "-S", ROOT, "-B", folder, *settings], check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(["cmake", "--build", folder, "--target", "fuzz_jpeg", "--parallel", "2"], check=True)
-    return folder / "fuzz_jpeg"
+    targets = [option for target in TARGETS for option in ("--target", f"fuzz_{target}")]
+    command = ["cmake", "--build", folder, *targets, "--parallel", "2"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 def write_seeds(folder: Path) -> list[Path]:
@@ -34,29 +59,83 @@ def write_seeds(folder: Path) -> list[Path]:
     return paths
 
 
+def write_pairs(folder: Path, files: list[Path], seed: int) -> list[Path]:
+    """Inputs of the pipeline: two files, where they meet, and random choices (see fuzz_pipeline.cpp)."""
+    choose = random.Random(seed)
+    paths = []
+    for i, file in enumerate(files):
+        first, second = file.read_bytes(), choose.choice(files).read_bytes()
+        paths.append(folder / f"pair-{i}")
+        paths[-1].write_bytes(first + second + len(first).to_bytes(4, "little") + choose.randbytes(10))
+    return paths
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=float, default=60, help="time for mutations (default: 60)")
-    parser.add_argument("--seed", type=int, default=None, help="of the mutations (default: from the clock)")
-    parser.add_argument("--build", type=Path, default=ROOT / "build" / "fuzz", help="build folder")
+    parser.add_argument("--seconds", type=float, default=60, help="for each engine and target (default: 60)")
+    parser.add_argument("--seed", type=int, default=None, help="of all choices (default: from the clock)")
+    parser.add_argument("--engine", choices=["mutations", "libfuzzer", "both"], default="both")
+    parser.add_argument("--target", choices=TARGETS, action="append", help="only this one (default: both)")
+    parser.add_argument("--build", type=Path, default=ROOT / "build", help="where build folders are made")
     parser.add_argument(
         "--sanitize", default="address,undefined", help="sanitizers (default: address,undefined)"
     )
     options = parser.parse_args()
     seed = time.time_ns() % 2**32 if options.seed is None else options.seed
+    clang = find_clang()
+    if options.engine == "libfuzzer" and not clang:
+        parser.error(
+            "no clang++ with libFuzzer is installed (on Debian: apt-get install clang libclang-rt-dev)"
+        )
+    engines = ["mutations", "libfuzzer"] if options.engine == "both" else [options.engine]
+    if not clang and options.engine == "both":
+        print("no clang++ with libFuzzer is installed: mutations only", flush=True)
+        engines = ["mutations"]
 
-    target = build(options.build, options.sanitize)
-    with tempfile.TemporaryDirectory() as folder:
-        files = write_seeds(Path(folder))
+    environment = {
+        **os.environ,
+        "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1:abort_on_error=1",
+        "ASAN_OPTIONS": "abort_on_error=1:allocator_may_return_null=0",
+    }
+    failed = 0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        files = write_seeds(folder)
         if CORPUS.is_dir():
-            files += sorted(p for p in CORPUS.rglob("*") if p.is_file())
-        print(f"{len(files)} seed files, {options.seconds:g} s of mutations, seed {seed}", flush=True)
-        environment = {**os.environ, "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1:abort_on_error=1"}
-        environment["ASAN_OPTIONS"] = "abort_on_error=1:allocator_may_return_null=0"
-        command = [target, str(options.seconds), str(seed), options.build, *files]
-        return subprocess.run(command, env=environment).returncode
+            files += sorted(path for path in CORPUS.rglob("*") if path.is_file())
+        pairs = write_pairs(folder, [path for path in files if path.stat().st_size < LONGEST], seed)
+        for engine in engines:
+            built = options.build / f"fuzz-{engine}"
+            build(built, engine, options.sanitize, clang if engine == "libfuzzer" else None)
+            for target in options.target or TARGETS:
+                seeds = files if target == "jpeg" else pairs
+                print(
+                    f"{target}, {engine}: {options.seconds:g} s from {len(seeds)} files, seed {seed}",
+                    flush=True,
+                )
+                program = built / f"fuzz_{target}"
+                if engine == "mutations":
+                    command = [program, str(options.seconds), str(seed), built, *seeds]
+                else:
+                    kept, start = options.build / "fuzz-corpus" / target, folder / target
+                    kept.mkdir(parents=True, exist_ok=True)
+                    start.mkdir()
+                    for path in seeds:
+                        if path.stat().st_size < LONGEST:
+                            shutil.copy(path, start / f"{len(list(start.iterdir()))}")
+                    command = [
+                        program,
+                        kept,
+                        start,
+                        f"-max_total_time={int(options.seconds)}",
+                        f"-seed={seed}",
+                    ]
+                    command += ["-timeout=20", "-rss_limit_mb=2048", f"-artifact_prefix={built}/"]
+                    command += ["-print_final_stats=1", "-verbosity=0", f"-max_len={2 * LONGEST}"]
+                failed |= subprocess.run(command, env=environment).returncode != 0
+    return int(failed)
 
 
 if __name__ == "__main__":

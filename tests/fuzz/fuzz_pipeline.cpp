@@ -1,0 +1,110 @@
+// Photos → tensors, for any bytes whatever. Runs under libFuzzer (clang -fsanitize=fuzzer) and under
+// driver.cpp.
+//
+// The last bytes of an input choose where it is cut into two photos, the specs and the views; files need no
+// end, so that any JPEG is an input.
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#include "../stress/common.h"
+#include "cpu.h"
+#include "pipeline/batch.h"
+
+using namespace freqvision;
+using namespace freqvision::test;
+
+namespace {
+
+constexpr uint8_t kGuard = 0xA5;
+constexpr size_t kGuards = 64;
+constexpr int kLargest = 96;  // side of an output
+
+struct Choices {
+    uint32_t cut;
+    bool upright, whole;
+    uint8_t views;  // of the photo, by each spec
+    uint64_t seed;  // of specs and views
+};
+
+Choices choices_of(const uint8_t*& data, size_t& size) {
+    Choices choices{};
+    uint8_t bytes[14] = {};
+    const size_t taken = std::min(size, sizeof bytes);
+    size -= taken;
+    std::memcpy(bytes, data + size, taken);
+    std::memcpy(&choices.cut, bytes, 4);
+    choices.upright = bytes[4] & 1;
+    choices.whole = bytes[4] & 2;
+    choices.views = 1 + bytes[5] % 2;
+    std::memcpy(&choices.seed, bytes + 6, 8);
+    return choices;
+}
+
+struct Result {
+    std::optional<ErrorKind> failure;
+    std::vector<Buffer> outputs;
+    bool operator==(const Result&) const = default;
+};
+
+// All views of a photo by both specs, chosen by a seed.
+Result decode(BatchDecoder& decoder, const std::vector<OutputSpec>& specs, const uint8_t* data, size_t size,
+              const Choices& choices) {
+    Result result;
+    decoder.open({Source{{}, data, size}});
+    const BatchDecoder::Opened opened = decoder.opened()[0];
+    if (opened.failure) {
+        result.failure = opened.failure->error;
+        decoder.close();
+        return result;
+    }
+    require(opened.height > 0 && opened.width > 0, "a photo without a size");
+    Random random(choices.seed);
+    std::vector<Job> jobs;
+    for (int spec = 0; spec < static_cast<int>(specs.size()); ++spec) {
+        for (int view = 0; view < choices.views; ++view) {
+            jobs.push_back({0, spec, random_view(random, specs[spec], opened.height, opened.width, kLargest),
+                            choices.whole, nullptr});
+            result.outputs.emplace_back(size_of_output(specs[spec], jobs.back().view) + kGuards, kGuard);
+        }
+    }
+    for (size_t i = 0; i < jobs.size(); ++i) jobs[i].to = result.outputs[i].data();
+    const std::optional<Failure> failure = decoder.decode(jobs)[0];
+    decoder.close();
+    for (const Buffer& output : result.outputs)
+        for (size_t i = 0; i < kGuards; ++i)
+            require(output[output.size() - 1 - i] == kGuard, "written beside an output");
+    if (failure) {
+        require(failure->kind == Failure::Kind::jpeg, "neither decoded nor damaged");
+        require(failure->offset <= size, "an error beyond the end of the file");
+        result = {failure->error, {}};
+    }
+    return result;
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+    const Choices choices = choices_of(data, size);
+    const size_t cut = size ? choices.cut % (size + 1) : 0;
+    Random random(choices.seed);
+    const std::vector<OutputSpec> specs = {random_spec(random), random_spec(random)};
+    Limits limits;
+    limits.max_pixels = 1 << 18;
+
+    set_isa(best_isa());
+    BatchDecoder decoder(specs, 1, limits, choices.upright), fresh(specs, 1, limits, choices.upright);
+    // Nothing of a photo may show in the next.
+    const Result first = decode(decoder, specs, data, cut, choices);
+    const Result second = decode(decoder, specs, data + cut, size - cut, choices);
+    require(decode(fresh, specs, data + cut, size - cut, choices) == second, "a photo differs after another");
+    require(decode(decoder, specs, data, cut, choices) == first, "a photo differs the second time");
+
+    for (Isa isa : {Isa::baseline, Isa::avx2}) {
+        if (!set_isa(isa)) continue;
+        BatchDecoder other(specs, 1, limits, choices.upright);
+        require(decode(other, specs, data, cut, choices).failure == first.failure,
+                "instruction sets have different verdicts");
+    }
+    return 0;
+}
