@@ -63,9 +63,10 @@ Result decode(BatchDecoder& decoder, const std::vector<OutputSpec>& specs, const
     std::vector<Job> jobs;
     for (int spec = 0; spec < static_cast<int>(specs.size()); ++spec) {
         for (int view = 0; view < choices.views; ++view) {
-            jobs.push_back({0, spec, random_view(random, specs[spec], opened.height, opened.width, kLargest),
+            jobs.push_back({0, spec,
+                            random_view(random, opened.height, opened.width, specs[spec].pixels(), kLargest),
                             choices.whole, nullptr});
-            result.outputs.emplace_back(size_of_output(specs[spec], jobs.back().view) + kGuards, kGuard);
+            result.outputs.emplace_back(output_size(specs[spec], jobs.back().view) + kGuards, kGuard);
         }
     }
     for (size_t i = 0; i < jobs.size(); ++i) jobs[i].to = result.outputs[i].data();
