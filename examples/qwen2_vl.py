@@ -1,4 +1,4 @@
-"""The input of Qwen2-VL's vision encoder from JPEG files: patches of photos resized to multiples of 28 pixels.
+"""The input of Qwen2-VL's vision encoder from JPEG files: patches of photos at multiples of 28 pixels.
 
 python examples/qwen2_vl.py PHOTO.jpg …
 """

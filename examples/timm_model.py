@@ -12,6 +12,7 @@ import freqvision as fv
 
 
 def main(photos: list[str], name: str = "vit_base_patch16_224", pretrained: bool = True) -> torch.Tensor:
+    """Print the class of each photo; returns the logits (N, classes)."""
     model = timm.create_model(name, pretrained=pretrained).eval()
     decode = fv.Decoder(fv.PixelSpec.like(timm.data.resolve_data_config(model=model)))
     with torch.inference_mode():

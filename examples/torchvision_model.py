@@ -14,6 +14,7 @@ WEIGHTS = ResNet50_Weights.DEFAULT
 
 
 def main(photos: list[str], pretrained: bool = True) -> torch.Tensor:
+    """Print the class of each photo; returns the logits (N, classes)."""
     model = resnet50(weights=WEIGHTS if pretrained else None).eval()
     decode = fv.Decoder(fv.PixelSpec.like(WEIGHTS.transforms()))
     with torch.inference_mode():
