@@ -320,7 +320,7 @@ class TestWeights:
         assert not list(body.layer1[0].bn1.parameters())
         detailed = fv.create_detector(
             "retinanet_resnet18_fpn",
-            SPEC.replace(channels=fv.ChannelSet.preset(48)),
+            fv.FrequencySpec(None, None, fv.ChannelSet.preset(48)),
             CLASSES,
             weights_backbone=classifier.network.state_dict(),
             start="fold",

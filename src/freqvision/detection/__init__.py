@@ -1,9 +1,8 @@
 """Detection and instance segmentation: torchvision's detectors around backbones that read DCT channels."""
 
-from freqvision.detection.architectures import finds_masks
 from freqvision.detection.coco import CocoAnnotations
 from freqvision.detection.coco_file import read_coco
-from freqvision.detection.create import create_detector
+from freqvision.detection.create import create_detector, find_detector
 from freqvision.detection.model import DetectionModel, paste_in_photo
 from freqvision.detection.options import DetectorOptions
 from freqvision.detection.photos import DetectionPhotos, RandomDetectionView
@@ -16,7 +15,7 @@ __all__ = [
     "DetectorOptions",
     "RandomDetectionView",
     "create_detector",
-    "finds_masks",
+    "find_detector",
     "paste_in_photo",
     "read_coco",
     "write_synthetic_scenes",

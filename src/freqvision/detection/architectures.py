@@ -12,7 +12,7 @@ from torch import nn
 
 from freqvision.detection.create import Detector
 from freqvision.detection.options import DetectorOptions
-from freqvision.models.registry import architecture, list_models, register
+from freqvision.models.registry import register
 
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101")
 RGB_SIZE = (800, 1333)  # shorter side of the RGB networks' images, and the most that the longer one may have
@@ -69,29 +69,24 @@ _BOX = ("roi_heads.box_predictor.cls_score", "roi_heads.box_predictor.bbox_pred"
 _MASK = "roi_heads.mask_predictor.mask_fcn_logits"
 _LOGITS = ("head.classification_head.cls_logits",)
 
-# Name → what is built around a classifier, and the layers whose shape follows the number of classes.
+# Name → what is built around a classifier, the layers whose shape follows the number of classes, and the
+# epsilon of torchvision's weights (overwrite_eps in its source).
 DETECTORS = {
-    "fasterrcnn": (_faster_rcnn, _BOX),
-    "maskrcnn": (_mask_rcnn, (*_BOX, _MASK)),
-    "retinanet": (_retinanet, _LOGITS),
-    "fcos": (_fcos, _LOGITS),
+    "fasterrcnn": (_faster_rcnn, _BOX, 0.0),
+    "maskrcnn": (_mask_rcnn, (*_BOX, _MASK), 0.0),
+    "retinanet": (_retinanet, _LOGITS, 0.0),
+    "fcos": (_fcos, _LOGITS, 1e-5),
 }
 
-for _name, (_assemble, _heads) in DETECTORS.items():
+for _name, (_assemble, _heads, _epsilon) in DETECTORS.items():
     for _backbone in BACKBONES:
         register(
             f"{_name}_{_backbone}_fpn",
-            Detector.around(_backbone, assemble=_assemble, heads=_heads, image_size=RGB_SIZE),
+            Detector.around(
+                _backbone,
+                assemble=_assemble,
+                heads=_heads,
+                image_size=RGB_SIZE,
+                published_epsilon=_epsilon if _backbone == "resnet50" else None,
+            ),
         )
-
-
-def finds_masks(name: str) -> bool:
-    """Whether the detector of that name finds masks, and so is trained with them.
-
-    Raises:
-        ValueError: There is no detector of that name.
-    """
-    found = architecture(name)
-    if not isinstance(found, Detector):
-        raise ValueError(f"{name} is no detector; detectors: {', '.join(list_models('*_fpn'))}")
-    return _MASK in found.heads

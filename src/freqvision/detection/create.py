@@ -15,6 +15,7 @@ from freqvision.detection.options import DetectorOptions, detector_options
 from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
 from freqvision.models.architecture import Architecture, channel_set, check_arguments
 from freqvision.models.create import create_model
+from freqvision.models.published import is_published_name, torchvision_weights
 from freqvision.models.registry import architecture, list_models
 from freqvision.models.surgery import replace_layer
 from freqvision.models.weights import StateDict, load_weights, open_weights
@@ -22,6 +23,7 @@ from freqvision.spectrum.channels import BLOCK, ChannelSet
 
 log = logging.getLogger(__name__)
 
+EPSILON = 1e-5  # of batch normalisation
 _BODY = "backbone.body."  # where torchvision's detectors keep the classifier's stages
 
 
@@ -34,13 +36,21 @@ class Detector(Architecture):
         heads: Layers whose shape follows the number of classes.
         image_size: Shorter side in pixels of the images that the RGB detector is made for, and the most that
             the longer one may have.
+        published_epsilon: Of the batch normalisation with which torchvision trained the weights that it
+            publishes for this detector; None if there are none.
     """
 
     assemble: Callable[[nn.Module, int, DetectorOptions], nn.Module]
     heads: tuple[str, ...]
     image_size: tuple[int, int]
+    published_epsilon: float | None = None
 
     task: ClassVar[str] = "object-detection"
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether it finds masks, and so is trained with them."""
+        return any("mask" in layer for layer in self.heads)
 
     @classmethod
     def around(cls, backbone: str, **options: Any) -> Detector:
@@ -76,44 +86,51 @@ class Detector(Architecture):
         spec = self.default_spec() if spec is None else spec
         check_arguments(spec, num_classes, photos)
         options = detector_options(detector)
-        given = None if weights is None else open_weights(weights)
-        state = None if given is None else given.state
-        if state is not None and weights_backbone is not None:
+        if weights is not None and weights_backbone is not None:
             raise ValueError("weights= of a detector hold its backbone: leave weights_backbone out")
-        of_frequencies = given is not None and given.of_frequencies
-        if start is None and given is not None and of_frequencies and spec.channels is not None:
-            start = self.stored_start(given.state, f"network.{_BODY}")
-        if given is not None:
+        published = weights if is_published_name(weights) else None
+        given = None
+        if weights is not None:
+            given = open_weights(self.published_weights(str(weights))[0] if published else weights)
+        own = given is not None and given.of_frequencies  # the weights of a `DetectionModel`
+        if given is not None and own:
             given.check_channels(spec)
-        if state is not None and not of_frequencies:
-            # An RGB detector: its backbone goes through the same surgery as any classifier.
-            weights_backbone = {k.removeprefix(_BODY): v for k, v in state.items() if k.startswith(_BODY)}
-            if not weights_backbone:
+            if start is None and spec.channels is not None:
+                start = self.stored_start(given.state, f"network.{_BODY}")
+        elif given is not None:
+            # An RGB detector: its backbone gets the same surgery as any classifier.
+            body = {key: value for key, value in given.state.items() if key.startswith(_BODY)}
+            weights_backbone = {key.removeprefix(_BODY): value for key, value in body.items()}
+            if not body:
                 raise ValueError(
                     f"weights= of {self.name} are those of a whole detector, with names such as "
                     f"{_BODY}conv1.weight; for those of a classifier use weights_backbone="
                 )
 
-        # Its own classes do not matter: the classifier behind the stages is left out. Without a crop, a block
-        # stands for as many pixels as a cell of the grid behind the stem.
-        whole = spec.replace(crop=None)
+        # The classifier after the stages is left out, so that its classes do not matter. Without a crop, a
+        # block stands for as many pixels as a cell of the grid after the stem.
         classifier = create_model(
-            self.backbone, whole, weights=weights_backbone, start=start, strides=strides, photos=photos
+            self.backbone,
+            spec.replace(crop=None),
+            weights=weights_backbone,
+            start=start,
+            strides=strides,
+            photos=photos,
         )
-        stages = [layer for layer in classifier.new_layers if not layer.startswith("network.fc")]
+        anew = classifier.new_layers if weights_backbone is not None else _layers_with_weights(classifier)
+        stages = {
+            layer.replace("network.", f"network.{_BODY}", 1)
+            for layer in anew
+            if not layer.startswith("network.fc")
+        }
         if options.norm is None:
-            if of_frequencies:
-                assert state is not None
-                trained = any(_BODY in key and key.endswith("num_batches_tracked") for key in state)
-                options = replace(options, norm="batch" if trained else "frozen")
-            else:
-                # What a fold adds is zero at first: the normalisation behind it fits as it is.
-                fits = all(layer.endswith(".detail.convolution") for layer in stages)
-                complete = weights_backbone is not None and fits
-                options = replace(options, norm="frozen" if complete else "batch")
+            if given is not None and own:
+                trained = any(_BODY in key and key.endswith("num_batches_tracked") for key in given.state)
+            else:  # what a fold adds is zero at first, so that the normalisation after it fits as it is
+                trained = not all(layer.endswith(".detail.convolution") for layer in stages)
+            options = replace(options, norm="batch" if trained else "frozen")
         if options.norm == "frozen":
             freeze_batchnorm(classifier.network)
-        network = self.assemble(classifier.network, num_classes, options)
 
         settings = {
             **{key: classifier.settings[key] for key in ("start", "strides")},
@@ -121,27 +138,46 @@ class Detector(Architecture):
             "num_classes": num_classes,
             "detector": options.to_dict(),
         }
-        model = DetectionModel(network, spec, settings)
-        heads = tuple(f"network.{layer}" for layer in self.heads)
-        if state is None:
-            new = [layer for layer in _layers_with_weights(model) if not layer.startswith(f"network.{_BODY}")]
+        model = DetectionModel(self.assemble(classifier.network, num_classes, options), spec, settings)
+        if given is None:
+            others = _layers_with_weights(model)
+            new = stages | {layer for layer in others if not layer.startswith(f"network.{_BODY}")}
         else:
-            own = {key: value for key, value in model.state_dict().items() if f".{_BODY}" in key}
-            if not of_frequencies:  # of the backbone, what surgery made of it
-                rest = {f"network.{key}": value for key, value in state.items() if not key.startswith(_BODY)}
-                state = {**rest, **own}
-            report = load_weights(model, state, heads)
-            new = list(report.new)
-        if not of_frequencies:
-            body = stages if weights_backbone is not None else _layers_with_weights(classifier)
-            new += [
-                layer.replace("network.", f"network.{_BODY}", 1)
-                for layer in body
-                if not layer.startswith("network.fc")
-            ]
+            state = given.state
+            if not own:  # with what surgery made of the backbone
+                adapted = {k: v for k, v in model.state_dict().items() if k.startswith(f"network.{_BODY}")}
+                state = {f"network.{k}": v for k, v in state.items() if k not in body} | adapted
+            report = load_weights(model, state, tuple(f"network.{layer}" for layer in self.heads))
+            new = set(report.new) | (set() if own else stages)
+        if published and num_classes == len(names := self.published_classes(str(published))):
+            model.class_names = names
         model.new_layers = tuple(sorted(new))
         _log(self.name, model.new_layers, options)
         return model
+
+    def published_weights(self, name: str) -> tuple[StateDict, int]:
+        """Weights of torchvision's detector on COCO, and the shorter side of the images that it is made for.
+
+        Raises:
+            ValueError: There are none of that name.
+            OSError: They are not in torchvision's cache and cannot be downloaded.
+        """
+        if self.published_epsilon is None:
+            raise ValueError(
+                f"torchvision publishes no weights for {self.name}: use a resnet50, a file as weights=, or "
+                'weights_backbone="DEFAULT"'
+            )
+        state, _ = torchvision_weights(self.name, name)
+        # Normalisation divides by √(variance + epsilon).
+        change = self.published_epsilon - EPSILON
+        state = {key: value + change if "running_var" in key else value for key, value in state.items()}
+        return state, self.image_size[0]
+
+    def published_classes(self, name: str) -> list[str]:
+        """Names of the classes of published weights, the background first."""
+        from torchvision.models import get_model_weights
+
+        return ["background", *get_model_weights(self.name)[name].meta["categories"][1:]]
 
 
 def create_detector(
@@ -157,35 +193,61 @@ def create_detector(
 ) -> DetectionModel:
     """A detector that reads DCT channels, built from one that read pixels.
 
+    What was loaded, adapted and is new goes to the log (``logging``, level INFO).
+
     Args:
         name: One of `list_models`, such as ``maskrcnn_resnet50_fpn``.
-        spec: What turns a photo into the input; the model keeps it. None takes `default_spec`.
-        num_classes: Number of classes, the background included, as torchvision counts them.
-        weights: State dict of the whole RGB detector, or of a `DetectionModel`.
-        weights_backbone: State dict of the classifier that is the backbone, of RGB or of DCT channels.
-        start: As `create_model` takes it.
-        strides: Likewise.
-        photos: Likewise.
-        options: `DetectorOptions`, or a mapping of its fields.
+        spec: What turns a photo into the input; the model keeps it. It has no crop. None takes
+            `default_spec`: photos at twice the size that the RGB detector sees. A `PixelSpec` gives the RGB
+            detector itself.
+        num_classes: Number of classes with the background, as torchvision counts them: 91 for torchvision's
+            weights on COCO, 81 for a data set of 80 classes.
+        weights: Of a whole detector, RGB (torchvision's names) or of DCT channels: a file, a state dict, or
+            "DEFAULT" for torchvision's on COCO. If `num_classes` differs, the layers that depend on it start
+            anew.
+        weights_backbone: Of a classifier, for the backbone: a file, a state dict, or a name such as "DEFAULT"
+            or "IMAGENET1K_V2" for torchvision's.
+        start: What becomes of the stem: "new", "slice", "fit" or "fold", see `create_model`.
+        strides: A variant of the backbone, see `create_model`.
+        photos: Paths of a few hundred photos for "fit".
+        options: Normalisation and thresholds: `DetectorOptions`, or a mapping of its fields.
 
     Raises:
         ValueError: The name is not a detector's, an argument is illegal or contradicts another, or the
             weights do not fit; the message says which.
+        OSError: Published weights are not in torchvision's cache and cannot be downloaded.
         TypeError: The spec is none, or photos is a single path.
+
+    Example:
+        >>> import torch
+        >>> model = create_detector("fcos_resnet18_fpn", num_classes=3).eval()
+        >>> with torch.no_grad():
+        ...     (found,) = model([torch.zeros(24, 16, 20)])  # stands for an image of 64×80 pixels
+        >>> sorted(found)
+        ['boxes', 'labels', 'scores']
     """
-    found = architecture(name)
-    if found.task != Detector.task:
-        raise ValueError(f"{name} is no detector; detectors: {', '.join(list_models('*_fpn'))}")
-    return found.create(  # type: ignore[return-value]
+    return find_detector(name).create(
         spec,
         num_classes,
         weights=weights,
-        weights_backbone=weights_backbone,  # type: ignore[call-arg]
+        weights_backbone=weights_backbone,
         start=start,
         strides=strides,
         photos=photos,
         detector=options,
     )
+
+
+def find_detector(name: str) -> Detector:
+    """The detector of that name.
+
+    Raises:
+        ValueError: There is none.
+    """
+    found = architecture(name)
+    if not isinstance(found, Detector):
+        raise ValueError(f"{name} is no detector; detectors: {', '.join(list_models('*_fpn'))}")
+    return found
 
 
 def freeze_batchnorm(network: nn.Module) -> None:

@@ -1,9 +1,9 @@
-"""What can be set about a detector besides its name."""
+"""Settings of a detector."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 NORMS = ("frozen", "batch")
@@ -11,17 +11,17 @@ NORMS = ("frozen", "batch")
 
 @dataclass(frozen=True)
 class DetectorOptions:
-    """Settings of a detector. None is torchvision's default for the detector, but for `norm`.
+    """Settings of a detector. None is torchvision's default, except for `norm`.
 
     Args:
         norm: Normalisation in the backbone: "frozen" (statistics and gains stay those of the pretrained
-            weights, as detectors are mostly trained) or "batch" (statistics of the batch, learnt gains). None
-            is "frozen" where all of the backbone is pretrained, else "batch".
-        score_threshold: Detections of lower scores are left out.
+            weights, as detectors are usually trained) or "batch" (statistics of the batch, learnt gains).
+            None is "frozen" if all of the backbone is pretrained, else "batch".
+        score_threshold: Detections with lower scores are left out.
         nms_threshold: Of two boxes of a class with a greater intersection over union, the better one stays.
-        detections: At most so many of an image are kept.
-        samples: Of an R-CNN, how many regions of an image its heads learn from in a step; at most a quarter
-            of them are objects, whose masks cost most. Fewer than torchvision's 512 suit small machines.
+        detections: Most detections per image.
+        samples: R-CNNs only: regions per image sampled for the heads' loss; at most a quarter of them are
+            objects, whose masks cost most. Fewer than torchvision's 512 suit small machines.
 
     Raises:
         ValueError: A value is illegal.
@@ -39,21 +39,21 @@ class DetectorOptions:
         for name in ("score_threshold", "nms_threshold"):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
-                raise ValueError(f"{name} lies between 0 and 1; got {value}")
+                raise ValueError(f"{name} is between 0 and 1; got {value}")
         for name in ("detections", "samples"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} is a number of boxes, 1 or more; got {value}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, which `create_model` takes too."""
+        """Plain values, which `detector_options` reads."""
         return asdict(self)
 
     def arguments(self, prefix: str = "") -> dict[str, float]:
         """Those that are set, by torchvision's names, which begin with ``box_`` in R-CNNs.
 
         Raises:
-            ValueError: `samples` is set, of a detector without regions.
+            ValueError: `samples` is set for a detector without regions.
         """
         if self.samples is not None and not prefix:
             raise ValueError("samples are regions, which fasterrcnn and maskrcnn have: leave it out")
@@ -67,15 +67,15 @@ class DetectorOptions:
 
 
 def detector_options(values: DetectorOptions | Mapping[str, Any] | None) -> DetectorOptions:
-    """`DetectorOptions` from what people and checkpoints pass.
+    """`DetectorOptions` from a mapping of its fields, as checkpoints hold it; None for the defaults.
 
     Raises:
         ValueError: A name is unknown or a value illegal.
     """
     if isinstance(values, DetectorOptions):
         return values
-    unknown = sorted(set(values or {}) - set(DetectorOptions.__dataclass_fields__))
+    known = [item.name for item in fields(DetectorOptions)]
+    unknown = sorted(set(values or {}) - set(known))
     if unknown:
-        known = ", ".join(DetectorOptions.__dataclass_fields__)
-        raise ValueError(f"a detector has no option {', '.join(unknown)}; it has {known}")
+        raise ValueError(f"a detector has no option {', '.join(unknown)}; it has {', '.join(known)}")
     return DetectorOptions(**(values or {}))

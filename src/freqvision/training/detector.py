@@ -10,7 +10,7 @@ from freqvision.detection import (
     DetectionModel,
     DetectorOptions,
     create_detector,
-    finds_masks,
+    find_detector,
     paste_in_photo,
 )
 from freqvision.detection.average_precision import Results, average_precision, coco_results
@@ -25,20 +25,22 @@ Batch = tuple[list[Tensor], list[dict[str, Any]]]
 
 
 class Detector(ModelModule):
-    """A detector by its name, and how it is trained.
+    """A detector, and how it is trained.
 
     Its input and its classes come from the data module, or from a checkpoint.
 
     Args:
         name: One of `fv.list_models("*_fpn")`.
-        weights: File of a trained detector's weights, RGB (as torchvision's) or ours; None for none.
-        weights_backbone: File of a classifier's weights for the backbone, RGB or ours; None for none.
+        weights: Of a whole detector: "DEFAULT" for torchvision's on COCO, or a file, RGB (torchvision's
+            names) or ours.
+        weights_backbone: Of a classifier, for the backbone: "DEFAULT" or another name of torchvision's, or a
+            file, RGB or ours.
         start: How the input layers begin: "new", "slice", "fit" or "fold", see `fv.create_model`; None for
             its default.
         strides: "standard", or the variant that the backbone's weights were trained with ("v1", "released").
         optimisation: Optimiser and schedule.
         detector: Normalisation of the backbone and thresholds.
-        channels_last: Memory format of weights and batches; faster wherever convolutions are.
+        channels_last: Memory format of weights and batches; speeds up convolutions.
     """
 
     monitor = "val/box_ap"
@@ -64,7 +66,7 @@ class Detector(ModelModule):
         self.save_hyperparameters({"optimisation": asdict(optimisation), "detector": asdict(detector)})
         self.optimisation = optimisation
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self.has_masks = finds_masks(name)
+        self.has_masks = find_detector(name).has_masks
         self.truth: CocoAnnotations | None = None  # None is the data module's
         self.results: Results = []
         self.seen: list[int] = []
