@@ -16,6 +16,13 @@
 #define SHUFFLE8(a, b, i0, i1, i2, i3, i4, i5, i6, i7) \
     __builtin_shuffle(a, b, Ints8{i0, i1, i2, i3, i4, i5, i6, i7})
 #endif
+#if defined(__clang__) || __GNUC__ >= 12
+#define SHUFFLE16(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define SHUFFLE16(a, b, ...) __builtin_shuffle(a, b, Bytes16{__VA_ARGS__})
+#endif
+#define INTERLEAVE_LOW(a, b) SHUFFLE16(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define INTERLEAVE_HIGH(a, b) SHUFFLE16(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
 
 namespace freqvision::FREQVISION_ISA {
 namespace {
@@ -26,6 +33,8 @@ constexpr int kWidth = kGroup * kLanes;
 typedef float Floats8 __attribute__((vector_size(32), aligned(4)));
 typedef int Ints8 __attribute__((vector_size(32), aligned(4)));
 typedef int16_t Shorts8 __attribute__((vector_size(16), aligned(2)));
+typedef uint8_t Bytes16 __attribute__((vector_size(16), aligned(1)));
+typedef uint64_t Longs2 __attribute__((vector_size(16), aligned(8)));
 // As wide as the processor's registers: one group of rows in the horizontal, columns in the vertical product.
 typedef float Floats __attribute__((vector_size(4 * kWidth), aligned(4)));
 
@@ -38,6 +47,11 @@ inline T load(const void* from) {
 template <class T>
 inline void save(void* to, T value) {
     __builtin_memcpy(to, &value, sizeof value);
+}
+
+// Eight bytes and eight zeros, by a register: a vector put together in memory is read back late.
+inline Bytes16 load_half(const void* from) {
+    return reinterpret_cast<Bytes16>(Longs2{load<uint64_t>(from), 0});
 }
 
 void project(const float (*rows)[8], int blocks, const float* const* basis, int frequencies, float* out,
@@ -364,15 +378,57 @@ void interleave(const uint8_t* from, int channels, int columns, size_t size, uin
 }
 
 template <int Size>
-void scatter_as(const uint8_t* from, int count, uint8_t* to, size_t step) {
-    for (int i = 0; i < count; ++i, from += Size, to += step) __builtin_memcpy(to, from, Size);
+void turn_as(const uint8_t* from, int lines, size_t line_size, int begin, int columns, uint8_t* to,
+             size_t step) {
+    for (int c = begin; c < columns; ++c)
+        for (int i = 0; i < lines; ++i)
+            __builtin_memcpy(to + c * step + i * Size, from + i * line_size + c * Size, Size);
 }
 
-void scatter(const uint8_t* from, int count, size_t size, uint8_t* to, size_t step) {
+// Whole tiles of eight lines and columns; returns the columns done.
+int turn_bytes(const uint8_t* from, size_t line_size, int columns, uint8_t* to, size_t step) {
+    int c = 0;
+    for (; c + 8 <= columns; c += 8) {
+        Bytes16 a[4], b[4];
+        for (int i = 0; i < 4; ++i) {
+            const Bytes16 low = load_half(from + i * line_size + c);
+            const Bytes16 high = load_half(from + (i + 4) * line_size + c);
+            a[i] = INTERLEAVE_LOW(low, high);
+        }
+        for (int i = 0; i < 2; ++i) {
+            b[2 * i] = INTERLEAVE_LOW(a[i], a[i + 2]);
+            b[2 * i + 1] = INTERLEAVE_HIGH(a[i], a[i + 2]);
+        }
+        for (int i = 0; i < 2; ++i) {
+            a[2 * i] = INTERLEAVE_LOW(b[i], b[i + 2]);
+            a[2 * i + 1] = INTERLEAVE_HIGH(b[i], b[i + 2]);
+        }
+        for (int i = 0; i < 8; ++i)
+            save<uint64_t>(to + (c + i) * step, reinterpret_cast<Longs2>(a[i / 2])[i % 2]);
+    }
+    return c;
+}
+
+int turn_floats(const uint8_t* from, size_t line_size, int columns, uint8_t* to, size_t step) {
+    int c = 0;
+    for (; c + 8 <= columns; c += 8) {
+        Floats8 tile[8];
+        for (int i = 0; i < 8; ++i) tile[i] = load<Floats8>(from + i * line_size + 4 * c);
+        transpose(tile);
+        for (int i = 0; i < 8; ++i) save(to + (c + i) * step, tile[i]);
+    }
+    return c;
+}
+
+void turn(const uint8_t* from, int lines, size_t line_size, int columns, size_t size, uint8_t* to,
+          size_t step) {
+    int begin = 0;
+    if (lines == 8 && size == 1) begin = turn_bytes(from, line_size, columns, to, step);
+    if (lines == 8 && size == 4) begin = turn_floats(from, line_size, columns, to, step);
     switch (size) {
 #define FREQVISION_CASE(S) \
     case S:                \
-        return scatter_as<S>(from, count, to, step);
+        return turn_as<S>(from, lines, line_size, begin, columns, to, step);
         FREQVISION_CASE(1)
         FREQVISION_CASE(2)
         FREQVISION_CASE(3)
@@ -387,6 +443,6 @@ void scatter(const uint8_t* from, int count, size_t size, uint8_t* to, size_t st
 
 extern const ResampleKernels kResampleKernels;
 const ResampleKernels kResampleKernels = {kGroup, project,  dequantise, inverse, horizontal, resample,
-                                          blend,  vertical, mix,        store,   interleave, scatter};
+                                          blend,  vertical, mix,        store,   interleave, turn};
 
 }  // namespace freqvision::FREQVISION_ISA

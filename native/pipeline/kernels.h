@@ -64,8 +64,10 @@ struct ResampleKernels {
     // `channels` rows of `columns` values of `size` bytes, one after another → one row of pixels.
     void (*interleave)(const uint8_t* from, int channels, int columns, size_t size, uint8_t* to);
 
-    // Elements of `size` bytes, side by side → `step` bytes apart.
-    void (*scatter)(const uint8_t* from, int count, size_t size, uint8_t* to, size_t step);
+    // Up to 8 lines, `line_size` bytes apart, of `columns` elements of `size` bytes → columns: line i's
+    // element c goes to place i of the line at c · step.
+    void (*turn)(const uint8_t* from, int lines, size_t line_size, int columns, size_t size, uint8_t* to,
+                 size_t step);
 };
 
 // Those for the instruction set in use (see cpu.h).

@@ -19,6 +19,10 @@ std::array<Upsampling, 2> upsampling_of(const ImageInfo& info, const Component& 
     return {high > 1 ? kind : Upsampling::none, wide > 1 ? kind : Upsampling::none};
 }
 
+// Lines of the output as it is computed that are collected where it is transposed: a cache line for each
+// place of the output is then written once, not as often as it has elements.
+constexpr int kLines = 8;
+
 }  // namespace
 
 Resampler::Wanted::Wanted(const OutputSpec& spec, int component, bool transposed) {
@@ -127,7 +131,7 @@ void Resampler::prepare(const ImageInfo& info, int orientation, const View& view
     stride_ = std::max(stride, (columns_ + kColumns - 1) / kColumns * kColumns);
     values_.resize(static_cast<size_t>(8) * stride_);
     line_.resize(spec_.depth() * columns_ * size_of(spec_.type));
-    mixed_.resize(line_.size());
+    if (transposed_) turned_.resize(kLines * line_.size());
     blank_.assign(columns_, 0);
     std::fill_n(emitted_, 3, 0);
     if (spec_.pixels()) return;
@@ -201,10 +205,14 @@ void Resampler::emit_pixels() {
 void Resampler::write_pixels(float* const* rows, int row, bool shown) {
     const size_t size = size_of(spec_.type), depth = spec_.depth();
     const int begin = shown ? begin_ : columns_, end = shown ? end_ : columns_;
-    const bool direct = !transposed_ && !spec_.interleaved;
+    const size_t pixel = spec_.interleaved ? depth * size : size, line_size = columns_ * pixel;
+    // Where a line of a channel, or of pixels, is put together, and where its plane begins.
+    const auto line_of = [&](size_t k) {
+        return transposed_ ? turned_.data() + (k * kLines + row % kLines) * line_size
+                           : to_ + (k * rows_ + row) * line_size;
+    };
     for (size_t k = 0; k < depth; ++k) {
-        uint8_t* const line =
-            direct ? to_ + (k * rows_ + row) * columns_ * size : line_.data() + k * columns_ * size;
+        uint8_t* const line = spec_.interleaved ? line_.data() + k * columns_ * size : line_of(k);
         const auto fill = [&](int from, int to) {
             kernels_.store(blank_.data(), to - from, 0, spec_.fill[k], spec_.type, line + from * size);
         };
@@ -215,14 +223,15 @@ void Resampler::write_pixels(float* const* rows, int row, bool shown) {
                            line + begin * size);
         }
         if (end < columns_) fill(end, columns_);
-        if (transposed_ && !spec_.interleaved)
-            kernels_.scatter(line, columns_, size, to_ + (k * columns_ * rows_ + row) * size, rows_ * size);
     }
-    if (!spec_.interleaved) return;
-    const size_t pixel = depth * size;
-    uint8_t* const line = transposed_ ? mixed_.data() : to_ + static_cast<size_t>(row) * columns_ * pixel;
-    kernels_.interleave(line_.data(), static_cast<int>(depth), columns_, size, line);
-    if (transposed_) kernels_.scatter(line, columns_, pixel, to_ + row * pixel, rows_ * pixel);
+    if (spec_.interleaved)
+        kernels_.interleave(line_.data(), static_cast<int>(depth), columns_, size, line_of(0));
+    const bool last = reversed_ ? row % kLines == 0 : row % kLines == kLines - 1 || row == rows_ - 1;
+    if (!transposed_ || !last) return;
+    const int first = row - row % kLines, count = std::min(kLines, rows_ - first);
+    for (size_t k = 0; k < (spec_.interleaved ? 1 : depth); ++k)
+        kernels_.turn(turned_.data() + k * kLines * line_size, count, line_size, columns_, pixel,
+                      to_ + (k * columns_ * rows_ + first) * pixel, rows_ * pixel);
 }
 
 void Resampler::write(const float* values, size_t channel, int row) {
@@ -230,7 +239,7 @@ void Resampler::write(const float* values, size_t channel, int row) {
     uint8_t* const to = to_ + channel * plane;
     uint8_t* const line = transposed_ ? line_.data() : to + static_cast<size_t>(row) * columns_ * size;
     kernels_.store(values, columns_, spec_.gain[channel], spec_.bias[channel], spec_.type, line);
-    if (transposed_) kernels_.scatter(line, columns_, size, to + row * size, rows_ * size);
+    if (transposed_) kernels_.turn(line, 1, 0, columns_, size, to + row * size, rows_ * size);
 }
 
 }  // namespace freqvision

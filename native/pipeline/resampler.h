@@ -87,7 +87,7 @@ class Resampler final : public RowSink {
     int stride_ = 0;
     uint8_t* to_ = nullptr;
     std::vector<float> values_, blank_;
-    std::vector<uint8_t> line_, mixed_;
+    std::vector<uint8_t> line_, turned_;
 };
 
 }  // namespace freqvision
