@@ -92,6 +92,45 @@ def test_size_and_normalisation_are_asked_of_the_model():
     assert transport.to_pixels(torch.zeros(1, 24, 56, 56)).shape == (1, 3, 112, 112)
 
 
+def test_the_model_suffices():
+    """DCT-24 at twice its image in int8: half the bytes of its uint8 pixels."""
+    transport = Transport(Identity())
+    assert (transport.spec.shape, transport.spec.dtype) == ((24, 56, 56), "int8")
+    assert (transport.spec.resize, transport.spec.crop) == (512, 448)
+    assert transport.spec.bytes_per_image * 2 == PixelSpec(dtype="uint8").bytes_per_image
+    assert transport(torch.zeros(1, *transport.spec.shape, dtype=torch.int8)).shape == (1, 3, 224, 224)
+    wrapped = FrequencyModel(Identity(), PixelSpec(resize=128, crop=112, interpolation="bicubic"), {})
+    spec = Transport(wrapped).spec
+    assert (spec.resize, spec.crop, spec.interpolation) == (256, 224, "bicubic")
+
+
+def test_transforms_of_torchvisions_weights_say_what_the_model_wants():
+    from torchvision.models import EfficientNet_V2_L_Weights, ResNet50_Weights
+
+    transforms = ResNet50_Weights.IMAGENET1K_V2.transforms()  # resize 232, crop 224
+    transport = Transport(Identity(), transforms=transforms)
+    assert (transport.spec.resize, transport.spec.crop) == (464, 448)
+    other = Transport(Identity(), transforms=EfficientNet_V2_L_Weights.DEFAULT.transforms())
+    assert (other.spec.crop, other.spec.interpolation) == (960, "bicubic")
+    torch.testing.assert_close(1 / other.gain.flatten(), torch.full((3,), 0.5))
+    with pytest.raises(
+        TypeError, match=r"transforms= is torchvision's weights\.transforms\(\) or a PixelSpec"
+    ):
+        Transport(Identity(), transforms=lambda image: image)
+    with pytest.raises(ValueError, match=r"pass image_size=296 if it takes any size"):
+        Transport(Identity(), image_size=299)
+
+
+def test_timm_models_say_how_they_were_evaluated():
+    timm = pytest.importorskip("timm")
+    model = timm.create_model("resnet10t").eval()
+    config = model.pretrained_cfg
+    spec = Transport(model).spec
+    assert spec.crop == 2 * config["input_size"][-1]
+    assert spec.resize == 2 * int(config["input_size"][-1] / config["crop_pct"])
+    assert spec.interpolation == config["interpolation"]
+
+
 def test_errors_say_what_to_do():
     with pytest.raises(ValueError, match="use crop 224, 448, 896, 1792, or pass pixels="):
         Transport(Identity(), FrequencySpec(resize=320, crop=320))

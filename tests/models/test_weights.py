@@ -1,7 +1,11 @@
 """Where each layer's weights come from, and that nothing is lost in silence."""
 
+import argparse
 import logging
+import os
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from model_families import small_model, small_spec
@@ -9,7 +13,7 @@ from torch import nn
 
 from freqvision.inputs.spec import FrequencySpec, PixelSpec
 from freqvision.models import create_model, default_spec, list_models
-from freqvision.models.weights import classifier_name, load_weights, read_weights
+from freqvision.models.weights import classifier_name, load_weights, read_file, read_weights
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +88,52 @@ def test_state_dicts_are_found_wherever_they_are(rgb, wrap, tmp_path):
     assert all(torch.equal(read[key], state[key]) for key in state)
 
 
+def test_the_moving_average_comes_first_and_is_named(rgb, caplog):
+    average = {f"module.{key}": value + 1 for key, value in rgb.state_dict().items()}
+    for key in ("state_dict_ema", "model_ema"):
+        other = {**average, "n_averaged": torch.tensor(3)} if key == "model_ema" else average
+        with caplog.at_level(logging.INFO, logger="freqvision"):
+            read = read_weights({"state_dict": rgb.state_dict(), key: other})
+        assert torch.equal(read["fc.weight"], rgb.fc.weight + 1)
+        assert read.keys() == rgb.state_dict().keys()
+        assert f"{key} is loaded, the moving average, not state_dict" in caplog.text
+
+
+def test_checkpoints_of_timm_load_with_their_arguments(rgb, tmp_path):
+    """Its CheckpointSaver keeps an argparse.Namespace, and metrics may be NumPy's numbers."""
+    numbers = {
+        "metric": np.float64(71.5),
+        "epoch": np.int64(3),
+        "best": np.bool_(True),
+        "lr": np.float16(2),
+        "big-endian": np.dtype(">f8").type(1.5),
+    }
+    arguments = argparse.Namespace(model="resnet18", lr=0.1, mean=(0.5, 0.5), opt=None)
+    torch.save({"args": arguments, "state_dict": rgb.state_dict(), **numbers}, tmp_path / "a.pth.tar")
+    values = read_file(tmp_path / "a.pth.tar")
+    assert values["args"] == arguments
+    assert {key: values[key] for key in numbers} == numbers
+    assert all(type(values[key]) in (int, float, bool) for key in numbers)
+    assert read_weights(tmp_path / "a.pth.tar").keys() == rgb.state_dict().keys()
+
+
+@pytest.mark.parametrize(
+    ("value", "named"),
+    [
+        (Path("a"), "pathlib"),
+        (os.system, "system"),
+        (np.zeros(3), "numpy"),
+        (np.str_("a"), ""),
+        (np.datetime64("2020-01-01"), ""),
+        (np.array([(1, None)], dtype=[("a", "i4"), ("b", "O")])[0], ""),
+    ],
+)
+def test_everything_else_is_refused_with_the_way_out(value, named, tmp_path):
+    torch.save({"state_dict": {"weight": torch.zeros(1)}, "extra": value}, tmp_path / "a.pth")
+    with pytest.raises(ValueError, match=rf"a\.pth cannot be read as weights.*{named}.*If you trust it"):
+        read_weights(tmp_path / "a.pth")
+
+
 def test_weights_of_a_frequency_model_load_too(tmp_path):
     model = small_model("resnet18")
     torch.save(
@@ -97,6 +147,22 @@ def test_weights_of_a_frequency_model_load_too(tmp_path):
     )
     other = create_model("resnet18", model.spec, 9, weights=model.state_dict())
     assert other.new_layers == ("network.fc",)
+
+
+@pytest.mark.parametrize("start", ["fold", "fit", "new"])
+def test_weights_of_a_frequency_model_bring_their_input_layers(start, rgb):
+    model = small_model("resnet18", start=start)
+    again = small_model("resnet18", weights=model.state_dict())
+    assert again.settings["start"] == start
+    other = "new" if start == "fold" else "fold"
+    with pytest.raises(ValueError, match=rf"keep its input layers \(start='{start}'\): leave start"):
+        small_model("resnet18", weights=model.state_dict(), start=other)
+
+
+def test_rgb_weights_start_folded(rgb):
+    model = small_model("resnet18", weights=rgb.state_dict())
+    assert (model.settings["start"], model.new_layers) == ("fold", ())
+    assert small_model("resnet18").settings["start"] == "new"
 
 
 def test_what_does_not_fit_is_listed(rgb):

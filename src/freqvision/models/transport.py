@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any
 
 import torch
 from torch import nn
 
-from freqvision.inputs.spec import IMAGENET_MEAN, IMAGENET_STD, FrequencySpec, PixelSpec
+from freqvision.inputs.spec import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    INTERPOLATIONS,
+    FrequencySpec,
+    PixelSpec,
+)
 from freqvision.models.export import Exportable
 from freqvision.models.frequency_model import FrequencyModel, check_input, input_layer
 from freqvision.models.reconstruction import SmallPixels, unseen_channels
@@ -27,24 +34,30 @@ class Transport(Exportable):
     Args:
         model: Any module that takes RGB images (B, 3, H, W), normalised by mean and std: torchvision's,
             timm's, your own, or a `FrequencyModel` with a `PixelSpec`.
-        spec: What the channels are.
+        spec: What the channels are. None is DCT-24 in int8, of photos at twice the size that the model
+            expects: half the bytes of its uint8 pixels.
+        transforms: What the model's pixels were prepared by: torchvision's ``weights.transforms()``, or a
+            `PixelSpec`. None asks the model (timm's ``pretrained_cfg``, the spec of a `FrequencyModel`, the
+            ``image_size`` of torchvision's ViT); where it does not say, images are 224 pixels a side, with
+            ImageNet's mean and std.
         pixels: Side n in pixels for which a block stands, 1 to 8. None chooses it so that the image has the
             size that the model expects.
-        mean: Of the RGB values on [0, 1]. None asks the model (timm's ``pretrained_cfg``, a `PixelSpec`);
-            ImageNet's where it does not say.
+        mean: Mean of the RGB values on [0, 1], instead of that of `transforms`.
         std: Likewise.
-        image_size: Side of the image that the model expects. None asks the model, 224 where it does not say.
+        image_size: Side of the image that the model expects, instead of that of `transforms`.
         clamp: Whether RGB is clamped to [0, 1], as a decoder does.
 
     Raises:
         ValueError: No `pixels` gives the model's image size from the spec's crop; the message says which
             crops do.
+        TypeError: The model is no module, the spec not one of DCT channels, or the transforms are unknown.
 
     Example:
         >>> rgb_model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        >>> spec = FrequencySpec(resize=512, crop=448)
-        >>> transport = Transport(rgb_model, spec)
-        >>> channels = torch.zeros(2, *spec.shape)
+        >>> transport = Transport(rgb_model)
+        >>> transport.spec.shape, transport.spec.dtype, transport.spec.bytes_per_image
+        ((24, 56, 56), 'int8', 75264)
+        >>> channels = torch.zeros(2, *transport.spec.shape, dtype=torch.int8)
         >>> transport(channels).shape, transport.to_pixels(channels).shape
         (torch.Size([2, 8]), torch.Size([2, 3, 224, 224]))
     """
@@ -55,8 +68,9 @@ class Transport(Exportable):
     def __init__(
         self,
         model: nn.Module,
-        spec: FrequencySpec,
+        spec: FrequencySpec | None = None,
         *,
+        transforms: Any = None,
         pixels: int | None = None,
         mean: tuple[float, ...] | None = None,
         std: tuple[float, ...] | None = None,
@@ -64,13 +78,16 @@ class Transport(Exportable):
         clamp: bool = True,
     ) -> None:
         super().__init__()
-        if not isinstance(spec, FrequencySpec):
-            raise TypeError(f"Transport takes DCT channels, so an FrequencySpec; got {type(spec).__name__}")
         if not isinstance(model, nn.Module):
             raise TypeError(f"Transport takes the model itself, a torch.nn.Module; got {model!r}")
-        known = _expectations(model)
+        known = _expected(model) if transforms is None else _of_transforms(transforms)
+        if image_size is not None:
+            known = PixelSpec.for_crop(image_size, mean=known.mean, std=known.std)
+        spec = _at_twice(known) if spec is None else spec
+        if not isinstance(spec, FrequencySpec):
+            raise TypeError(f"Transport takes DCT channels, so a FrequencySpec; got {type(spec).__name__}")
         self.spec = spec
-        self.pixels = _pixels(spec, image_size or known["size"]) if pixels is None else pixels
+        self.pixels = _pixels(spec, _side(known)) if pixels is None else pixels
         self.clamp = clamp
         self.input = input_layer(spec)
         self.model = model.network if isinstance(model, FrequencyModel) else model
@@ -85,7 +102,7 @@ class Transport(Exportable):
                 self.pixels,
             )
         self.small_pixels = SmallPixels(spec, self.pixels)
-        mean_, std_ = (torch.tensor(v)[:, None, None] for v in (mean or known["mean"], std or known["std"]))
+        mean_, std_ = (torch.tensor(v)[:, None, None] for v in (mean or known.mean, std or known.std))
         self._keep("gain", 1 / std_)  # (3, 1, 1)
         self._keep("shift", -mean_ / std_)  # (3, 1, 1)
 
@@ -115,23 +132,60 @@ class Transport(Exportable):
         return outputs
 
 
-def _expectations(model: nn.Module) -> dict[str, Any]:
-    """Image size, mean and std that a model says it expects; 224 and ImageNet's where it says nothing."""
-    size, mean, std = 224, IMAGENET_MEAN, IMAGENET_STD
+def _expected(model: nn.Module) -> PixelSpec:
+    """The pixels that a model says it expects; 224 a side and ImageNet's statistics where it says nothing."""
     if isinstance(model, FrequencyModel):
         if not isinstance(model.spec, PixelSpec) or model.spec.colour != "rgb":
             raise ValueError(
                 "Transport is for models of RGB pixels; this one reads DCT channels or YCbCr already"
             )
-        shape = model.spec.shape
-        return {"size": shape[1] if shape else size, "mean": model.spec.mean, "std": model.spec.std}
-    if isinstance(getattr(model, "image_size", None), int):  # torchvision's vision transformers
-        size = int(model.image_size)  # type: ignore[arg-type]
-    config = getattr(model, "pretrained_cfg", None)  # timm
-    if isinstance(config, dict):
-        size = config.get("input_size", (3, size, size))[-1]
-        mean, std = tuple(config.get("mean", mean)), tuple(config.get("std", std))
-    return {"size": size, "mean": mean, "std": std}
+        return model.spec
+    config = getattr(model, "pretrained_cfg", None)
+    if isinstance(config, dict):  # timm
+        size = config.get("input_size", (3, 224, 224))[-1]
+        interpolation = config.get("interpolation")
+        return PixelSpec(
+            resize=math.floor(size / config.get("crop_pct", 0.875)),
+            crop=size,
+            mean=tuple(config.get("mean", IMAGENET_MEAN)),
+            std=tuple(config.get("std", IMAGENET_STD)),
+            interpolation=interpolation if interpolation in INTERPOLATIONS else "bilinear",
+        )
+    size = getattr(model, "image_size", None)  # torchvision's vision transformers
+    return PixelSpec.for_crop(size if isinstance(size, int) else 224)
+
+
+def _of_transforms(transforms: Any) -> PixelSpec:
+    """The pixels that torchvision's ``weights.transforms()`` give."""
+    if isinstance(transforms, PixelSpec):
+        return transforms
+    try:
+        (crop,), (resize,) = transforms.crop_size, transforms.resize_size
+        mean, std = transforms.mean, transforms.std
+        interpolation = transforms.interpolation.value
+    except (AttributeError, TypeError, ValueError) as error:
+        raise TypeError(
+            "transforms= is torchvision's weights.transforms() or a PixelSpec; for others pass mean=, std= "
+            f"and image_size=; got {transforms!r}"
+        ) from error
+    return PixelSpec(resize, crop, mean=tuple(mean), std=tuple(std), interpolation=interpolation)
+
+
+def _side(known: PixelSpec) -> int:
+    shape = known.shape
+    return 224 if shape is None else shape[1]
+
+
+def _at_twice(known: PixelSpec) -> FrequencySpec:
+    """The default input: DCT-24 in int8 of photos at twice the size, whole blocks of it."""
+    crop = 2 * _side(known) // BLOCK * BLOCK
+    if 2 * _side(known) != crop:
+        raise ValueError(
+            f"the model expects images of {_side(known)} pixels, which blocks of 4 pixels do not make: pass "
+            f"image_size={crop // 2} if it takes any size, or spec= and pixels="
+        )
+    resize = 2 * known.resize if isinstance(known.resize, int) else crop * 8 // 7
+    return FrequencySpec(resize, crop, dtype="int8", interpolation=known.interpolation)
 
 
 def _pixels(spec: FrequencySpec, size: int) -> int:
