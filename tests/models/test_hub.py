@@ -136,3 +136,110 @@ def test_a_damaged_folder_is_an_error_that_names_the_file(tmp_path, damage, mess
     damage(tmp_path)
     with pytest.raises(ValueError, match=message):
         fv.load(tmp_path)
+
+
+def _nested(depth):
+    def damage(folder):
+        (folder / "config.json").write_text('{"library": ' + "[" * depth + "]" * depth + "}")
+
+    return damage
+
+
+def _bytes(name, data):
+    return lambda folder: (folder / name).write_bytes(data)
+
+
+HOSTILE = {
+    "nested": _nested(200_000),
+    "a list": _bytes("config.json", b"[]"),
+    "no text": _bytes("config.json", b"\xff\xfe{"),
+    "NaN classes": _config(model={"num_classes": float("nan")}),
+    "huge classes": _config(model={"num_classes": 10**12}, classes=None),
+    "classes below": _config(model={"num_classes": -5}),
+    "true classes": _config(model={"num_classes": True}),
+    "text classes": _config(model={"num_classes": "5"}),
+    "numbers as names": _config(classes=[1, 2, 3, 4, 5]),
+    "lists as names": _config(classes=[[], [], [], [], []]),
+    "no name": _config(model={"name": None}),
+    "a number for a name": _config(model={"name": 7}),
+    "a path for a name": _config(model={"name": "../../etc/passwd"}),
+    "a hub for a name": _config(model={"name": "hf-hub:someone/model"}),
+    "a model of timm that is none": _config(model={"name": "timm/../x"}),
+    "another architecture": _config(model={"name": "vit_b_16"}),
+    "a detector": _config(model={"name": "fcos_resnet18_fpn"}),
+    "weights as a setting": _config(model={"weights": "/etc/passwd"}),
+    "published weights as a setting": _config(model={"weights": "DEFAULT"}),
+    "photos as a setting": _config(model={"photos": ["/etc/passwd"]}),
+    "a spec as a setting": _config(model={"spec": {}}),
+    "a huge image": _config(model={"rgb_size": 2**40}),
+    "an image of text": _config(model={"rgb_size": "large"}),
+    "a start that is none": _config(model={"start": "cut"}),
+    "a start that is a list": _config(model={"start": []}),
+    "strides that are a mapping": _config(model={"strides": {}}),
+    "gates that are a list": _config(model={"gates": [1]}),
+    "gates of text": _config(model={"gates": {"squeeze": {}, "open_probability": "x"}}),
+    "an input of another kind": _config(input={"kind": "sound"}),
+    "an input without a kind": _config(input={"kind": []}),
+    "channels that are a number": _config(input={"channels": 10**30}),
+    "channels that are a mapping": _config(input={"channels": {}}),
+    "a crop of text": _config(input={"crop": "large"}),
+    "a huge crop": _config(input={"crop": 2**60, "resize": 2**60}),
+    "a mean that is too long": _config(input={"mean": [0.0] * 10**5}),
+    "a mean of text": _config(input={"mean": ["a"] * 24}),
+    "a mean that is infinite": _config(input={"mean": [float("inf")] * 24}),
+    "a type that is none": _config(input={"dtype": "object"}),
+    "an unknown field": _config(input={"__class__": "x"}),
+    "empty weights": _bytes("model.safetensors", b""),
+    "a header beyond the file": _bytes("model.safetensors", (2**63 - 1).to_bytes(8, "little") + b"{}"),
+    "a header that is no JSON": _bytes("model.safetensors", (4).to_bytes(8, "little") + b"{{{{"),
+    "a pickle for weights": _bytes("model.safetensors", b"\x80\x04cos\nsystem\n."),
+    "weights of another type": lambda folder: save_file(
+        {"network.fc.weight": torch.zeros(5, 3, dtype=torch.int8)}, folder / "model.safetensors"
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", HOSTILE.values(), ids=HOSTILE.keys())
+def test_a_hostile_folder_is_a_value_error(tmp_path, damage):
+    fv.save(small_model("tiny_resnet18"), tmp_path, classes=list("abcde"))
+    damage(tmp_path)
+    with pytest.raises(ValueError, match=r"."):
+        fv.load(tmp_path)
+
+
+def test_names_of_classes_cannot_change_the_card(tmp_path):
+    names = ["<script>alert(1)</script>", "a|b", "c\n# Title\n", "![x](http://x)", "e\x1b[31m\u202e"]
+    fv.save(small_model("tiny_resnet18"), tmp_path, classes=names)
+    card = (tmp_path / "README.md").read_text()
+    (line,) = (line for line in card.splitlines() if line.startswith("| classes"))
+    assert "<" not in card.split("---", 2)[2].replace("<br>", "")
+    assert line.count("|") - line.count("\\|") == 3  # the cell's own
+    assert "# Title" not in card.splitlines()
+    assert r"\!\[x\]\(http://x\)" in line
+    assert "\x1b" not in card
+    assert "\u202e" not in card
+    assert fv.load(tmp_path).class_names == names
+
+
+def test_a_write_that_fails_leaves_the_old_folder(tmp_path, monkeypatch):
+    """A full disk must not leave half a file under a name that loads."""
+    model = small_model("tiny_resnet18")
+    fv.save(model, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(tensors, path, metadata):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    with pytest.raises(OSError, match="No space left"):
+        fv.save(model, tmp_path, classes=list("abcde"))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_load_opens_checkpoints_too(trained_run):
+    model = fv.load(trained_run / "checkpoints" / "last.ckpt")
+    assert model.class_names
+    assert not model.training
+    with pytest.raises(ValueError, match=r"folder of a run: name its checkpoints/best\.ckpt"):
+        fv.load(trained_run)

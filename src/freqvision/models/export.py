@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ from torch import nn
 from torch.export import Dim
 
 from freqvision.inputs.spec import InputSpec
+from freqvision.runtime import replacing
 
 SPEC_KEY = "freqvision.spec"  # JSON of the spec
 CLASSES_KEY = "freqvision.classes"  # JSON list of names
 INPUT_NAME, OUTPUT_NAME = "input", "logits"
+SINGLE_FILE_BYTES = 1.9e9
 
 
 class Exportable(nn.Module):
@@ -51,7 +54,8 @@ class Exportable(nn.Module):
         """Write an archive of ``torch.export``; see `export_pt2`."""
         inputs, shapes = self._example()
         program = torch.export.export(self, (inputs,), dynamic_shapes=shapes)
-        torch.export.save(program, path, extra_files=metadata)
+        with path.open("wb") as file:  # by its name torch would refuse a draft
+            torch.export.save(program, file, extra_files=metadata)
 
     def _example(self) -> tuple[torch.Tensor, tuple[dict[int, Any]]]:
         """An input of two photos (one would be taken for a constant), and which of its axes may differ."""
@@ -106,7 +110,9 @@ def export_onnx(
         import onnxscript  # noqa: F401  which torch.onnx needs
     except ImportError as error:
         raise ImportError("exporting to ONNX needs: pip install 'freqvision[export]'") from error
-    return _write(model, path, lambda: model.write_onnx(Path(path), _metadata(model, classes), size))
+    with _whole(model, path) as draft:
+        model.write_onnx(draft, _metadata(model, classes), size)
+    return Path(path)
 
 
 def export_pt2(model: Exportable, path: str | Path, classes: Sequence[str] | None = None) -> Path:
@@ -128,7 +134,9 @@ def export_pt2(model: Exportable, path: str | Path, classes: Sequence[str] | Non
         NotImplementedError: The model is a detector, which torch.export cannot follow.
     """
     _check_model(model)
-    return _write(model, path, lambda: model.write_pt2(Path(path), _metadata(model, classes)))
+    with _whole(model, path) as draft:
+        model.write_pt2(draft, _metadata(model, classes))
+    return Path(path)
 
 
 def _check_model(model: Any) -> None:
@@ -139,16 +147,19 @@ def _check_model(model: Any) -> None:
         )
 
 
-def _write(model: Exportable, path: str | Path, write: Callable[[], None]) -> Path:
-    """Write in evaluation mode."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+@contextmanager
+def _whole(model: Exportable, path: str | Path) -> Iterator[Path]:
+    """Evaluation mode, and a path to write to that becomes the file once it is complete."""
     was_training = model.training
     model.eval()
+    # ONNX keeps larger weights in a second file, whose name is in the first: neither can be renamed.
+    single = sum(tensor.nbytes for tensor in model.state_dict().values()) < SINGLE_FILE_BYTES
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     try:
-        write()
+        with replacing(path) if single else nullcontext(Path(path)) as draft:
+            yield draft
     finally:
         model.train(was_training)
-    return Path(path)
 
 
 def _metadata(model: Exportable, classes: Sequence[str] | None) -> dict[str, str]:

@@ -22,6 +22,7 @@ WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 CARD = "README.md"
 MAX_CONFIG_BYTES = 2**24
+_NO_SETTINGS = ("spec", "weights", "weights_backbone", "photos")
 MAX_RGB_SIZE = 4096  # position embeddings grow with its square
 
 
@@ -271,13 +272,14 @@ def _settings(values: Any, spec: InputSpec) -> dict[str, Any]:
     if not isinstance(values, Mapping) or not isinstance(values.get("name"), str):
         raise ValueError("it does not name its model")
     found = architecture(values["name"])
-    known = ("name", *inspect.signature(found.create).parameters)
-    given: dict[str, Any] = {key: value for key, value in values.items() if key != "weights"}
-    unknown = sorted(given.keys() - set(known))
+    # What else create takes would be read from disk, or is kept elsewhere.
+    known = {"name", *inspect.signature(found.create).parameters} - {*_NO_SETTINGS}
+    given: dict[str, Any] = dict(values)
+    unknown = sorted(given.keys() - known)
     if unknown or "num_classes" not in given:
         raise ValueError(
             f"it is of another version of freqvision, or incomplete: its 'model' has {', '.join(values)}; "
-            f"valid: {', '.join(known)}"
+            f"valid: {', '.join(sorted(known))}"
         )
     for name, most in {"num_classes": 2**24, "rgb_size": MAX_RGB_SIZE}.items():
         value = given.get(name)
