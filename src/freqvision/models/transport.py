@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import logging
-import math
 from typing import Any
 
 import torch
 from torch import nn
 
-from freqvision.inputs.spec import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    INTERPOLATIONS,
-    FrequencySpec,
-    PixelSpec,
-)
+from freqvision.inputs.spec import FrequencySpec, PixelSpec
 from freqvision.models.export import Exportable
 from freqvision.models.frequency_model import FrequencyModel, check_input, input_layer
 from freqvision.models.reconstruction import SmallPixels, unseen_channels
@@ -36,10 +29,10 @@ class Transport(Exportable):
             timm's, your own, or a `FrequencyModel` with a `PixelSpec`.
         spec: What the channels are. None is DCT-24 in int8, of photos at twice the size that the model
             expects: half the bytes of its uint8 pixels.
-        transforms: What the model's pixels were prepared by: torchvision's ``weights.transforms()``, or a
-            `PixelSpec`. None asks the model (timm's ``pretrained_cfg``, the spec of a `FrequencyModel`, the
-            ``image_size`` of torchvision's ViT); where it does not say, images are 224 pixels a side, with
-            ImageNet's mean and std.
+        transforms: What the model's pixels were prepared by: a `PixelSpec`, or what `PixelSpec.like` takes,
+            such as torchvision's ``weights.transforms()``. None asks the model (timm's ``pretrained_cfg``,
+            the spec of a `FrequencyModel`, the ``image_size`` of torchvision's ViT); where it does not say,
+            images are 224 pixels a side, with ImageNet's mean and std.
         pixels: Side n in pixels for which a block stands, 1 to 8. None chooses it so that the image has the
             size that the model expects.
         mean: Mean of the RGB values on [0, 1], instead of that of `transforms`.
@@ -80,7 +73,7 @@ class Transport(Exportable):
         super().__init__()
         if not isinstance(model, nn.Module):
             raise TypeError(f"Transport takes the model itself, a torch.nn.Module; got {model!r}")
-        known = _expected(model) if transforms is None else _of_transforms(transforms)
+        known = _expected(model, transforms)
         if image_size is not None:
             known = PixelSpec.for_crop(image_size, mean=known.mean, std=known.std)
         spec = _at_twice(known) if spec is None else spec
@@ -132,43 +125,20 @@ class Transport(Exportable):
         return outputs
 
 
-def _expected(model: nn.Module) -> PixelSpec:
-    """The pixels that a model says it expects; 224 a side and ImageNet's statistics where it says nothing."""
+def _expected(model: nn.Module, transforms: Any) -> PixelSpec:
+    """The pixels that a model expects; 224 a side and ImageNet's statistics where nothing says."""
+    if transforms is not None:
+        return transforms if isinstance(transforms, PixelSpec) else PixelSpec.like(transforms)
     if isinstance(model, FrequencyModel):
         if not isinstance(model.spec, PixelSpec) or model.spec.colour != "rgb":
             raise ValueError(
                 "Transport is for models of RGB pixels; this one reads DCT channels or YCbCr already"
             )
         return model.spec
-    config = getattr(model, "pretrained_cfg", None)
-    if isinstance(config, dict):  # timm
-        size = config.get("input_size", (3, 224, 224))[-1]
-        interpolation = config.get("interpolation")
-        return PixelSpec(
-            resize=math.floor(size / config.get("crop_pct", 0.875)),
-            crop=size,
-            mean=tuple(config.get("mean", IMAGENET_MEAN)),
-            std=tuple(config.get("std", IMAGENET_STD)),
-            interpolation=interpolation if interpolation in INTERPOLATIONS else "bilinear",
-        )
+    if isinstance(getattr(model, "pretrained_cfg", None), dict):  # timm
+        return PixelSpec.like(model)
     size = getattr(model, "image_size", None)  # torchvision's vision transformers
     return PixelSpec.for_crop(size if isinstance(size, int) else 224)
-
-
-def _of_transforms(transforms: Any) -> PixelSpec:
-    """The pixels that torchvision's ``weights.transforms()`` give."""
-    if isinstance(transforms, PixelSpec):
-        return transforms
-    try:
-        (crop,), (resize,) = transforms.crop_size, transforms.resize_size
-        mean, std = transforms.mean, transforms.std
-        interpolation = transforms.interpolation.value
-    except (AttributeError, TypeError, ValueError) as error:
-        raise TypeError(
-            "transforms= is torchvision's weights.transforms() or a PixelSpec; for others pass mean=, std= "
-            f"and image_size=; got {transforms!r}"
-        ) from error
-    return PixelSpec(resize, crop, mean=tuple(mean), std=tuple(std), interpolation=interpolation)
 
 
 def _side(known: PixelSpec) -> int:
@@ -177,15 +147,14 @@ def _side(known: PixelSpec) -> int:
 
 
 def _at_twice(known: PixelSpec) -> FrequencySpec:
-    """The default input: DCT-24 in int8 of photos at twice the size, whole blocks of it."""
-    crop = 2 * _side(known) // BLOCK * BLOCK
-    if 2 * _side(known) != crop:
+    """The default input: DCT-24 in int8 of photos at twice the size."""
+    side = _side(known)
+    if side % 4:
         raise ValueError(
-            f"the model expects images of {_side(known)} pixels, which blocks of 4 pixels do not make: pass "
-            f"image_size={crop // 2} if it takes any size, or spec= and pixels="
+            f"the model expects images of {side} pixels, which blocks of 4 pixels do not make: pass "
+            f"image_size={side // 4 * 4} if it takes any size, or spec= and pixels="
         )
-    resize = 2 * known.resize if isinstance(known.resize, int) else crop * 8 // 7
-    return FrequencySpec(resize, crop, dtype="int8", interpolation=known.interpolation)
+    return FrequencySpec.like(known, dtype="int8")
 
 
 def _pixels(spec: FrequencySpec, size: int) -> int:
