@@ -165,11 +165,12 @@ class TestARun:
         assert "box_ap" in metrics
         assert "mask_ap" not in metrics
 
-    def test_predict_leaves_unsure_objects_out(self, trained, scenes, tmp_path):
+    def test_predict_leaves_unsure_objects_out(self, trained, scenes, tmp_path, capsys):
         arguments = ["predict", str(scenes / "images" / "001.jpg"), "--output", str(tmp_path)]
         checkpoint = ["--checkpoint", str(trained / "checkpoints" / "last.ckpt"), "--device", "cpu"]
         assert main([*arguments, *checkpoint, "--min_score", "1"]) == 0
         assert json.loads((tmp_path / "predictions.json").read_text())[0]["objects"] == []
+        assert "nothing with a score of 100% or more; --min_score shows more" in capsys.readouterr().out
 
 
 class StopBefore(Callback):
@@ -405,6 +406,11 @@ def test_odd_photos_are_trained_and_validated_on(tmp_path, options):
 def test_photos_without_objects_are_left_out_unless_kept(tmp_path):
     count = odd_photos(tmp_path)
     files = ("images", "instances.json", "images", "instances.json")
+    plan = CocoPhotos(str(tmp_path), *files, resize=64, max_size=96).plan()
+    assert plan["photos"] == f"{count - 2} to train on, {count} to validate, 1 class and the background"
+    assert (
+        "shorter side of 64 pixels and a longer one of at most 96 (photos are resized to 2" in plan["input"]
+    )
     assert len(CocoPhotos(str(tmp_path), *files).train_coco.images) == count - 2  # empty, and a crowd alone
     assert len(CocoPhotos(str(tmp_path), *files, keep_empty=True).train_coco.images) == count
     assert len(CocoPhotos(str(tmp_path), *files).validation_coco.images) == count

@@ -15,14 +15,41 @@ def test_labels_stay_within_the_picture_and_clear_of_each_other():
         for corner in torch.rand(4, 2, generator=generator).tolist():
             x, y = 200 * corner[0], 100 * corner[1]
             area = _free_place((x, y, x + 40, y + 30), (30, 12), (200, 100), taken)
+            if area is None:  # then no place was free
+                for top in (y - 12, y + 30, y):
+                    place = (x, top, x + 30, top + 12)
+                    inside = 0 <= top <= 100 - 12 and x <= 200 - 30
+                    assert not inside or any(_overlap(place, other) for other in taken)
+                continue
             assert 0 <= area[0] < area[2] <= 200
             assert 0 <= area[1] < area[3] <= 100
-            if any(_overlap(area, other) for other in taken):  # then no other place was free
-                for top in (y - 12, y + 30, y):
-                    place = (area[0], top, area[2], top + 12)
-                    inside = 0 <= top <= 100 - 12
-                    assert not inside or any(_overlap(place, other) for other in taken)
+            assert not any(_overlap(area, other) for other in taken)
             taken.append(area)
+
+
+def test_labels_of_a_crowd_do_not_cover_each_other():
+    """Each label that is there is whole: as many pixels of its colour as it has alone."""
+    generator = torch.Generator().manual_seed(1)
+    corners = torch.rand(60, 2, generator=generator) * torch.tensor([540.0, 420])
+    found = {
+        "boxes": torch.cat([corners, corners + 60], 1),
+        "labels": torch.arange(60),
+        "scores": torch.linspace(0.9, 0.5, 60),
+    }
+    names = [f"class {label}" for label in range(60)]
+    drawn = draw_objects(Image.new("RGB", (640, 480)), found, names)
+    colours = {colour: count for count, colour in drawn.getcolors(640 * 480)}
+    whole = 0
+    for label in range(60):
+        single = {key: value[label : label + 1] for key, value in found.items()}
+        alone = draw_objects(Image.new("RGB", (640, 480)), single, names).getcolors(640 * 480)
+        box = 4 * 2 * 60  # of its outline, which others may cover
+        (expected,) = (count for count, colour in alone if colour == class_colour(label))
+        count = colours.get(class_colour(label), 0)
+        assert count <= box or count >= expected - box
+        whole += count >= expected - box
+    assert 30 <= whole <= 60
+    assert colours[class_colour(0)] >= 1000  # the surest
 
 
 @pytest.mark.parametrize("size", [(30, 20), (300, 200), (20, 500)])

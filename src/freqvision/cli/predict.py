@@ -2,6 +2,7 @@
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def main(args: list[str]) -> int:
 
         results, describe = (
             find_objects(**options, **of_detector, batch_size=batch_size or 1),
-            describe_objects,
+            partial(describe_objects, min_score=of_detector["min_score"]),
         )
         file = Path(of_detector["output"]) / "predictions.json"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -85,15 +86,16 @@ def photos_of(path: str) -> list[str]:
     return photos
 
 
-def describe_objects(result: dict[str, Any]) -> str:
-    """One photo's objects as lines, and where the picture lies."""
+def describe_objects(result: dict[str, Any], min_score: float) -> str:
+    """One photo's objects as lines, and where the picture is."""
     width = max((len(found["class"]) for found in result["objects"]), default=0)
     lines = [
         f"  {found['class']:<{width}}  {found['score']:6.1%}  at "
         + "{:.0f}, {:.0f}, size {:.0f}×{:.0f}".format(*found["bbox"])
         for found in result["objects"]
     ]
-    return "\n".join([result["image"], *(lines or ["  nothing"]), f"  drawn in {result['picture']}"])
+    nothing = f"  nothing with a score of {min_score:.0%} or more; --min_score shows more"
+    return "\n".join([result["image"], *(lines or [nothing]), f"  drawn in {result['picture']}"])
 
 
 def describe_classes(result: dict[str, Any]) -> str:

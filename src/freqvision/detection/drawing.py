@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from freqvision.inputs.transform import eight_bits
 
-_GOLDEN = 0.618034  # of the colour circle between neighbouring classes, so that few look alike
+_GOLDEN = 0.618034  # of the colour circle between neighbouring classes, which makes similar colours rare
 _VEIL = 0.45  # opacity of masks
 
 Area = tuple[float, float, float, float]  # x1, y1, x2, y2
@@ -32,6 +32,9 @@ def draw_objects(
     photo: Image.Image, found: Mapping[str, torch.Tensor], class_names: Sequence[str]
 ) -> Image.Image:
     """Draw boxes, masks, labels and scores on a copy of a photo.
+
+    Labels never cover each other: in a crowded picture the surest objects have one, the others their box and
+    colour.
 
     Args:
         photo: Of any mode and size.
@@ -67,34 +70,34 @@ def draw_objects(
         right, bottom = max(x1, min(x2, picture.width - 1)), max(y1, min(y2, picture.height - 1))
         draw.rectangle((x1, y1, right, bottom), outline=class_colour(labels[place]), width=width)
     taken: list[Area] = []
-    labelled = []
-    for place in reversed(order):  # the surest objects choose first where their labels stand
+    for place in reversed(order):  # the surest objects choose first
         text = f"{class_names[labels[place]]} {found['scores'][place]:.0%}"
         left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
-        area = _free_place(
-            found["boxes"][place].tolist(), (right - left + 4, bottom - top + 4), picture.size, taken
-        )
-        taken.append(area)
-        labelled.append((area, text, (area[0] + 2 - left, area[1] + 2 - top), class_colour(labels[place])))
-    for area, text, corner, colour in reversed(labelled):
-        draw.rectangle(area, fill=colour)
-        draw.text(corner, text, fill="black", font=font)
+        size = right - left + 4, bottom - top + 4
+        area = _free_place(found["boxes"][place].tolist(), size, picture.size, taken)
+        if area is not None:
+            taken.append(area)
+            draw.rectangle(area, fill=class_colour(labels[place]))
+            draw.text((area[0] + 2 - left, area[1] + 2 - top), text, fill="black", font=font)
     return picture
 
 
 def _free_place(
     box: Sequence[float], size: tuple[float, float], picture: tuple[int, int], taken: Sequence[Area]
-) -> Area:
-    """Where a label of a size (width, height) stands: above its box, below it, or inside at its top.
+) -> Area | None:
+    """A place for a label of a size (width, height) that covers no other; None if there is none.
 
-    The first of these within the picture that covers no other label; else the first within the picture.
+    Above the box, below it, or inside at its top or bottom; flush with its left edge, its right, or centred.
     """
-    width, height = size
-    x = max(0.0, min(box[0], picture[0] - width))
-    rows = [y for y in (box[1] - height, box[3], box[1]) if 0 <= y <= picture[1] - height]
-    areas = [(x, y, x + width, y + height) for y in rows or [0.0]]
-    free = [area for area in areas if not any(_overlap(area, other) for other in taken)]
-    return (free or areas)[0]
+    (width, height), (x1, y1, x2, y2) = size, box
+    tops = [y for y in (y1 - height, y2, y1, y2 - height) if 0 <= y <= picture[1] - height]
+    for y in tops or [0.0]:  # of a picture lower than the label, what fits
+        for x in (x1, x2 - width, (x1 + x2 - width) / 2):
+            x = max(0.0, min(x, picture[0] - width))
+            area = (x, y, x + width, y + height)
+            if not any(_overlap(area, other) for other in taken):
+                return area
+    return None
 
 
 def _overlap(one: Area, other: Area) -> bool:

@@ -172,10 +172,11 @@ class CocoPhotos(PhotoData):
     def plan(self) -> dict[str, str]:
         """What a run prints about its data before it starts, in the sizes of this module's arguments."""
         scale = view_pixels(self.spec)
+        classes = len(self.class_names) - 1
         read = f" (photos are resized to {scale} times that)" if scale > 1 else ""
         return {
             "photos": f"{len(self.train_coco.images):,} to train on, {len(self.validation_coco.images):,} to "
-            f"validate, {len(self.class_names) - 1} classes and the background",
+            f"validate, {classes} class{'es' if classes > 1 else ''} and the background",
             "input": f"{self.spec.describe()}, {self.spec.dtype}; images with a shorter side of "
             f"{self.hparams['resize']} pixels and a longer one of at most {self.hparams['max_size']}{read}",
         }
