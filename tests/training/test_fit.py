@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 import freqvision as fv
 from freqvision.analysis.figures import plot_training
-from freqvision.cli.report import read_run
+from freqvision.analysis.report.load import Run
 from freqvision.data import FrequencyFolder
 from freqvision.models import load
 from freqvision.training import Augmentation, Classifier, Optimisation, PhotoFolder, data_module
@@ -297,7 +297,7 @@ def test_epochs_that_are_not_validated_have_no_validation(photos, tmp_path):
     assert all(line["train/loss"] for line in table)
     assert not any(name.startswith("lr-") for name in table[0])
     plot_training(tmp_path / "metrics.csv", tmp_path / "curve.png")
-    run = read_run(tmp_path)
+    run = Run.load(tmp_path)
     assert run.accuracy == float(table[1]["val/top1"])
     assert run.epochs == 2
 

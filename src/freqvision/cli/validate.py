@@ -45,10 +45,8 @@ def main(args: list[str]) -> None:
     elif "box_ap" in metrics:
         print(table(metrics))
     else:
-        print(
-            f"{metrics['photos']:,} photos: top-1 {metrics['top1']:.1%}, top-5 {metrics['top5']:.1%}, "
-            f"loss {metrics['loss']:.3f}"
-        )
+        top5 = f"top-5 {metrics['top5']:.1%}, " if "top5" in metrics else ""
+        print(f"{metrics['photos']:,} photos: top-1 {metrics['top1']:.1%}, {top5}loss {metrics['loss']:.3f}")
 
 
 def table(metrics: dict[str, float]) -> str:

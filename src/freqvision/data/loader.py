@@ -287,13 +287,14 @@ class PhotoLoader:
         self._done, self._resumed = 0, True
 
     def __iter__(self) -> Iterator[Any]:
+        # All of it with the first batch: Lightning calls iter() once more than it iterates.
         if not self._resumed:  # an epoch that was left early begins again
             self._skip = 0
             if isinstance(self.batch_sampler, EpochBatches):
                 self.batch_sampler.rewind()
         self._done, self._resumed = 0, False
         self.set_epoch(self.epoch)
-        return self._iterate()
+        yield from self._iterate()
 
     def _iterate(self) -> Iterator[Any]:
         process = os.getpid()

@@ -1,4 +1,4 @@
-"""What a run tells while it runs: its plan, a line for each epoch, and what could not be read."""
+"""What a run prints and records: its plan, its progress, a line per epoch, and what could not be read."""
 
 import csv
 import time
@@ -6,34 +6,28 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.utilities import rank_zero_only
+from tqdm import tqdm
 
-from freqvision.inputs.spec import FrequencySpec
+from freqvision.runtime import progress_bar, replacing
+
+COLUMNS = 80  # of a terminal, which lines should not exceed
 
 
 class Announce(Callback):
-    """Prints, before the first step, what the run will do and where its results will lie."""
+    """Prints, before the first step, what the run will do and where its results will be."""
 
     @rank_zero_only
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the plan; only now is it known at which epoch a resumed run begins."""
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         model: Any = pl_module.model
-        spec = data.spec
         how: Any = pl_module.optimisation
         parameters = sum(parameter.numel() for parameter in model.parameters())
-        sees = f"DCT channels {spec.channels}" if isinstance(spec, FrequencySpec) else f"{spec.colour} pixels"
-        if spec.shape is None:
-            size = (
-                f"whole photos, shorter side {spec.resize}, longer {spec.max_size} at most, as {spec.dtype}"
-            )
-        else:
-            size = f"{tuple(spec.shape)} as {spec.dtype}, {spec.bytes_per_image:,} bytes a photo"
         sources = (pl_module.hparams.get(name) for name in ("weights", "weights_backbone"))
         lines = {
-            "photos": f"{len(data.train_set):,} to train on, {len(data.validation_set):,} to validate, "
-            f"{len(data.class_names)} classes",
-            "input": f"{sees}, {size}",
+            **data.plan(),
             "model": f"{model.settings['name']}, {parameters / 1e6:.1f} million parameters",
             "weights": next(filter(None, sources), "random"),
             "training": f"epochs {trainer.current_epoch + 1} to {trainer.max_epochs}, batches of "
@@ -41,47 +35,92 @@ class Announce(Callback):
             "machine": f"{trainer.world_size} {trainer.strategy.root_device.type}, {trainer.precision}",
             "results": f"{trainer.default_root_dir}",
         }
-        lines |= data.plan() if hasattr(data, "plan") else {}
+        lines["photos"] += "".join(f"\n{'':>11}{note}" for note in data.notes())
         gating: Any = getattr(pl_module, "gating", None)
         if gating:
-            lines["gates"] = f"of the {gating.squeeze} of each channel, penalty up to {gating.penalty:g}"
+            lines["gates"] = f"on the {gating.squeeze} of each channel, penalty up to {gating.penalty:g}"
         print("\n".join(f"{name:>9}  {text}" for name, text in lines.items()), flush=True)
 
 
-class PlainProgress(Callback):
-    """A line a minute, for log files and other places where a progress bar cannot be drawn.
+class Progress(ProgressBar):
+    """A bar for the running epoch on a terminal; elsewhere a line a minute."""
 
-    Args:
-        interval: Seconds between lines.
-    """
+    def __init__(self) -> None:
+        super().__init__()
+        self._bar: tqdm | None = None
+        self._shown = True
 
-    def __init__(self, interval: float = 60) -> None:
-        self.interval = interval
-        self.last = time.perf_counter()
+    def disable(self) -> None:
+        """Show nothing, as Lightning asks of all processes but the first."""
+        self._shown = False
+
+    def _open(self, total: int, text: str, done: int = 0) -> None:
+        self.close()
+        self._bar = progress_bar(
+            total=total,
+            initial=done,
+            desc=text,
+            unit="batch",
+            leave=False,
+            shown=self._shown,
+            ncols=COLUMNS - 1,
+        )
+
+    def close(self) -> None:
+        """Wipe the bar."""
+        if self._bar is not None:
+            self._bar.close()
+        self._bar = None
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """Open the bar, also in the middle of a resumed epoch."""
+        if self._bar is None:
+            text = f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}"
+            self._open(int(trainer.num_training_batches), text, batch_idx)
 
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Print how far the epoch is."""
-        now = time.perf_counter()
-        if now - self.last >= self.interval and trainer.is_global_zero:
-            self.last = now
-            done = f"{batch_idx + 1} of {trainer.num_training_batches} batches"
-            print(
-                f"epoch {trainer.current_epoch + 1}: {done}, loss {float(outputs['loss']):.3f}",
-                flush=True,
-            )
+        """Move it."""
+        if self._bar is not None and self._shown:
+            if batch_idx % 16 == 0:  # to read a result of a GPU is to wait for it
+                self._bar.set_postfix_str(f"loss {float(outputs['loss']):.3f}", refresh=False)
+            self._bar.update()
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Open another one."""
+        if not trainer.sanity_checking:
+            self._open(int(sum(trainer.num_val_batches)), f"validation {trainer.current_epoch + 1}")
+
+    def on_validation_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        """Move it."""
+        if self._bar is not None:
+            self._bar.update()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Wipe it."""
+        self.close()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Wipe it before the epoch's line is printed."""
+        self.close()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Wipe it before the error is printed."""
+        self.close()
 
 
 class EpochTable(Callback):
-    """Writes `metrics.csv`, one line an epoch; a resumed run goes on with the same file.
+    """Writes `metrics.csv` and prints a line, both per epoch; a resumed run continues the file.
 
     Args:
         path: The file.
+        first: Metrics that the line begins with.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, first: tuple[str, ...] = ()) -> None:
         self.path = Path(path)
+        self.first = first
         self.started = time.perf_counter()
         self.validated = False
 
@@ -91,35 +130,46 @@ class EpochTable(Callback):
         self.validated = False
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take note: of an epoch that is not validated, Lightning still shows the last one's metrics."""
+        """Take note: Lightning keeps showing the last metrics in epochs that are not validated."""
         self.validated = True
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Add the line; validation is over by now, since Lightning runs it inside the epoch."""
+        """Add the line; Lightning has validated inside the epoch."""
         if not trainer.is_global_zero:
             return
-        # The learning rate has its column; what the monitor of it logs is not needed twice.
+        # Learning rates have columns of their own.
         left_out = ("lr-",) if self.validated else ("lr-", "val/")
         metrics = {
             name: value for name, value in trainer.callback_metrics.items() if not name.startswith(left_out)
         }
-        row = {
+        seconds = round(time.perf_counter() - self.started, 2)
+        row: dict[str, Any] = {
             "epoch": trainer.current_epoch + 1,
-            "seconds": round(time.perf_counter() - self.started, 2),
-            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "seconds": seconds,
+            **learning_rates(trainer),
             **{name: round(float(value), 6) for name, value in sorted(metrics.items())},
         }
         earlier = [line for line in read_table(self.path) if int(line["epoch"]) < row["epoch"]]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         columns = list(dict.fromkeys(name for line in (row, *earlier) for name in line))
-        draft = self.path.with_suffix(".draft")
-        with draft.open("w", newline="") as file:
+        with replacing(self.path) as draft, draft.open("w", newline="") as file:
             writer = csv.DictWriter(file, columns, restval="")
             writer.writeheader()
             writer.writerows([*earlier, row])
-        draft.replace(self.path)
-        values = "  ".join(f"{name} {row[name]:.4g}" for name in row if "/" in name)
-        print(f"epoch {row['epoch']}: {values}  ({row['seconds']:.0f} s)", flush=True)
+        names = [name for name in row if "/" in name]
+        text = f"epoch {row['epoch']}  {seconds:.0f} s"
+        for name in sorted(names, key=lambda name: (name not in self.first, name.startswith("train/open"))):
+            part = f"  {name} {row[name]:.4g}"
+            if len(text + part) < COLUMNS:
+                text += part
+        print(text, flush=True)
+
+
+def learning_rates(trainer: Trainer) -> dict[str, float]:
+    """The learning rate "lr", and those of new layers and gates where they differ."""
+    rates: dict[str, float] = {}
+    for group in trainer.optimizers[0].param_groups:
+        rates.setdefault(group.get("rate", "lr"), group["lr"])
+    return dict(sorted(rates.items()))
 
 
 def read_table(path: str | Path) -> list[dict[str, str]]:
@@ -131,7 +181,7 @@ def read_table(path: str | Path) -> list[dict[str, str]]:
 
 
 class ReportSkipped(Callback):
-    """Lists the photos that could not be read, in the end."""
+    """Lists, at the end, the photos that could not be read."""
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the list of this process."""

@@ -107,7 +107,7 @@ class Classifier(ModelModule):
         self.spec, self.class_names = spec, list(class_names)
         self.validation_loss = MeanMetric()
         self.top1 = MulticlassAccuracy(classes, average="micro")
-        self.top5 = MulticlassAccuracy(classes, average="micro", top_k=min(5, classes))
+        self.top5 = MulticlassAccuracy(classes, average="micro", top_k=5) if classes > 5 else None
         mixers = [v2.MixUp(alpha=self.mixup, num_classes=classes)] if self.mixup > 0 else []
         mixers += [v2.CutMix(alpha=self.cutmix, num_classes=classes)] if self.cutmix > 0 else []
         self.mix = v2.RandomChoice(mixers) if mixers else None
@@ -135,7 +135,7 @@ class Classifier(ModelModule):
         if self.augment is not None:
             images = self.augment(images)
         if self.gating and self.model.gates:
-            self.model.gates.temperature = self.gating.temperature_at(self._progress())
+            self.model.gates.temperature = self.gating.temperature_at(self.progress())
         with record_gates(self.model) as log_odds:
             if self.mix is None:
                 logits = self(images)
@@ -146,14 +146,17 @@ class Classifier(ModelModule):
                 images = images.contiguous(memory_format=self.memory_format)
                 logits = self.model.network(self.model.input(images))
         loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        losses = {"loss": loss}
         if self.gating and log_odds:
-            penalty = self.gating.penalty_at(self._progress()) * expected_open(log_odds)
-            parts = {"cross_entropy": loss, "gate_penalty": penalty, **self._shares(log_odds, expected_open)}
-            for name, value in parts.items():
-                self.log(f"train/{name}", value, on_step=False, on_epoch=True, batch_size=len(images))
-            loss = loss + penalty
-        self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(images))
-        return loss
+            penalty = self.gating.penalty_at(self.progress()) * expected_open(log_odds)
+            losses |= {
+                "cross_entropy": loss,
+                "gate_penalty": penalty,
+                **self._shares(log_odds, expected_open),
+            }
+            losses["loss"] = loss + penalty
+        self.log_training(losses, len(images))
+        return losses["loss"]
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Collect loss, top-1 and top-5 accuracy."""
@@ -166,14 +169,12 @@ class Classifier(ModelModule):
                     self.log(f"val/{name}", share, batch_size=len(images), sync_dist=True)
             self.validation_loss.update(F.cross_entropy(logits, labels, reduction="none"))
             self.top1.update(logits, labels)
-            self.top5.update(logits, labels)
+            if self.top5 is not None:
+                self.top5.update(logits, labels)
         self.log("val/loss", self.validation_loss, prog_bar=True)
         self.log("val/top1", self.top1, prog_bar=True)
-        self.log("val/top5", self.top5)
-
-    def _progress(self) -> float:
-        """Share of all optimiser steps that lie behind."""
-        return self.global_step / self.trainer.estimated_stepping_batches
+        if self.top5 is not None:  # of five classes or fewer, it would always be 1
+            self.log("val/top5", self.top5)
 
     def _shares(self, log_odds: list[Tensor], share: Callable[[list[Tensor]], Tensor]) -> dict[str, Tensor]:
         """Share of open gates as `share` counts them: "open" of all, "open_y" and so on of each component."""

@@ -6,13 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from torch.utils.data import DataLoader
-
 from freqvision.data.check import without
 from freqvision.data.folder import Damaged
+from freqvision.data.loader import PhotoLoader
 from freqvision.detection.coco import CocoAnnotations
 from freqvision.detection.coco_file import read_coco
-from freqvision.detection.photos import DetectionPhotos, GroupedBatches, RandomDetectionView
+from freqvision.detection.photos import DetectionPhotos, RandomDetectionView
 from freqvision.detection.targets import STRIDE, view_pixels
 from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
 from freqvision.spectrum.channels import ChannelSet
@@ -135,6 +134,7 @@ class CocoPhotos(PhotoData):
         self.save_hyperparameters()
         self.validation_range = validation_range
         self.damaged = damaged
+        self.exclude = exclude
         self.how: dict[str, Any] = {
             "orientation": orientation,
             "damaged": damaged,
@@ -161,13 +161,12 @@ class CocoPhotos(PhotoData):
         )
         self.validation_set = photos_of(self.validation_coco, self.spec, **self.how)
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> PhotoLoader:
         """Batches of photos of like shape, which the network sees together, shuffled by (seed, epoch)."""
         cell = STRIDE * view_pixels(self.spec)
         views = (self.spec.view(image.size) for image in self.train_coco.images)
         shapes = [(-(-view.crop[2] // cell), -(-view.crop[3] // cell)) for view in views]
-        batches = GroupedBatches(self.train_sampler(), shapes, self.batch_size)
-        return self._loader(self.train_set, batch_sampler=batches)
+        return self.train_loader(groups=shapes)
 
     def plan(self) -> dict[str, str]:
         """What a run prints about its data before it starts, in the sizes of this module's arguments."""

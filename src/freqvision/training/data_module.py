@@ -1,19 +1,21 @@
-"""What the data modules of all tasks share: statistics, loaders that divide the photos, exact resume."""
+"""What the data modules of all tasks share: statistics, and loaders that share photos out to processes."""
 
 import math
 import os
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from lightning.pytorch import LightningDataModule, Trainer
-from torch.utils.data import DataLoader
-from torch.utils.data.distributed import DistributedSampler
 
+from freqvision.data.check import PhotoCheck
 from freqvision.data.folder import Damaged, evenly
+from freqvision.data.loader import EpochBatches, PhotoLoader
 from freqvision.inputs.measure import collect_statistics
-from freqvision.inputs.spec import FrequencySpec, InputSpec
+from freqvision.inputs.spec import InputSpec
 from freqvision.inputs.statistics import ChannelStatistics
+from freqvision.runtime import replacing
 
 
 class PhotoData(LightningDataModule):
@@ -23,9 +25,9 @@ class PhotoData(LightningDataModule):
         spec: What the photos become; statistics and type are still to come.
         class_names: Of the model's outputs.
         dtype: The type in which a batch travels to the device.
-        statistics: JSON file of `freqvision stats`; None measures the training photos and keeps the result
-            beside the run.
-        statistics_photos: Measure at most so many photos, evenly spread; 0 for all.
+        statistics: JSON file of `freqvision stats`; None measures the training photos and saves the result in
+            the run's folder.
+        statistics_photos: Measure at most this many photos, evenly spread; 0 for all.
         batch_size: Photos in a batch on each device.
         num_threads: Threads that decode a batch; 0 for all cores.
         num_workers: Worker processes; 0 decodes in the training process.
@@ -35,6 +37,7 @@ class PhotoData(LightningDataModule):
     train_set: Any
     validation_set: Any
     damaged: Damaged = "error"
+    exclude: str | None = None  # list of damaged photos
 
     def __init__(
         self,
@@ -60,7 +63,7 @@ class PhotoData(LightningDataModule):
         self.num_workers = num_workers
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
         self._dtype = dtype
-        self._first_epoch = 0
+        self._place: dict[str, Any] | None = None  # of a resumed run in its epoch
         if dtype != "int8":  # which has its scale from the statistics, so it waits for them
             self.spec = self.spec.with_dtype(dtype)
 
@@ -68,36 +71,68 @@ class PhotoData(LightningDataModule):
         """The photos whose statistics are those of training."""
         raise NotImplementedError
 
+    def plan(self) -> dict[str, str]:
+        """What a run prints about its data before it starts."""
+        spec = self.spec
+        return {
+            "photos": f"{len(self.train_set):,} to train on, {len(self.validation_set):,} to validate, "
+            f"{len(self.class_names)} classes",
+            "input": f"{spec.describe()}, {spec.shape} as {spec.dtype}, {spec.bytes_per_image:,} bytes each",
+        }
+
+    def notes(self) -> list[str]:
+        """What should be known of the photos before they are trained on."""
+        paths = [*self.train_set.paths, *self.validation_set.paths]
+        check = PhotoCheck.load(self.exclude) if self.exclude else None
+        unchecked = sum(not check.covers(path) for path in paths) if check else len(paths)
+        slow = sum(not path.lower().endswith((".jpg", ".jpeg")) for path in paths)
+        notes = []
+        if unchecked:
+            notes.append(f"{unchecked:,} were not checked for damage: see freqvision check")
+        if slow:
+            notes.append(f"{slow:,} are no JPEGs: Pillow decodes them, several times as slowly")
+        return notes
+
     def prepare_data(self) -> None:
         """Measure the training photos' statistics, in one process, where no file holds them."""
-        if isinstance(self.spec, FrequencySpec) and not self._statistics_file().exists():
+        if self.spec.channels and not self._statistics_file().exists():
             paths = self.statistics_paths()
             if self.statistics_photos > 0:
                 paths = evenly(paths, self.statistics_photos)
             statistics = collect_statistics(
                 paths, self.spec, num_threads=self.num_threads, damaged=self.damaged
             )
-            statistics.save(self._statistics_file())
+            with replacing(self._statistics_file()) as draft:
+                statistics.save(draft)
 
     def setup(self, stage: str) -> None:
         """Complete the spec with the statistics."""
-        if isinstance(self.spec, FrequencySpec):
+        spec: Any = self.spec
+        if spec.channels:
             statistics = ChannelStatistics.load(self._statistics_file())
-            self.spec = self.spec.with_statistics(statistics).with_dtype(self._dtype)
+            self.spec = spec.with_statistics(statistics).with_dtype(self._dtype)
 
-    def train_sampler(self) -> DistributedSampler:
-        """Indices of training photos, shuffled by (seed, epoch), each process its share."""
+    def train_loader(self, groups: Sequence[Hashable] | None = None) -> PhotoLoader:
+        """Batches shuffled by (seed, epoch), of each process its share, which resume anywhere in an epoch.
+
+        Args:
+            groups: Group of each photo, such as its shape: batches are of one group where possible.
+        """
         trainer = self._trainer()
-        sampler: DistributedSampler = DistributedSampler(
-            self.train_set, trainer.world_size, trainer.global_rank, shuffle=True, seed=self.seed
+        batches = EpochBatches(
+            len(self.train_set),
+            self.batch_size,
+            seed=self.seed,
+            groups=groups,
+            rank=trainer.global_rank,
+            world_size=trainer.world_size,
         )
-        # Lightning tells the sampler, and the module the data set, of every new epoch; but worker processes
-        # are given their first batches now, before Lightning knows at which epoch a resumed run begins.
-        sampler.set_epoch(self._first_epoch)
-        self.train_set.set_epoch(self._first_epoch)
-        return sampler
+        loader = self._loader(self.train_set, batches)
+        if self._place is not None:
+            loader.load_state_dict(self._place)
+        return loader
 
-    def val_dataloader(self) -> DataLoader:
+    def val_dataloader(self) -> PhotoLoader:
         """Every photo once over all processes, in equally many batches each."""
         trainer = self._trainer()
         count = len(self.validation_set)
@@ -105,24 +140,23 @@ class PhotoData(LightningDataModule):
         batches = np.array_split(np.arange(count), rounds * trainer.world_size)[
             trainer.global_rank :: trainer.world_size
         ]
-        return self._loader(self.validation_set, batch_sampler=[batch.tolist() for batch in batches])
+        return self._loader(self.validation_set, [batch.tolist() for batch in batches])
 
-    def state_dict(self) -> dict[str, int]:
-        """For the checkpoint: the epoch with which a resumed run begins."""
-        return {"next_epoch": self._trainer().fit_loop.epoch_progress.current.processed}  # type: ignore[attr-defined]
+    def state_dict(self) -> dict[str, Any]:
+        """For the checkpoint: the place in the epoch."""
+        return {"loader": self._trainer().train_dataloader.state_dict()}  # type: ignore[union-attr]
 
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """From the checkpoint."""
-        self._first_epoch = state_dict["next_epoch"]
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """From the checkpoint; those of version 0.1 are of the end of an epoch only."""
+        self._place = state_dict.get("loader")
 
-    def _loader(self, photos: Any, **options: Any) -> DataLoader:
-        return DataLoader(
+    def _loader(self, photos: Any, batches: Any) -> PhotoLoader:
+        device = self._trainer().strategy.root_device
+        return PhotoLoader(
             photos,
+            batch_sampler=batches,
             num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            collate_fn=photos.collate,
-            pin_memory=self._trainer().strategy.root_device.type == "cuda",
-            **options,
+            device=device if device.type == "cuda" else None,
         )
 
     def _statistics_file(self) -> Path:

@@ -96,10 +96,8 @@ class Detector(ModelModule):
         losses = self.model(images, targets)
         assert isinstance(losses, dict)
         loss = torch.stack(list(losses.values())).sum()
-        for name, value in losses.items():
-            part = name.removeprefix("loss_")
-            self.log(f"train/{part}", value, on_step=False, on_epoch=True, batch_size=len(images))
-        self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(images))
+        parts = {name.removeprefix("loss_"): value for name, value in losses.items()}
+        self.log_training({**parts, "loss": loss}, len(images))
         return loss
 
     def on_validation_epoch_start(self) -> None:

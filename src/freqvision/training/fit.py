@@ -1,49 +1,88 @@
-"""`freqvision fit`: LightningCLI with one folder a run."""
+"""`freqvision fit`: LightningCLI with one folder per run."""
 
+import difflib
+import inspect
+import re
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NoReturn
 
 import torch
-from lightning.pytorch import LightningDataModule, LightningModule
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from freqvision.training.callbacks import Announce, EpochTable, PlainProgress, ReportSkipped
+from freqvision.detection.options import DetectorOptions
+from freqvision.jpeg import JpegError
+from freqvision.runtime import DRAFT, replacing
+from freqvision.training.augmentation import Augmentation
+from freqvision.training.callbacks import Announce, EpochTable, Progress, ReportSkipped
+from freqvision.training.checkpoints import LAST, AtomicCheckpoints, LastCheckpoint, checkpoints, lock
 from freqvision.training.classifier import Classifier
 from freqvision.training.coco import CocoPhotos
+from freqvision.training.data_module import PhotoData
 from freqvision.training.detector import Detector
+from freqvision.training.gating import Gating
 from freqvision.training.machine import fastest_precision, quieten
+from freqvision.training.module import ModelModule
+from freqvision.training.optimisation import Optimisation
 from freqvision.training.photos import PhotoFolder
 
 CLASSES = {"model": "freqvision.training.Classifier", "data": "freqvision.training.PhotoFolder"}  # by default
 SHORT_NAMES = (Classifier, CocoPhotos, Detector, PhotoFolder)  # what is imported needs no module's name
 
-USAGE = "freqvision fit [--config FILE] [--data.root PHOTOS] [--model.name NAME] [--SETTING VALUE ...]"
-DESCRIPTION = """Train a model on photos, in the frequency domain or on pixels.
 
-  freqvision fit --config configs/clothing/resnet50_dct24.yaml --data.root PHOTOS
-  freqvision fit --data.root PHOTOS --model.name resnet18 --trainer.max_epochs 10
-  freqvision fit --config CONFIG --ckpt_path last        goes on with an interrupted run
+class FitParser(LightningArgumentParser):
+    """Says in one line which setting is wrong."""
 
-PHOTOS holds train/CLASS/*.jpg and validation/CLASS/*.jpg. Detectors have annotations in COCO's format:
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Print the mistake, and exit as argparse does."""
+        print(
+            f"freqvision fit: {explain(message, self)}\nfreqvision fit --help lists settings", file=sys.stderr
+        )
+        raise SystemExit(2)
 
-  freqvision fit --config configs/coco/maskrcnn.yaml --data.root COCO
-  freqvision fit --model Detector --data CocoPhotos --data.root COCO --model.name fcos_resnet50_fpn
 
-Settings have the same names in a config and on the command line; what comes later wins. All settings of the
-model and of the data:
+# Lines of jsonargparse's account of all types that it tried.
+NOISE = re.compile(
+    r"Does not validate against|Subtypes:|Errors:|Expected a <class 'NoneType'>|Given value type|"
+    r"Given value: (NestedArg|Namespace|\{)|Problem with given class_path"
+)
 
-  freqvision fit --model.help Classifier        or Detector
-  freqvision fit --data.help PhotoFolder        or CocoPhotos
-"""
+
+def explain(message: str, parser: FitParser) -> str:
+    """What is wrong with a setting, and which one may have been meant."""
+    unknown = re.search(r"(?:[Oo]ption '|unrecognized arguments: --)([\w.]+)", message)
+    if unknown:
+        names = {part for action in parser._actions for part in action.dest.split(".")}
+        for kind in (*SHORT_NAMES, Optimisation, Augmentation, Gating, DetectorOptions):
+            names |= inspect.signature(kind).parameters.keys()
+        close = [
+            match
+            for part in unknown[1].split(".")
+            if part not in names
+            for match in difflib.get_close_matches(part, names, 1)
+        ]
+        meant = f": did you mean {close[0]!r}?" if close else ""
+        return f"Option {unknown[1]!r} is not accepted{meant}"
+    lines = (line.strip().removeprefix("- ") for line in message.splitlines())
+    text = " ".join(line for line in lines if line and not NOISE.match(line))
+    text = re.sub(r'(Parser key "[\w.]+": ?)+', lambda keys: _key(keys[0]), text)
+    text = re.sub(r"Expected a (?:<class '([\w.]+)'>|typing.Literal\[(.*?)\])", r"expected \1\2", text)
+    return text.replace("Given value:", "got").replace(". Got value:", ", got")
+
+
+def _key(text: str) -> str:
+    return "--" + ".".join(re.findall(r'"([\w.]+)"', text)) + ": "
 
 
 class FitCLI(LightningCLI):
     """Parses settings, prepares the run's folder, trains."""
+
+    claim: IO[str] | None = None  # the lock on the folder
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add what a run needs besides model, data and trainer."""
@@ -58,7 +97,19 @@ class FitCLI(LightningCLI):
             "--ckpt_path",
             type=str | None,
             default=None,
-            help='Checkpoint to go on from: a file, or "last" for the last one in the folder of the run',
+            help='Checkpoint to resume from: a file, or "last" for the last one in the folder of the run',
+        )
+        parser.add_argument(
+            "--checkpoint_steps",
+            type=int,
+            default=0,
+            help="Write last.ckpt after this many optimiser steps, too; 0 for after each epoch only",
+        )
+        parser.add_argument(
+            "--checkpoint_minutes",
+            type=float,
+            default=15.0,
+            help="Write last.ckpt after this many minutes, too; 0 for not",
         )
         parser.set_defaults(
             {
@@ -71,7 +122,7 @@ class FitCLI(LightningCLI):
         )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Parse without the warning that args and sys.argv are both there, which here is meant.
+        """Parse without the warning that both args and sys.argv are given, which is meant here.
 
         When another class than the default is chosen, jsonargparse keeps the default class's values of the
         settings that both have. So what was chosen becomes the default, and all is parsed again.
@@ -84,21 +135,33 @@ class FitCLI(LightningCLI):
             self.config = parser.parse_args(args)  # type: ignore[arg-type]
 
     def before_instantiate_classes(self) -> None:
-        """Decide the run's folder and precision, and add loggers and callbacks."""
+        """Decide the run's folder and precision."""
         config = self.config
         check_pair(config)
         output = run_folder(config)
-        if config.ckpt_path is None and (output / "checkpoints").exists():
+        folder = output / "checkpoints"
+        if output.is_dir():
+            self.lock()
+        if config.ckpt_path is None and checkpoints(folder):
             raise ValueError(
-                f"{output} holds a run already: go on with it by --ckpt_path last, or name another --output"
+                f"{output} holds a run already: resume it by --ckpt_path last, or name another --output"
             )
         if config.ckpt_path == "last":
-            config.ckpt_path = str(output / "checkpoints" / "last.ckpt")
+            config.ckpt_path = str(folder / LAST)
         if config.ckpt_path is not None and not Path(config.ckpt_path).is_file():
-            raise FileNotFoundError(f"no checkpoint at {config.ckpt_path} to go on from")
+            others = ", ".join(map(str, checkpoints(Path(config.ckpt_path).parent)))
+            raise FileNotFoundError(
+                f"no checkpoint at {config.ckpt_path} to resume from: "
+                + (f"there is {others}" if others else "leave out --ckpt_path to start the run")
+            )
         config.output = config.trainer.default_root_dir = str(output)
         if config.trainer.precision is None:
             config.trainer.precision = fastest_precision(config.trainer.accelerator)
+
+    def lock(self) -> None:
+        """Claim the run's folder, in the process that writes to it."""
+        if self.claim is None and getattr(rank_zero_only, "rank", 0) == 0:
+            self.claim = lock(run_folder(self.config))
 
     def instantiate_trainer(self, **options: Any) -> Any:
         """Add the run's logger and callbacks to the trainer."""
@@ -107,52 +170,84 @@ class FitCLI(LightningCLI):
         if trainer.get("logger") is None:
             options["logger"] = TensorBoardLogger(output, name="", version="", default_hp_metric=False)
         folder = output / "checkpoints"
-        # At the end of an epoch, so that a run that goes on from there begins with the next one.
-        always: dict[str, Any] = {"save_on_train_epoch_end": True, "enable_version_counter": False}
         monitor = getattr(self.model, "monitor", "val/top1")
+        self.best = ModelCheckpoint(
+            folder,
+            filename="best",
+            monitor=monitor,
+            mode="max",
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+        given = trainer.get("callbacks") or []
         callbacks = [
-            ModelCheckpoint(folder, filename="best", monitor=monitor, mode="max", **always),
-            ModelCheckpoint(folder, filename="last", **always),
+            self.best,
+            LastCheckpoint(folder, self.config.checkpoint_steps, self.config.checkpoint_minutes),
             *([LearningRateMonitor("step")] if trainer.get("logger") is not False else []),
             Announce(),
-            EpochTable(output / "metrics.csv"),
+            EpochTable(output / "metrics.csv", ("train/loss", monitor)),
             ReportSkipped(),
         ]
-        if trainer.get("enable_progress_bar") is None and not sys.stderr.isatty():
-            options["enable_progress_bar"] = False
-            callbacks.append(PlainProgress())
-        options["callbacks"] = [*(trainer.get("callbacks") or []), *callbacks]
+        has_bar = any(isinstance(callback, ProgressBar) for callback in given)
+        if trainer.get("enable_progress_bar") is not False and not has_bar:
+            callbacks.insert(0, Progress())
+        options["callbacks"] = [*given, *callbacks]
+        options["plugins"] = [*(trainer.get("plugins") or []), AtomicCheckpoints()]
         return super().instantiate_trainer(**options)
+
+    def train(self) -> None:
+        """Train, and leave nothing of a run that failed before its first checkpoint."""
+        output = Path(self.config.output)
+        if self.trainer.is_global_zero:
+            prepare_folder(self)
+        try:
+            self.trainer.fit(
+                self.model, datamodule=self.datamodule, ckpt_path=self.config.ckpt_path, weights_only=True
+            )
+        except BaseException as error:
+            if self.trainer.is_global_zero and not checkpoints(output / "checkpoints"):
+                discard(output)
+            if isinstance(error, JpegError):
+                way_out = f"{error}: --data.damaged skip leaves damaged photos out"
+                raise JpegError(way_out, error.kind, error.offset) from error
+            if isinstance(
+                error, SystemExit
+            ):  # Lightning's at Ctrl-C and SIGTERM, with codes that say neither
+                if self.trainer.received_sigterm:
+                    print(f"freqvision fit: terminated{way_on(self)}", file=sys.stderr)
+                    raise SystemExit(128 + signal.SIGTERM) from None
+                if self.trainer.interrupted:
+                    raise KeyboardInterrupt(way_on(self)) from None
+            raise
+        if self.best.best_model_score is not None and self.trainer.is_global_zero:
+            path = Path(self.best.best_model_path)
+            print(f"best {self.best.monitor} {float(self.best.best_model_score):.4f}: {path}")
 
 
 def fit(args: list[str] | None = None, **parser_options: Any) -> FitCLI:
     """Run `freqvision fit` with these arguments.
 
     Args:
-        args: Of the command line.
+        args: Arguments of the command line.
         parser_options: More arguments of its parser.
 
     Raises:
-        ValueError: Settings contradict each other, or the run's folder is taken.
+        ValueError: Settings contradict each other, the run's folder is taken, or the loss is not finite.
         FileNotFoundError: Photos, weights or the checkpoint are not there.
     """
     quieten()
     try:
         cli = FitCLI(
-            LightningModule,
-            LightningDataModule,
+            ModelModule,
+            PhotoData,
+            parser_class=FitParser,
             subclass_mode_model=True,
             subclass_mode_data=True,
             save_config_callback=None,
             seed_everything_default=0,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
-            parser_kwargs={
-                "prog": "freqvision fit",
-                "usage": USAGE,
-                "description": DESCRIPTION,
-                **parser_options,
-            },
+            parser_kwargs={"prog": "freqvision fit", **parser_options},
             run=False,
             args=args,
         )
@@ -163,27 +258,18 @@ def fit(args: list[str] | None = None, **parser_options: Any) -> FitCLI:
         if error.__cause__ is not None and str(error).startswith("Does not validate"):
             raise error.__cause__ from None
         raise
-    if cli.trainer.is_global_zero:
-        prepare_folder(cli)
     if torch.cuda.is_available():
         torch.set_float32_matmul_precision("high")  # TF32 for what autocast leaves in float32
     try:
-        cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=cli.config.ckpt_path)
-    except SystemExit:  # Lightning's at Ctrl-C and SIGTERM, with codes that say neither
-        if cli.trainer.received_sigterm:
-            print(f"freqvision fit: terminated{way_on(cli)}", file=sys.stderr)
-            raise SystemExit(128 + signal.SIGTERM) from None
-        if cli.trainer.interrupted:
-            raise KeyboardInterrupt(way_on(cli)) from None
-        raise
-    best = cli.trainer.checkpoint_callback
-    if isinstance(best, ModelCheckpoint) and best.best_model_score is not None and cli.trainer.is_global_zero:
-        print(f"best {best.monitor} {float(best.best_model_score):.4f}: {Path(best.best_model_path)}")
+        cli.train()
+    finally:
+        if cli.claim is not None:
+            cli.claim.close()
     return cli
 
 
 def check_pair(config: Any) -> None:
-    """Refuse a model of ours with photos that are another's.
+    """Refuse a model of ours with photos that are for another one.
 
     Raises:
         ValueError: They do not go together.
@@ -195,29 +281,50 @@ def check_pair(config: Any) -> None:
 
 
 def prepare_folder(cli: FitCLI) -> None:
-    """Keep the settings in the run's folder: those that it was started with, whatever it goes on with."""
+    """Keep the settings in the run's folder: those that it was started with, however it is resumed."""
     output = Path(cli.config.output)
     output.mkdir(parents=True, exist_ok=True)
+    cli.lock()
+    for draft in (*output.glob(f".*{DRAFT}"), *output.glob(f"checkpoints/.*{DRAFT}")):
+        draft.unlink()  # of a killed process: this one holds the lock
     settings = output / "config.yaml"
     if cli.config.ckpt_path is None and getattr(cli.datamodule, "statistics_file", output) is None:
-        # Of a run that failed before it had a checkpoint, and may have been about other photos.
+        # Of a run that was killed before it had a checkpoint, perhaps on other photos.
         (output / "statistics.json").unlink(missing_ok=True)
     if cli.config.ckpt_path is None or not settings.exists():
         kept = cli.config.clone()
-        kept.ckpt_path = None  # or who trains anew with this file would go on with this run
-        cli.parser.save(kept, settings, skip_none=False, overwrite=True)
+        kept.ckpt_path = None  # or a new run with this file would resume this one
+        with replacing(settings) as draft:
+            cli.parser.save(kept, draft, skip_none=False, overwrite=True)
+
+
+def discard(output: Path) -> None:
+    """Remove what a run without a checkpoint wrote, and its folder if nothing else is in it."""
+    files = ("config.yaml", "statistics.json", "metrics.csv", "hparams.yaml", ".lock")
+    for file in (*(output / name for name in files), *output.glob("events.out.tfevents.*")):
+        file.unlink(missing_ok=True)
+    for folder in (output / "checkpoints", output):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def way_on(cli: FitCLI) -> str:
-    """How an interrupted run goes on, where it can."""
-    if not (Path(cli.config.output) / "checkpoints" / "last.ckpt").is_file():
-        return " before the first epoch was through"
-    return f": go on with --config {Path(cli.config.output) / 'config.yaml'} --ckpt_path last"
+    """How to resume an interrupted run, where that is possible."""
+    output = Path(cli.config.output)
+    if not (output / "checkpoints" / LAST).is_file():
+        return " before the first checkpoint"
+    return f": resume with --config {output / 'config.yaml'} --ckpt_path last"
 
 
 def run_folder(config: Any) -> Path:
-    """The folder that was asked for, or runs/ and the last config's name, or the model's."""
+    """The folder that was asked for, or runs/ and the name of the last config, or of the model.
+
+    Raises:
+        ValueError: It is an address.
+    """
     if config.output:
+        if re.match(r"\w{2,}:/", config.output):
+            raise ValueError(f"--output is a folder of this machine, got {config.output}: copy it afterwards")
         return Path(config.output)
     if config.config:
         return Path("runs") / Path(str(config.config[-1])).stem

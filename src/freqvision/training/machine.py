@@ -1,4 +1,4 @@
-"""What Lightning is told about the machine, and what it is kept from telling."""
+"""Precision and device for Lightning; which messages are silenced."""
 
 import logging
 import warnings
@@ -17,7 +17,7 @@ def fastest_precision(accelerator: str = "auto") -> str:
 
 
 def quieten() -> None:
-    """Leave out what Lightning tells about itself; `Announce` says what matters of it."""
+    """Silence what Lightning says about itself; `Announce` prints what matters of it."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in (
@@ -25,5 +25,7 @@ def quieten() -> None:
         ".*exists and is not empty.*",
         ".*treespec.*",
         ".*num_workers.*",  # threads decode, not processes
+        ".*find_unused_parameters.*",
+        ".*barrier.*device.*",
     ):
         warnings.filterwarnings("ignore", message=message)

@@ -1,5 +1,6 @@
-"""What the Lightning modules of all tasks share: optimiser, checkpoints that say all, exact resume."""
+"""What the Lightning modules of all tasks share: optimiser, self-contained checkpoints, exact resume."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -7,8 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule
+from torch import Tensor
 
 from freqvision.data.folder import evenly, readable
+from freqvision.data.loader import PhotoLoader
 from freqvision.inputs.spec import InputSpec
 from freqvision.models import FrequencyModel
 from freqvision.models.saved import CHECKPOINT_KEY, describe, from_checkpoint
@@ -43,6 +46,14 @@ class ModelModule(LightningModule):
     model: FrequencyModel
     spec: InputSpec
     class_names: list[str]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._from = (0, 0.0)  # a step, and the share of the training that was done then
+        self._stored_progress: dict[str, Any] | None = None
+        self._sums: dict[str, tuple[Any, int]] = {}  # of losses, over the photos of this epoch
+        self._before_resume: dict[str, tuple[float, int]] = {}  # their means
+        self._first_bad: Tensor | None = None  # the first batch of all whose loss was not finite
 
     def build(self, spec: InputSpec, class_names: list[str], **options: Any) -> None:
         """Make the model; Lightning does so when training starts or a checkpoint is loaded.
@@ -83,7 +94,11 @@ class ModelModule(LightningModule):
         """Optimiser, and its schedule over all steps of the training."""
         groups = parameter_groups(self.model, self.optimisation, self.model.new_layers, self.gates_lr)
         optimizer = build_optimizer(groups, self.optimisation)
-        schedule = build_schedule(optimizer, self.optimisation, int(self.trainer.estimated_stepping_batches))
+        stored = self._stored_progress
+        if stored:  # of other processes or batches, an epoch has another number of steps
+            same = stored["steps"] == self._steps
+            self._from = stored["from"] if same else (stored["step"], stored["share"])
+        schedule = build_schedule(optimizer, self.optimisation, self._steps, self.progress)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     @property
@@ -91,29 +106,122 @@ class ModelModule(LightningModule):
         """Factor on the learning rate of gates."""
         return 1.0
 
+    @property
+    def _steps(self) -> int:
+        return int(self.trainer.estimated_stepping_batches)
+
+    def progress(self, step: int | None = None) -> float:
+        """Share of the training that is done after `step` optimiser steps, from 0 to 1; None is now."""
+        first, share = self._from
+        return share + ((self.global_step if step is None else step) - first) / max(1, self._steps)
+
+    def log_training(self, losses: dict[str, Tensor], batch_size: int) -> None:
+        """Log the mean of each loss over the photos of an epoch; stop if the loss is not finite.
+
+        Args:
+            losses: By name; "loss" is the one that is minimised.
+            batch_size: Number of photos that they are the means of.
+        """
+        self._log_before_resume()
+        for name, value in losses.items():
+            self._log_mean(name, value.detach(), batch_size)
+        self._watch(losses["loss"].detach())
+
+    def _log_mean(self, name: str, mean: Any, count: int) -> None:
+        total, counted = self._sums.get(name, (0.0, 0))
+        self._sums[name] = (total + mean * count, counted + count)
+        self.log(f"train/{name}", mean, on_step=False, on_epoch=True, batch_size=count, sync_dist=True)
+
+    def _log_before_resume(self) -> None:
+        for name, (mean, count) in self._before_resume.items():
+            self._log_mean(name, mean, count)
+        self._before_resume = {}
+
+    def on_validation_batch_start(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Log the losses of an epoch of which only the validation was left."""
+        self._log_before_resume()
+
+    def _watch(self, loss: Tensor) -> None:
+        """Stop at a loss that is not finite.
+
+        Raises:
+            ValueError: There was one in this process or, if there are several, in another.
+        """
+        loop = self.trainer.fit_loop
+        bad = torch.where(loss.isfinite(), math.inf, float(loop.total_batch_idx))
+        self._first_bad = bad if self._first_bad is None else torch.minimum(self._first_bad, bad)
+        every = 1 if loss.device.type == "cpu" else 16  # to read a result of a GPU is to wait for it
+        if loop.total_batch_idx % every and not self.trainer.is_last_batch:
+            return
+        first = self._first_bad.clone()
+        if self.trainer.world_size > 1:
+            torch.distributed.all_reduce(first, torch.distributed.ReduceOp.MIN)
+        if not first.isfinite():
+            return
+        batch = loop.batch_idx - (loop.total_batch_idx - int(first))
+        rates = sorted({f"{group['lr']:.3g}" for group in self.trainer.optimizers[0].param_groups})
+        raise ValueError(
+            f"the loss is not finite at step {int(first) // self.trainer.accumulate_grad_batches + 1} (epoch "
+            f"{self.current_epoch + 1}, batch {batch + 1}), learning rate {', '.join(rates)}"
+            + (self._files(batch) if self._first_bad == first else "")
+            + ": lower --model.optimisation.lr, or set --trainer.gradient_clip_val 1"
+        )
+
+    def _files(self, batch: int) -> str:
+        """The files of a batch of this epoch, where the loader can tell."""
+        loader = self.trainer.train_dataloader
+        if not isinstance(loader, PhotoLoader) or batch < 0:
+            return ""
+        # Counted from the end: a resumed epoch lacks batches at its beginning.
+        indices = list(loader.batch_sampler)[batch - len(loader)]
+        more = f" and {len(indices) - 16} more" if len(indices) > 16 else ""
+        return f", photos {', '.join(loader.dataset.paths[index] for index in indices[:16])}{more}"
+
+    def on_train_start(self) -> None:
+        """Let a resumed epoch end where the photos do, also if other processes or batches began it."""
+        loader = self.trainer.train_dataloader
+        done: Any = self.trainer.fit_loop.epoch_loop.batch_progress.current
+        if isinstance(loader, PhotoLoader) and done.processed:
+            left = len(list(loader.batch_sampler))
+            done.completed, done.processed = (
+                value - done.processed + len(loader) - left for value in (done.completed, done.processed)
+            )
+
     def on_train_epoch_start(self) -> None:
-        """Let the photos' random views change with the epoch."""
-        photos = self._training_photos()
-        if hasattr(photos, "set_epoch"):
-            photos.set_epoch(self.current_epoch)
+        """Let the photos' order and random views change with the epoch."""
+        loader = self.trainer.train_dataloader
+        part: Any
+        for part in (loader, getattr(loader, "dataset", None)):
+            if hasattr(part, "set_epoch"):
+                part.set_epoch(self.current_epoch)
+
+    def on_train_epoch_end(self) -> None:
+        """Forget the epoch's losses, before it is saved."""
+        self._sums = {}
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Let all that is random depend on the place in the training, so that a run can go on exactly."""
-        seed = getattr(self._training_photos(), "seed", 0)
+        """Let all that is random depend on the place in the training, so that a run resumes exactly."""
+        seed = getattr(getattr(self.trainer.train_dataloader, "dataset", None), "seed", 0)
         entropy = np.random.SeedSequence([seed, self.current_epoch, batch_idx, self.global_rank])
         torch.manual_seed(int(entropy.generate_state(1)[0]))
-
-    def _training_photos(self) -> Any:
-        loader: Any = self.trainer.train_dataloader
-        return loader.dataset
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store all that is needed to use the model without its data: architecture, input, classes."""
         checkpoint[CHECKPOINT_KEY] = describe(self.model, self.class_names)
         if self._trainer is not None:
             validation = getattr(self.trainer.datamodule, "validation_root", None)  # type: ignore[attr-defined]
-            checkpoint[CHECKPOINT_KEY]["validation"] = None if validation is None else str(validation)
-            checkpoint[CHECKPOINT_KEY]["max_epochs"] = self.trainer.max_epochs
+            means = {name: (float(total) / count, count) for name, (total, count) in self._sums.items()}
+            checkpoint[CHECKPOINT_KEY] |= {
+                "validation": None if validation is None else str(validation),
+                "max_epochs": self.trainer.max_epochs,
+                "progress": {
+                    "step": self.global_step,
+                    "share": self.progress(),
+                    "from": self._from,
+                    "steps": self._steps,
+                },
+                "train_means": means,
+            }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Build the checkpoint's model, or make sure that it is the one at hand."""
@@ -121,9 +229,17 @@ class ModelModule(LightningModule):
         if not self.is_built:
             self.build(stored.spec, stored.names(), name=stored.name, **stored.options)
             return
+        here = self.model.settings["name"]
+        if stored.name != here:
+            raise ValueError(
+                f"the checkpoint is of a {stored.name}, this run trains a {here}: keep --model.name, or "
+                " start a new run with the checkpoint as --model.weights"
+            )
         if self.class_names != stored.class_names:
-            known, here = ", ".join(stored.names()), ", ".join(self.class_names)
-            raise ValueError(f"the checkpoint knows the classes {known}; this run's folder holds {here}")
+            raise ValueError(
+                f"the checkpoint has the classes {', '.join(stored.names())}; this run's folder has "
+                f"{', '.join(self.class_names)}"
+            )
         if self.spec != stored.spec:
             theirs, ours = stored.spec.to_dict(), self.spec.to_dict()
             differ = sorted(key for key in {*theirs, *ours} if theirs.get(key) != ours.get(key))
@@ -134,14 +250,30 @@ class ModelModule(LightningModule):
                 + ": keep the data settings, by --config of the run's config.yaml"
             )
         if self.trainer.training:
-            self._check_resume(checkpoint)
+            self._resume(checkpoint)
 
-    def _check_resume(self, checkpoint: dict[str, Any]) -> None:
-        planned, wanted = checkpoint[CHECKPOINT_KEY].get("max_epochs"), self.trainer.max_epochs or 0
+    def _resume(self, checkpoint: dict[str, Any]) -> None:
+        """Take up the place in the training.
+
+        Raises:
+            ValueError: The run is complete, was planned for another length, or cannot be resumed here.
+        """
+        ours, wanted = checkpoint[CHECKPOINT_KEY], self.trainer.max_epochs or 0
+        planned = ours.get("max_epochs")
         if self.optimisation.schedule != "constant" and planned != wanted:
             raise ValueError(
-                f"the run was planned for {planned} epochs, which its learning rate follows, and cannot go "
-                f"on to {wanted}: keep trainer.max_epochs, or start anew with the checkpoint as model.weights"
+                f"the run was planned for {planned} epochs, which its learning rate follows, and cannot be "
+                f"extended to {wanted}: keep trainer.max_epochs, or start a new run with the checkpoint as "
+                "model.weights"
             )
-        if wanted >= 0 and checkpoint["epoch"] + 1 >= wanted:  # below 0, steps are the limit, or nothing is
+        loop = checkpoint["loops"]["fit_loop"]
+        # Below 0, steps are the limit, or nothing is.
+        if 0 <= wanted <= loop["epoch_progress"]["current"]["processed"]:
             raise ValueError(f"the run is complete, with all of its {planned} epochs")
+        if "progress" not in ours and not loop["epoch_loop.batch_progress"]["is_last_batch"]:
+            raise ValueError(
+                "the checkpoint is from the middle of an epoch and does not say which photos were left: "
+                "version 0.1 of freqvision wrote it. Resume from one of the end of an epoch"
+            )
+        self._stored_progress = ours.get("progress")
+        self._before_resume = dict(ours.get("train_means", {}))

@@ -1,7 +1,7 @@
 """Optimiser, groups of parameters, and the schedule of the learning rate."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -64,23 +64,28 @@ def parameter_groups(
         gates_lr: Factor on the learning rate of gates, which have it instead of that of new layers.
 
     Returns:
-        One dictionary a non-empty group, as `torch.optim` takes them.
+        A dictionary per group that is not empty, as `torch.optim` takes them; "rate" names its learning rate.
     """
     new = set(new)
     unknown = new - {name for name, _ in model.named_modules()}
     if unknown:
         raise ValueError(f"these new layers are not in the model: {', '.join(sorted(unknown))}")
-    groups: dict[tuple[float, float], dict[str, Any]] = {}
+    groups: dict[tuple[str, float], dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         decays = how.decay_norm_and_bias or parameter.ndim > 1
         if name.startswith(GATES):
-            lr = how.lr * gates_lr
+            rate, factor = "lr_gates", gates_lr
+        elif name.rpartition(".")[0] in new and how.new_layers_lr != 1:
+            rate, factor = "lr_new_layers", how.new_layers_lr
         else:
-            lr = how.lr * (how.new_layers_lr if name.rpartition(".")[0] in new else 1.0)
+            rate, factor = "lr", 1.0
         weight_decay = how.weight_decay if decays else 0.0
-        group = groups.setdefault((lr, weight_decay), {"params": [], "lr": lr, "weight_decay": weight_decay})
+        group = groups.setdefault(
+            (rate, weight_decay),
+            {"params": [], "lr": how.lr * factor, "weight_decay": weight_decay, "rate": rate},
+        )
         group["params"].append(parameter)
     return list(groups.values())
 
@@ -92,13 +97,24 @@ def build_optimizer(groups: list[dict[str, Any]], how: Optimisation) -> Optimize
     return torch.optim.SGD(groups, lr=how.lr, momentum=how.momentum, nesterov=how.momentum > 0)
 
 
-def build_schedule(optimizer: Optimizer, how: Optimisation, steps: int) -> LRScheduler:
-    """The learning rate over `steps` optimiser steps; step it after each one."""
+def build_schedule(
+    optimizer: Optimizer, how: Optimisation, steps: int, progress: Callable[[int], float] | None = None
+) -> LRScheduler:
+    """The learning rate during training; step it after each optimiser step.
+
+    Args:
+        optimizer: Its groups have the highest rates.
+        how: Settings.
+        steps: Number of all steps.
+        progress: The share of the training that is done after a number of steps; None is that of `steps`.
+    """
     if how.schedule == "one_cycle":
         rates = [group["lr"] for group in optimizer.param_groups]
         total = steps + 1  # torch counts the step after the last one too
         return OneCycleLR(optimizer, rates, total_steps=total, pct_start=max(how.warmup, 2 / total))
-    return LambdaLR(optimizer, lambda step: _factor(how, step / max(1, steps)))
+    return LambdaLR(
+        optimizer, lambda step: _factor(how, progress(step) if progress else step / max(1, steps))
+    )
 
 
 def _factor(how: Optimisation, progress: float) -> float:

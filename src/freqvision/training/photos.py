@@ -1,11 +1,12 @@
 """The Lightning data module of classification: two folders of photos, as frequencies or as pixels."""
 
+import os
+from collections import Counter
 from pathlib import Path
 from typing import Literal
 
-from torch.utils.data import DataLoader
-
 from freqvision.data.folder import (
+    EXTENSIONS,
     Damaged,
     PhotoDataset,
     RandomView,
@@ -13,9 +14,12 @@ from freqvision.data.folder import (
     list_photos,
     open_folder,
 )
+from freqvision.data.loader import PhotoLoader
 from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
 from freqvision.spectrum.channels import ChannelSet
 from freqvision.training.data_module import PhotoData
+
+NOT_READ = {".avif", ".gif", ".heic", ".heif", ".jp2", ".jxl"} - set(EXTENSIONS)  # but photos
 
 
 class PhotoFolder(PhotoData):
@@ -85,7 +89,19 @@ class PhotoFolder(PhotoData):
         self.train_root = Path(root) / train
         self.validation_root = Path(root) / validation
         class_names = list_classes(self.train_root)
-        list_classes(self.validation_root)  # a folder that is not there is told before anything is measured
+        if len(class_names) == 1:
+            raise ValueError(
+                f"{self.train_root} has one class, {class_names[0]!r}: a classifier needs two or more, a "
+                "sub-folder of photos for each"
+            )
+        if not self.validation_root.is_dir():
+            named = [name for name in ("val", "valid", "validation", "test") if (Path(root) / name).is_dir()]
+            if named:
+                raise FileNotFoundError(
+                    f"no folder of validation photos at {self.validation_root}: there is {root}/{named[0]}, "
+                    f"which --data.validation {named[0]} takes"
+                )
+        self.missing = sorted(set(class_names) - set(list_classes(self.validation_root)))
         super().__init__(
             spec,
             class_names,
@@ -112,12 +128,27 @@ class PhotoFolder(PhotoData):
         self.train_set = self._photos(self.train_root, self.augment)
         self.validation_set = self._photos(self.validation_root, None)
 
-    def train_dataloader(self) -> DataLoader:
-        """Shuffled by (seed, epoch), each process its share: a resumed run sees what an unbroken one sees."""
-        sampler = self.train_sampler()
-        # A last batch of one or two photos would only disturb batch normalisation.
-        drop_last = len(sampler) > self.batch_size
-        return self._loader(self.train_set, sampler=sampler, batch_size=self.batch_size, drop_last=drop_last)
+    def train_dataloader(self) -> PhotoLoader:
+        """All training photos, each in a random view."""
+        return self.train_loader()
+
+    def notes(self) -> list[str]:
+        """What should be known of the photos before they are trained on."""
+        notes = super().notes()
+        if self.missing:
+            names = ", ".join(self.missing[:10]) + (", …" if len(self.missing) > 10 else "")
+            notes.insert(0, f"{len(self.missing)} classes have no photo to validate: {names}")
+        left_out = Counter(
+            suffix
+            for root in (self.train_root, self.validation_root)
+            for _, _, files in os.walk(root)
+            for suffix in (os.path.splitext(file)[1].lower() for file in files)
+            if suffix in NOT_READ
+        )
+        if left_out:
+            counts = ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(left_out.items()))
+            notes.append(f"left out, since only {' '.join(EXTENSIONS)} are read: {counts}")
+        return notes
 
     def _photos(self, root: Path, augment: RandomView | None) -> PhotoDataset:
         return open_folder(

@@ -40,8 +40,9 @@ def validate(
         results: Of a detector, JSON file to which to write all detections as COCO's results.
 
     Returns:
-        Number of "photos", "top1" and "top5" accuracy from 0 to 1, and cross-entropy "loss"; or of a detector
-        "box_ap", "box_ap50" and so on, see `freqvision.detection.average_precision`.
+        Number of "photos", "top1" and, of more than five classes, "top5" accuracy from 0 to 1, cross-entropy
+        "loss", shares of open gates if there are any; for a detector "box_ap", "box_ap50" and so on, see
+        `freqvision.detection.average_precision`.
 
     Raises:
         FileNotFoundError: The checkpoint or the folder is not there.
@@ -76,9 +77,4 @@ def validate(
     photos = open_folder(root, module.spec, classes=module.class_names, num_threads=num_threads)
     loader: DataLoader = DataLoader(photos, batch_size or 64, collate_fn=photos.collate)
     metrics: Any = trainer.validate(module, loader, verbose=False)[0]
-    return {
-        "photos": len(photos),
-        "top1": metrics["val/top1"],
-        "top5": metrics["val/top5"],
-        "loss": metrics["val/loss"],
-    }
+    return {"photos": len(photos), **{name.removeprefix("val/"): value for name, value in metrics.items()}}
