@@ -16,6 +16,7 @@ COMMANDS = {
     "info": ("freqvision.cli.info", "show what a model costs on DCT channels and on RGB pixels"),
     "export": ("freqvision.cli.export", "write a trained model for other runtimes or for a model hub"),
     "check": ("freqvision.cli.check", "find photos that cannot be decoded, before they end a training"),
+    "pack": ("freqvision.cli.pack", "pack photos once, so that every epoch reads them faster"),
     "stats": ("freqvision.cli.stats", "measure mean and deviation of each frequency over photos"),
     "select": ("freqvision.cli.select", "rank the DCT channels by how much they matter, and select some"),
     "report": ("freqvision.cli.report", "write what selection found to one HTML page"),

@@ -3,6 +3,7 @@
 from freqvision.data.check import PhotoCheck
 from freqvision.data.folder import FrequencyFolder, PixelFolder, RandomView
 from freqvision.data.loader import EpochBatches, PhotoLoader
+from freqvision.data.shards import PhotoShards
 from freqvision.data.synthetic import write_synthetic_photos
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "FrequencyFolder",
     "PhotoCheck",
     "PhotoLoader",
+    "PhotoShards",
     "PixelFolder",
     "RandomView",
     "write_synthetic_photos",

@@ -4,37 +4,42 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from freqvision.inputs.decoder import Decoder
 from freqvision.inputs.spec import FrequencySpec
+from freqvision.jpeg.read import Source
 from freqvision.runtime import batches, progress_bar, replacing
 from freqvision.spectrum.channels import ChannelSet
 
 BATCH = 32
 
 
-def find_faults(paths: Sequence[str], num_threads: int = 0, *, progress: bool = False) -> dict[str, str]:
-    """Decode each photo once, whole, and return the causes of those that cannot be, by path.
+def find_faults(sources: Sequence[Source], num_threads: int = 0, *, progress: bool = False) -> dict[int, str]:
+    """Decode each photo once, whole, and return the causes of those that cannot be, by their places.
 
     Args:
-        paths: The photos.
+        sources: Paths, or the bytes of photos.
         num_threads: Threads that decode, see `freqvision.runtime.threads_here`.
         progress: Show a progress bar.
 
     Example:
         >>> find_faults(["nowhere.jpg"])
-        {'nowhere.jpg': 'cannot be read: No such file or directory'}
+        {0: 'cannot be read: No such file or directory'}
     """
     spec = FrequencySpec(resize=(8, 8), crop=8, channels=ChannelSet((0,)))
     decoder = Decoder(spec, num_threads)
-    faults = {}
-    with progress_bar(total=len(paths), desc="check", unit="photo", shown=progress) as bar:
-        for batch in batches(paths, BATCH):
+    faults: dict[int, str] = {}
+    done = 0
+    with progress_bar(total=len(sources), desc="check", unit="photo", shown=progress) as bar:
+        for batch in batches(sources, BATCH):
             for place, error in decoder.try_decode(batch)[1].items():
-                faults[batch[place]] = str(error).removeprefix(f"{batch[place]}: ")
+                name = str(batch[place]) if isinstance(batch[place], (str, Path)) else f"source {place}"
+                faults[done + place] = re.sub(rf"^{re.escape(name)}( \(\w+\))?: ", "", str(error))
+            done += len(batch)
             bar.update(len(batch))
     return faults
 
@@ -56,7 +61,8 @@ class PhotoCheck:
     @classmethod
     def of(cls, folder: str | Path, paths: Sequence[str], num_threads: int = 0) -> PhotoCheck:
         """Check the photos of a folder; shows a progress bar."""
-        return cls(str(folder), len(paths), find_faults(paths, num_threads, progress=True))
+        faults = find_faults(paths, num_threads, progress=True)
+        return cls(str(folder), len(paths), {paths[place]: cause for place, cause in faults.items()})
 
     def covers(self, path: str | Path) -> bool:
         """Whether a photo was checked: whether it lies in the folder."""

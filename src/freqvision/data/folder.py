@@ -15,6 +15,7 @@ from freqvision.data.check import PhotoCheck, find_faults, without
 from freqvision.inputs.decoder import DAMAGED, Decoder
 from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
 from freqvision.inputs.view import View, random_resized_view
+from freqvision.jpeg.read import Source
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
 Damaged = Literal["error", "skip", "decode"]
@@ -139,11 +140,111 @@ def list_photos(
 
 
 class PhotoDataset(Dataset):
-    """What `FrequencyFolder` and `PixelFolder` share: files, classes, random views and damaged photos.
+    """What all data sets of photos with labels share: classes, random views and damaged photos.
 
+    Subclasses say where photo `index` is: in `source`, which the decoder reads, and in `name`, for messages.
     An item's random view depends on (seed, epoch, index) only, so the number of workers, threads and
     processes never changes what is trained on.
     """
+
+    def __init__(
+        self,
+        spec: InputSpec,
+        labels: Tensor,
+        classes: Sequence[str],
+        augment: RandomView | None,
+        damaged: Damaged,
+        seed: int,
+        num_threads: int,
+    ) -> None:
+        if damaged not in DAMAGED:
+            raise ValueError(f"damaged is one of {', '.join(DAMAGED)}; got {damaged!r}")
+        if augment is not None and spec.crop is None:
+            raise ValueError("random resized crops need a size: set crop in the spec, or pass augment=None")
+        self.spec = spec
+        self.labels = labels
+        self.classes = list(classes)
+        self.class_to_idx = {name: index for index, name in enumerate(self.classes)}
+        self.augment = augment
+        self.damaged = damaged
+        self.seed = seed
+        self.num_threads = num_threads
+        self._decoder = Decoder(spec, num_threads, damaged="decode" if damaged == "decode" else "error")
+        # In shared memory, so that worker processes that outlive an epoch see the new one and can report what
+        # they skipped.
+        self._epoch = torch.zeros((), dtype=torch.int64, device="cpu").share_memory_()
+        self._faulty = torch.zeros(len(labels), dtype=torch.bool, device="cpu").share_memory_()
+
+    def source(self, index: int) -> Source:
+        """A photo as the decoder takes it: its path, or its bytes."""
+        raise NotImplementedError
+
+    def name(self, index: int) -> str:
+        """A photo's name, for messages."""
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        images, labels = self.__getitems__([index])
+        return images[0], int(labels[0])
+
+    def __getitems__(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Load a batch: images `(B, C, h, w)` and labels `(B,)`."""
+        if not len(indices):  # of the last batch, where there are fewer photos left than processes
+            return torch.empty(0), self.labels[:0]
+        indices = [int(index) for index in indices]
+        images, errors = self._load(indices)
+        shown_in_part = {place for place in range(len(indices)) if self._shown_in_part(place, indices)}
+        self._faulty[[indices[place] for place in {*errors, *shown_in_part}]] = True
+        if not errors:
+            return images, self.labels[indices]
+        if self.damaged != "skip" or len(errors) == len(indices):
+            raise errors[min(errors)]
+        good = [place for place in range(len(indices)) if place not in errors]
+        return images[good], self.labels[indices][good]
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the random views of an epoch; call it before each one, as for `DistributedSampler`."""
+        self._epoch.fill_(epoch)
+
+    def skipped(self) -> list[str]:
+        """Photos left out so far, or with ``damaged="decode"`` shown in part, each with its cause."""
+        places = [int(index) for index in self._faulty.nonzero()]
+        causes = find_faults([self.source(place) for place in places], self.num_threads)
+        return [f"{self.name(places[place])}: {cause}" for place, cause in causes.items()]
+
+    @staticmethod
+    def collate(batch: Any) -> Any:
+        """Pass a batch through: pass this as `collate_fn` to `DataLoader`."""
+        return batch
+
+    def _load(self, indices: list[int]) -> tuple[Tensor, dict[int, Exception]]:
+        """Images (B, C, h, w), and by its place in the batch the error of each photo that cannot be read."""
+
+        def choose(sizes: list[tuple[int, int]]) -> list[View]:
+            return [self._random_view(index, size) for index, size in zip(indices, sizes, strict=True)]
+
+        sources = [self.source(index) for index in indices]
+        return self._decoder.try_decode(sources, None if self.augment is None else choose)
+
+    def _shown_in_part(self, place: int, indices: list[int]) -> bool:
+        """Whether the batch that was decoded last shows only part of the photo at a place."""
+        return self.name(indices[place]) in self._decoder.damage
+
+    def _random_view(self, index: int, size: tuple[int, int]) -> View:
+        """The part of photo `index`, of (height, width) `size`, that is seen in this epoch."""
+        assert self.augment is not None
+        assert self.spec.crop is not None
+        how = self.augment
+        entropy = np.random.SeedSequence([self.seed, int(self._epoch), index])
+        generator = torch.Generator().manual_seed(int(entropy.generate_state(1)[0]))
+        return random_resized_view(size, self.spec.crop, how.scale, how.ratio, how.hflip, generator)
+
+
+class _Folder(PhotoDataset):
+    """What `FrequencyFolder` and `PixelFolder` share."""
 
     spec_class: ClassVar[type[InputSpec]]
 
@@ -161,83 +262,22 @@ class PhotoDataset(Dataset):
     ) -> None:
         if not isinstance(spec, self.spec_class):
             raise TypeError(f"{type(self).__name__} takes a {self.spec_class.__name__}, not {spec!r}")
-        if damaged not in DAMAGED:
-            raise ValueError(f"damaged is one of {', '.join(DAMAGED)}; got {damaged!r}")
-        if augment is not None and spec.crop is None:
-            raise ValueError("random resized crops need a size: set crop in the spec, or pass augment=None")
         found = list_classes(root)
-        self.classes = list(classes) if classes is not None else found
-        self.class_to_idx = {name: index for index, name in enumerate(self.classes)}
+        classes = found if classes is None else classes
         self.root = Path(root)
-        self.spec = spec
-        self.augment = augment
-        self.damaged = damaged
-        self.seed = seed
-        self.num_threads = num_threads
-        self._decoder = Decoder(spec, num_threads, damaged="decode" if damaged == "decode" else "error")
-        self.paths, labels = list_photos(root, self.classes, exclude)
-        self.labels = torch.tensor(labels, device="cpu")
-        # In shared memory, so that worker processes that outlive an epoch see the new one and can report what
-        # they skipped.
-        self._epoch = torch.zeros((), dtype=torch.int64, device="cpu").share_memory_()
-        self._faulty = torch.zeros(len(self.paths), dtype=torch.bool, device="cpu").share_memory_()
+        self.paths, labels = list_photos(root, classes, exclude)
+        super().__init__(
+            spec, torch.tensor(labels, device="cpu"), classes, augment, damaged, seed, num_threads
+        )
 
-    def __len__(self) -> int:
-        return len(self.paths)
+    def source(self, index: int) -> str:
+        """The path of a photo."""
+        return self.paths[index]
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        images, labels = self.__getitems__([index])
-        return images[0], int(labels[0])
-
-    def __getitems__(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Load a batch: images `(B, C, h, w)` and labels `(B,)`."""
-        if not len(indices):  # of the last batch, where there are fewer photos left than processes
-            return torch.empty(0), self.labels[:0]
-        indices = [int(index) for index in indices]
-        images, errors = self._load(indices)
-        faulty = {place for place, index in enumerate(indices) if self.paths[index] in self._decoder.damage}
-        self._faulty[[indices[place] for place in {*errors, *faulty}]] = True
-        if not errors:
-            return images, self.labels[indices]
-        if self.damaged != "skip" or len(errors) == len(indices):
-            raise errors[min(errors)]
-        good = [place for place in range(len(indices)) if place not in errors]
-        return images[good], self.labels[indices][good]
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the random views of an epoch; call it before each one, as for `DistributedSampler`."""
-        self._epoch.fill_(epoch)
-
-    def skipped(self) -> list[str]:
-        """Photos left out so far, or with ``damaged="decode"`` shown in part, each with its cause."""
-        paths = [self.paths[int(index)] for index in self._faulty.nonzero()]
-        return [f"{path}: {cause}" for path, cause in find_faults(paths, self.num_threads).items()]
-
-    @staticmethod
-    def collate(batch: Any) -> Any:
-        """Pass a batch through: pass this as `collate_fn` to `DataLoader`."""
-        return batch
-
-    def _load(self, indices: list[int]) -> tuple[Tensor, dict[int, Exception]]:
-        """Images (B, C, h, w), and by its place in the batch the error of each photo that cannot be read."""
-
-        def choose(sizes: list[tuple[int, int]]) -> list[View]:
-            return [self._random_view(index, size) for index, size in zip(indices, sizes, strict=True)]
-
-        paths = [self.paths[index] for index in indices]
-        return self._decoder.try_decode(paths, None if self.augment is None else choose)
-
-    def _random_view(self, index: int, size: tuple[int, int]) -> View:
-        """The part of photo `index`, of (height, width) `size`, that is seen in this epoch."""
-        assert self.augment is not None
-        assert self.spec.crop is not None
-        how = self.augment
-        entropy = np.random.SeedSequence([self.seed, int(self._epoch), index])
-        generator = torch.Generator().manual_seed(int(entropy.generate_state(1)[0]))
-        return random_resized_view(size, self.spec.crop, how.scale, how.ratio, how.hflip, generator)
+    name = source
 
 
-class FrequencyFolder(PhotoDataset):
+class FrequencyFolder(_Folder):
     """A folder of photos, one sub-folder a class, as batches of selected DCT channels.
 
     Batches are decoded at once by `Decoder`, on threads. Use it with torch's own loader:
@@ -274,7 +314,7 @@ class FrequencyFolder(PhotoDataset):
     spec_class = FrequencySpec
 
 
-class PixelFolder(PhotoDataset):
+class PixelFolder(_Folder):
     """The same folder as batches of pixels, for models of pixels and comparisons with them.
 
     Sees exactly the random views that a `FrequencyFolder` of the same seed sees. See `FrequencyFolder` for
@@ -284,7 +324,7 @@ class PixelFolder(PhotoDataset):
     spec_class = PixelSpec
 
 
-def open_folder(root: str | Path, spec: InputSpec, *arguments: Any, **options: Any) -> PhotoDataset:
+def open_folder(root: str | Path, spec: InputSpec, *arguments: Any, **options: Any) -> _Folder:
     """`FrequencyFolder` or `PixelFolder`, by the kind of the spec."""
     kind = PixelFolder if spec.channels is None else FrequencyFolder
     return kind(root, spec, *arguments, **options)
@@ -304,4 +344,4 @@ def evenly(items: Sequence[Item], count: int) -> list[Item]:
 def readable(paths: Sequence[str], num_threads: int = 0) -> list[str]:
     """Those of the photos that can be decoded."""
     faults = find_faults(paths, num_threads)
-    return [path for path in paths if path not in faults]
+    return [path for place, path in enumerate(paths) if place not in faults]

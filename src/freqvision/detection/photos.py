@@ -225,7 +225,7 @@ class DetectionPhotos(Dataset):
     def skipped(self) -> list[str]:
         """Photos left out so far, or with ``damaged="decode"`` shown in part, each with its cause."""
         sources: list[Any] = [self.paths[int(index)] for index in self._faulty.nonzero()]
-        return [f"{source}: {cause}" for source, cause in find_faults(sources).items()]
+        return [f"{sources[place]}: {cause}" for place, cause in find_faults(sources).items()]
 
     @staticmethod
     def collate(batch: Any) -> Any:
