@@ -64,8 +64,7 @@ def inputs(network: str, pool: ThreadPoolExecutor, threads: int) -> Iterator[Inp
     folded = fv.create_model(network, spec=small, start="fold")
     yield Input(f"{network} DCT-24@448 int8, fold", sent, folded, small.bytes_per_image)
     crop = CROPS[network]
-    spec = fv.FrequencySpec(resize=crop * 8 // 7, crop=crop, channels=fv.ChannelSet.preset(24))
-    spec = spec.with_statistics(fv.ChannelStatistics.default()).with_dtype("int8")
+    spec = fv.FrequencySpec.for_crop(crop, dtype="int8")
     yield Input(
         f"{network} DCT-24@{crop} int8",
         fv.Decoder(spec, num_threads=threads),

@@ -25,8 +25,7 @@ def spec_of(name: str, channels: int | None) -> fv.FrequencySpec | fv.PixelSpec:
     """The input of the recipes; without channels, RGB."""
     if channels is None:
         return fv.PixelSpec()
-    crop = CROPS[name]
-    return fv.FrequencySpec(resize=crop * 8 // 7, crop=crop, channels=fv.ChannelSet.preset(channels))
+    return fv.FrequencySpec.for_crop(CROPS[name], channels=fv.ChannelSet.preset(channels))
 
 
 def kept_bytes(name: str, spec: fv.FrequencySpec | fv.PixelSpec) -> int:

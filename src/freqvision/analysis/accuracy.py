@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from freqvision.analysis.probe import LabelledPhotos
-from freqvision.inputs import ChannelStatistics, FrequencySpec, InputSpec, PixelSpec
+from freqvision.inputs import FrequencySpec, InputSpec, PixelSpec
 from freqvision.inputs.decoder import Decoder
 from freqvision.models import FrequencyModel, Transport
 from freqvision.runtime import progress_bar
@@ -78,18 +78,7 @@ def transport_spec(
     """
     if pixels.colour != "rgb":
         raise ValueError(f"Transport makes RGB pixels; this model's are {pixels.colour}")
-
-    def enlarge(size: Any) -> Any:
-        return size * scale if isinstance(size, int) else size and tuple(scale * side for side in size)
-
-    spec = FrequencySpec(
-        resize=enlarge(pixels.resize),
-        crop=enlarge(pixels.crop),
-        channels=channels,
-        interpolation=pixels.interpolation,
-        orientation=pixels.orientation,
-    )
-    return spec.with_statistics(ChannelStatistics.default()).with_dtype(dtype)
+    return FrequencySpec.like(pixels, scale, channels=channels, dtype=dtype)
 
 
 def compare_transport(

@@ -40,7 +40,7 @@ class PixelTransform(nn.Module):
     def __init__(self, spec: FrequencySpec) -> None:
         super().__init__()
         if not isinstance(spec, FrequencySpec):
-            raise TypeError(f"PixelTransform takes an FrequencySpec, got {type(spec).__name__}")
+            raise TypeError(f"PixelTransform takes a FrequencySpec, got {type(spec).__name__}")
         self.spec = spec
 
     def forward(self, image: Image.Image | torch.Tensor, view: View | None = None) -> torch.Tensor:

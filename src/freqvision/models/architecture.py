@@ -63,13 +63,11 @@ class Architecture:
     def default_spec(self, channels: ChannelSet | int = 24) -> FrequencySpec:
         """The input that gives the network the grid it is made for."""
         blocks = self.rgb_size // self.stem.pixels  # whole ones, also for sizes such as 299
-        crop = blocks * BLOCK
-        return FrequencySpec(resize=crop * 8 // 7, crop=crop, channels=channel_set(channels))
+        return FrequencySpec.for_crop(blocks * BLOCK, channels=channel_set(channels))
 
     def rgb_spec(self) -> PixelSpec:
         """The input of the RGB original, at the size that it is known for."""
-        side = self.rgb_size
-        return PixelSpec(resize=side * 8 // 7, crop=side, mean=self.mean, std=self.std, dtype="uint8")
+        return PixelSpec.for_crop(self.rgb_size, mean=self.mean, std=self.std, dtype="uint8")
 
     def apply_strides(self, network: nn.Module, name: str) -> None:
         """Change the network to a variant of its strides.
@@ -178,7 +176,7 @@ class Architecture:
         """The start that is meant, after checking that it can be had."""
         if start is not None and start not in STARTS:
             raise ValueError(f"start={start!r} does not exist; valid: {', '.join(map(repr, STARTS))}")
-        if isinstance(spec, PixelSpec):
+        if spec.channels is None:
             if start is not None or has_photos:
                 raise ValueError(
                     "start and photos are about DCT channels; with a PixelSpec the stem stays: leave them out"
@@ -203,7 +201,7 @@ class Architecture:
         """Side of the image for which the RGB network is built; only position embeddings depend on it."""
         if rgb_size is not None:
             return rgb_size
-        if isinstance(spec, PixelSpec) and isinstance(spec.crop, int):
+        if spec.channels is None and isinstance(spec.crop, int):
             return spec.crop
         return self.rgb_size
 
@@ -272,7 +270,7 @@ def check_arguments(spec: InputSpec, num_classes: int, photos: Iterable[str | Pa
     """Refuse what looks right: the number of classes in the spec's place, a folder in that of its photos."""
     if not isinstance(spec, InputSpec):
         raise TypeError(
-            f"spec= is an FrequencySpec, or a PixelSpec for pixels, got {spec!r}; the number of classes is "
+            f"spec= is a FrequencySpec, or a PixelSpec for pixels, got {spec!r}; the number of classes is "
             "num_classes="
         )
     if not hasattr(num_classes, "__index__") or num_classes < 1:
@@ -288,7 +286,7 @@ def _gates(options: GateOptions | Mapping[str, Any] | None, spec: InputSpec) -> 
     options = gate_options(options)
     if options is None:
         return None
-    if isinstance(spec, PixelSpec):
+    if spec.channels is None:
         raise ValueError("gates choose among DCT channels; a model of pixels has none: leave gates out")
     return Gates(spec.num_channels, options)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from freqvision.inputs.spec import FrequencySpec, InputSpec
+from freqvision.inputs.spec import InputSpec
 from freqvision.models.create import create_model
 from freqvision.models.frequency_model import FrequencyModel
 from freqvision.models.registry import architecture
@@ -88,10 +88,9 @@ def model_info(
     inputs = torch.empty(1, *shape, dtype=spec.torch_dtype, device="meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model.eval()(inputs)
-    block = 8 if isinstance(spec, FrequencySpec) else 1
     return ModelInfo(
         name=name,
-        image_size=(shape[1] * block, shape[2] * block),
+        image_size=(shape[1] * spec.cell, shape[2] * spec.cell),
         shape=shape,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         macs=counter.get_total_flops() // 2,

@@ -82,7 +82,7 @@ def released_spec(channels: int, crop: int) -> FrequencySpec:
         files("freqvision.models").joinpath("released_statistics.json").read_text("utf-8")
     )
     mean, std = ([statistics[key][i] for i in chosen] for key in ("mean", "std"))
-    return FrequencySpec(resize=crop * 8 // 7, crop=crop, channels=chosen, mean=tuple(mean), std=tuple(std))
+    return FrequencySpec.for_crop(crop, channels=chosen, mean=tuple(mean), std=tuple(std))
 
 
 _CLASSIFIERS = ("network.fc.weight", "network.classifier.1.weight")

@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from freqvision.runtime import replacing
+
 COMPONENTS = ("Y", "Cb", "Cr")
 BLOCK = 8
 FREQUENCIES = BLOCK * BLOCK  # of one component
@@ -184,7 +186,7 @@ class ChannelSet:
         """Where the channels of `other`, a subset of this set, stand in a tensor with this set's channels.
 
         Raises:
-            ValueError: This set lacks a channel of `other`.
+            ValueError: A channel of `other` is not in this set.
         """
         missing = other - self
         if missing.indices:
@@ -212,7 +214,8 @@ class ChannelSet:
 
     def save(self, path: str | Path) -> None:
         """Write `to_json` to a file, which `load` and every command's ``--channels`` accept."""
-        Path(path).write_text(self.to_json() + "\n", encoding="utf-8")
+        with replacing(path) as draft:
+            draft.write_text(self.to_json() + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> ChannelSet:
