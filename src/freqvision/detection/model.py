@@ -29,22 +29,21 @@ Target = Mapping[str, torch.Tensor]
 
 
 class DetectionModel(FrequencyModel):
-    """A detector of torchvision whose images are DCT cubes of any size.
+    """A torchvision detector whose images are DCT cubes of any size.
 
-    A cube of h×w blocks stands for an image of 4h×4w pixels, which is half of what the blocks cover: the grid
-    behind an RGB network's stem is a quarter of its image's, and blocks take the place of that grid. Boxes
-    and masks are those of this image, in targets and in detections. A model of pixels (`PixelSpec`) has the
-    image itself.
+    A cube of h×w blocks stands for an image of 4h×4w pixels, half as high and wide as what the blocks cover:
+    blocks replace the grid after an RGB network's stem, which is a quarter of its image. Boxes and masks, in
+    targets and in detections, are in pixels of this image. With a `PixelSpec` the input is the image itself.
 
-    Images whose sides, rounded up to multiples of 32 pixels, are the same go through the network together,
-    others one after another: no detection depends on the size of the other images. Neither do losses, which
-    are averaged over the images, unless the backbone learns the statistics of batches.
+    Images that are padded to the same size go through the network together, others one after another: no
+    detection depends on the size of the other images. Neither do losses, which are averaged over the images,
+    unless the backbone learns the statistics of batches.
 
     Args:
         network: A detector of torchvision; its input transform and its anchors are changed in place.
         spec: What turns a photo into the input.
-        settings: The arguments by which `create_model` builds this network again.
-        new_layers: Names of the layers that did not come from weights of the same layer.
+        settings: The arguments with which `create_detector` builds this network again.
+        new_layers: Names of the layers whose weights were not loaded.
     """
 
     task = "object-detection"
@@ -72,16 +71,16 @@ class DetectionModel(FrequencyModel):
         """Losses in training mode, detections in evaluation mode.
 
         Args:
-            images: (C, h, w) each, as `Decoder.each` makes them by this model's spec; sizes may differ.
-            targets: For training, of each image "boxes" (N, 4) as x1, y1, x2, y2, "labels" (N,) from 1 up,
-                and for Mask R-CNN "masks" (N, 4h, 4w); N may be 0.
+            images: (C, h, w) each, as `Decoder.each` gives them for this model's spec; sizes may differ.
+            targets: For training, per image: "boxes" (N, 4) as x1, y1, x2, y2; "labels" (N,), 1 or more; for
+                Mask R-CNN "masks" (N, 4h, 4w). N may be 0.
 
         Returns:
-            The losses by name, to be summed; or of each image "boxes" (N, 4), "labels" (N,), "scores" (N,)
-            and of Mask R-CNN "masks" (N, 1, 4h, 4w) from 0 to 1.
+            The losses by name, to be summed; or per image "boxes" (N, 4), "labels" (N,), "scores" (N,), and
+            from Mask R-CNN "masks" (N, 1, 4h, 4w) from 0 to 1.
 
         Raises:
-            ValueError: An image is not as the spec says, or targets are missing or do not fit the images.
+            ValueError: An image is not what the spec says, or targets are missing or do not fit the images.
         """
         detections = self.detect(images, targets)
         if isinstance(detections, list):
@@ -92,9 +91,9 @@ class DetectionModel(FrequencyModel):
         return detections
 
     def detect(self, images: Sequence[torch.Tensor], targets: Sequence[Target] | None = None) -> Any:
-        """As a call, but masks stay as the network gives them: (N, 1, 28, 28), each filling its box.
+        """Like a call, but masks stay as the network gives them: (N, 1, 28, 28), each filling its box.
 
-        `paste_in_photo` puts them straight into the photo, which is cheaper than by way of the image.
+        `paste_in_photo` puts them straight into the photo, which is cheaper than through the image.
         """
         name = self.settings.get("name", type(self.network).__name__)
         if not len(images):
@@ -122,11 +121,11 @@ class DetectionModel(FrequencyModel):
         return [found[place] for place in range(len(images))]
 
     def _groups(self, images: Sequence[torch.Tensor]) -> list[list[int]]:
-        """Places of the images that go through the network together: those that are padded to the same size.
+        """Indices of the images that go through the network together: those padded to the same size.
 
-        What an image is padded to would change what is seen near its edges, which anchors compete, and, in
-        FCOS, what group normalisation makes of all of it. But where normalisation learns the statistics of a
-        batch, there is one.
+        The size that an image is padded to would change what is seen near its edges, which anchors compete,
+        and, in FCOS, the statistics of group normalisation. If batch normalisation learns, all images form
+        one batch.
         """
         groups: dict[tuple[int, int], list[int]] = {}
         whole = any(isinstance(layer, nn.BatchNorm2d) and layer.training for layer in self.network.modules())
@@ -181,10 +180,10 @@ class DetectionModel(FrequencyModel):
 
 
 def _set_pooling_scales(network: nn.Module) -> None:
-    """Let RoI pooling know the pyramid's strides: 4, 8, 16 and 32 pixels, whatever images come first.
+    """Set the pyramid's strides in RoI pooling: 4, 8, 16 and 32 pixels.
 
-    Otherwise torchvision works them out from the first batch, by the ratio of padded features to images, and
-    keeps them for good: wrong ones where images are small, so that padding makes up much of the batch.
+    Otherwise torchvision derives them from the first batch, as the ratio of padded features to images, and
+    keeps them: wrong ones if images are so small that padding makes up much of the batch.
     """
     from torchvision.ops import MultiScaleRoIAlign
 
@@ -196,10 +195,10 @@ def _set_pooling_scales(network: nn.Module) -> None:
 
 
 def _keep_boxes_exact(network: nn.Module) -> None:
-    """Let whatever boxes are made of be float32 under autocast.
+    """Keep box coordinates in float32 under autocast.
 
-    Coordinates would be bfloat16 otherwise, which counts in steps of 8 pixels beyond 1024, and torchvision
-    casts the boxes of targets to the same type.
+    In bfloat16 they would be multiples of 8 pixels beyond 1024, and torchvision casts the boxes of targets to
+    the same type.
     """
     heads = [network.roi_heads] if hasattr(network, "roi_heads") else []
     predictors = [getattr(head, name, None) for head in heads for name in ("box_predictor", "mask_predictor")]
@@ -224,11 +223,11 @@ def _in_float32(values: Any) -> Any:
 class PadBatch(nn.Module):
     """Puts images of any size into one batch, padded at the bottom and on the right.
 
-    Takes the place of torchvision's ``GeneralizedRCNNTransform``: images come resized and normalised.
+    Replaces torchvision's ``GeneralizedRCNNTransform``: images are already resized and normalised.
 
     Args:
         fill: (C,), the normalised value of padding.
-        pixels: Side in pixels of what a cell (a block, or a pixel) of an image stands for.
+        pixels: Side in pixels that a cell of the input (a block or a pixel) stands for.
     """
 
     fill: torch.Tensor
@@ -251,7 +250,7 @@ class PadBatch(nn.Module):
         return ImageList(batch, sizes), targets
 
     def postprocess(self, detections: Any, image_sizes: Any, original_sizes: Any) -> Any:
-        """Detections as they are, but for boxes that lie in the padding: nothing is left of those."""
+        """Detections without boxes that lie in the padding."""
         return with_area(detections)
 
     def _pad(self, image: torch.Tensor, height: int, width: int) -> torch.Tensor:
@@ -262,11 +261,11 @@ class PadBatch(nn.Module):
 
 
 class AnchorsInPixels(nn.Module):
-    """Torchvision's anchors for a batch of cells: strides are counted in pixels, as of the RGB image.
+    """Torchvision's anchors for a batch of cells, whose strides are those of the RGB image in pixels.
 
     Args:
         anchors: The RGB network's anchor generator.
-        pixels: Side in pixels of what a cell (a block, or a pixel) stands for.
+        pixels: Side in pixels that a cell of the input (a block or a pixel) stands for.
     """
 
     def __init__(self, anchors: nn.Module, pixels: int) -> None:
@@ -279,7 +278,7 @@ class AnchorsInPixels(nn.Module):
         from torchvision.models.detection.image_list import ImageList
 
         height, width = (self.pixels * side for side in images.tensors.shape[-2:])
-        # Of both, only shape and type count; anchors have the type of the features.
+        # Only shapes and types matter; anchors have the type of the features.
         canvas = images.tensors.new_empty(()).expand(1, 1, height, width)
         features = [_in_float32(feature.new_empty(())).expand(feature.shape) for feature in features]
         return self.anchors(ImageList(canvas, images.image_sizes), features)
@@ -302,27 +301,26 @@ def paste_in_photo(
     """Detections of `DetectionModel.detect` in the photo's own pixels.
 
     Args:
-        found: "boxes", "labels", "scores", and perhaps "masks" (N, 1, m, m).
-        view: By which the photo was shown to the model.
+        found: "boxes", "labels", "scores", and optionally "masks" (N, 1, m, m).
+        view: How the photo was shown to the model.
         photo_size: (height, width) of the photo in pixels.
         spec: The model's.
-        threshold: From which on a mask's value is inside.
+        threshold: Smallest value of a mask that counts as inside.
 
     Returns:
-        The same on the CPU, with boxes in the photo, and masks (N, height, width) of bool. Left out are
-        detections of which nothing lies in the photo.
+        The detections that lie in the photo, on the CPU, with masks (N, height, width) of bool.
     """
     found = {key: value.detach().cpu() for key, value in found.items()}
     height, width = photo_size
     whole = boxes_in_photo(found["boxes"].float(), view, view_pixels(spec))
     boxes = whole.clamp(min=0).minimum(whole.new_tensor([width, height, width, height]))
-    # What lies beyond the photo's edge, in its last block, is cut down to nothing.
+    # What lies beyond the photo's edge, in its last block, has no area now.
     (found,) = with_area([{**found, "boxes": boxes, "whole": whole}])
     whole = found.pop("whole")
     result = dict(found)
     if "masks" in found:
         masks = found["masks"].flip(-1) if view.flip else found["masks"]
-        # A mask fills the box that the network found, of which a part may lie beyond the photo's edge.
+        # A mask fills the box that the network found, part of which may lie beyond the photo's edge.
         # One at a time: a hundred float masks of a large photo would take gigabytes.
         pasted = [
             paste(mask[None].float(), box[None], photo_size)[0, 0] >= threshold
