@@ -34,7 +34,7 @@ struct Component {
     int blocks_wide = 0, blocks_high = 0;  // ceil(samples / 8): real blocks, without the padding of MCUs
     int quant_slot = 0;                    // 0 to 3
     bool has_quant = false;
-    uint16_t quant[64] = {};  // natural order
+    uint16_t quant[64] = {};      // natural order
     const float* step = nullptr;  // instead of quant, of a packed photo
 };
 

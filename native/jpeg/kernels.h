@@ -63,6 +63,7 @@ struct BandJob {
     const HuffmanTable* table;
     const uint8_t* positions;
     int16_t* row;
+    uint64_t* nonzero;         // for each block, which coefficients are not zero (bit: zigzag index)
     int band_begin, band_end;  // zigzag indices, both inclusive
     int shift;
     uint32_t end_of_band_run;

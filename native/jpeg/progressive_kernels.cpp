@@ -70,6 +70,7 @@ RunResult ac_first(BitState& state, BandJob& job, int begin, int end) {
             continue;
         }
         int16_t* block = job.row + std::ptrdiff_t{i} * 64;
+        uint64_t& nonzero = job.nonzero[i];
         for (int k = job.band_begin; k <= job.band_end; ++k) {
             bits.refill();
             const int rs = symbol(bits, table);
@@ -87,7 +88,9 @@ RunResult ac_first(BitState& state, BandJob& job, int begin, int end) {
                 const int value = extend(bits.window, 63 - size);
                 bits.drop(size);
                 if (bits.overrun()) break;
-                block[job.positions[k]] = shifted(value, job.shift);
+                const int16_t coefficient = shifted(value, job.shift);
+                block[job.positions[k]] = coefficient;
+                nonzero = (nonzero & ~(uint64_t{1} << k)) | uint64_t{coefficient != 0} << k;
             } else if (run == 15) {
                 k += 15;
             } else {
@@ -121,8 +124,10 @@ RunResult ac_refine(BitState& state, BandJob& job, int begin, int end) {
         }
     };
 
+    const uint64_t band = ~uint64_t{0} >> (63 - job.band_end);  // and what is before it
     for (; i < end; ++i) {
         int16_t* block = job.row + std::ptrdiff_t{i} * 64;
+        uint64_t& nonzero = job.nonzero[i];
         int k = job.band_begin;
         if (run_of_ends == 0) {
             for (; k <= job.band_end; ++k) {
@@ -141,13 +146,17 @@ RunResult ac_refine(BitState& state, BandJob& job, int begin, int end) {
                     break;
                 }
                 if (bits.overrun()) break;
-                for (; k <= job.band_end; ++k) {
-                    int16_t& coefficient = block[job.positions[k]];
-                    if (coefficient) {
-                        correct(coefficient);
-                    } else if (--zeros < 0) {
+                // Past as many zeros, up to another one.
+                for (uint64_t ahead = nonzero & band; k <= job.band_end; ++k) {
+                    ahead = ahead >> k << k;
+                    const int next = ahead ? std::countr_zero(ahead) : job.band_end + 1;
+                    if (zeros < next - k) {
+                        k += zeros;
                         break;
                     }
+                    zeros -= next - k;
+                    k = next;
+                    if (ahead) correct(block[job.positions[k]]);
                 }
                 if (value) {
                     if (k > job.band_end) {
@@ -155,14 +164,15 @@ RunResult ac_refine(BitState& state, BandJob& job, int begin, int end) {
                         break;
                     }
                     block[job.positions[k]] = value;
+                    nonzero |= uint64_t{1} << k;
                 }
             }
         }
         if (status != RunStatus::ok) break;
         if (run_of_ends) {
-            for (; k <= job.band_end; ++k) {
-                int16_t& coefficient = block[job.positions[k]];
-                if (coefficient) correct(coefficient);
+            if (k <= job.band_end) {
+                for (uint64_t ahead = (nonzero & band) >> k << k; ahead; ahead &= ahead - 1)
+                    correct(block[job.positions[std::countr_zero(ahead)]]);
             }
             --run_of_ends;
         }

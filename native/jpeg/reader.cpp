@@ -42,6 +42,7 @@ int16_t* JpegReader::reserve(std::size_t coefficients) {
 
 void JpegReader::trim(std::size_t bytes) {
     decoder_.trim(bytes);
+    if (nonzero_.capacity() * sizeof(uint64_t) > bytes) std::vector<uint64_t>().swap(nonzero_);
     if (capacity_ * sizeof(int16_t) <= bytes) return;
     blocks_.reset();
     capacity_ = 0;
@@ -171,8 +172,20 @@ void JpegReader::decode_scan(const Scan& scan, const Target* targets, const RowR
                     problems_);
 }
 
-void JpegReader::decode_multiple(const RowRequest& request, const Target* targets) {
+void JpegReader::decode_multiple(const RowRequest& request, Target* targets) {
     plan_scans(info_, request, scans_, problems_);
+    if (info_.progressive) {
+        // Refinements pass over what is zero without a look at it, of which a few bytes may claim much.
+        std::size_t blocks = 0;
+        for (int i = 0; i < info_.component_count; ++i)
+            if (targets[i].data) blocks += targets[i].stride() / 64 * info_.components[i].blocks_high;
+        nonzero_.assign(blocks, 0);
+        uint64_t* free = nonzero_.data();
+        for (int i = 0; i < info_.component_count; ++i) {
+            targets[i].nonzero = free;
+            if (targets[i].data) free += targets[i].stride() / 64 * info_.components[i].blocks_high;
+        }
+    }
     for (const Scan& scan : scans_) {
         if (!scan.needed) continue;
         try {

@@ -61,7 +61,7 @@ class JpegReader {
     void note(std::size_t offset, const std::string& oddity);
 
     void start_decode(bool strict);
-    void decode_multiple(const RowRequest& request, const Target* targets);
+    void decode_multiple(const RowRequest& request, Target* targets);
     void decode_scan(const Scan& scan, const Target* targets, const RowRequest& request, RowSink* sink);
     void decode_over(const Scan& scan, const Target* targets, const RowRequest& request);
     void prepare_tables(const Scan& scan);
@@ -82,6 +82,7 @@ class JpegReader {
     ScanDecoder decoder_;
     std::unique_ptr<int16_t[]> blocks_;
     std::size_t capacity_ = 0;  // of blocks_
+    std::vector<uint64_t> nonzero_;
 };
 
 }  // namespace freqvision

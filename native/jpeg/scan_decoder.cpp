@@ -106,7 +106,10 @@ class BandBlocks {
     }
 
     void restart() { job_.end_of_band_run = 0; }
-    void begin_row(int row) { job_.row = target_.row(row, 0); }
+    void begin_row(int row) {
+        job_.row = target_.row(row, 0);
+        job_.nonzero = target_.nonzero + std::ptrdiff_t{row} * target_.range.column_end;
+    }
     RunResult decode(BitState& bits, int begin, int end) { return decode_(bits, job_, begin, end); }
     void blank(int, int) {}
     bool end_row(int) { return true; }

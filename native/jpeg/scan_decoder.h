@@ -18,6 +18,7 @@ struct Target {
     int16_t* data = nullptr;  // nullptr: the component is only parsed
     BlockRange range;         // what is stored; `data` begins at its first column
     bool is_plane = false;
+    uint64_t* nonzero = nullptr;  // of a progressive plane, for each block: which coefficients are not zero
 
     std::ptrdiff_t stride() const { return std::ptrdiff_t{64} * (range.column_end - range.column_begin); }
 

@@ -9,10 +9,11 @@
 namespace freqvision {
 namespace {
 
-// A file's or a worker's buffer beyond this is given back after the batch. A worker holds all the
+// The files' buffers beyond this together, and a worker's beyond its own, are given back after the batch:
+// with rare large photos each place in a batch would come to hold one in the end. A worker holds all the
 // coefficients of a progressive photo: 64 MiB suffice for 22 megapixels of 4:2:0; the largest that is allowed
 // takes 1.6 GB.
-constexpr size_t kKeptFile = size_t{1} << 20;
+constexpr size_t kKeptFiles = size_t{8} << 20;
 constexpr size_t kKeptWorker = size_t{64} << 20;
 
 Failure failure_of(const JpegError& error, Failure::Kind kind = Failure::Kind::jpeg) {
@@ -197,8 +198,11 @@ std::optional<Failure> BatchDecoder::decode_one(Worker& worker, const Source& so
 void BatchDecoder::close() {
     sources_.clear();
     opened_.clear();
-    for (std::vector<uint8_t>& file : files_)
-        if (file.capacity() > kKeptFile) std::vector<uint8_t>().swap(file);
+    size_t kept = 0;
+    for (std::vector<uint8_t>& file : files_) {
+        if (kept + file.capacity() > kKeptFiles) std::vector<uint8_t>().swap(file);
+        kept += file.capacity();
+    }
     for (const std::unique_ptr<Worker>& worker : workers_) {
         worker->reader.trim(kKeptWorker);
         worker->packed.trim(kKeptWorker);

@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 CORPUS = ROOT.parent / "shared" / "data" / "jpeg-corpus"
 TARGETS = ("jpeg", "pipeline")
-LONGEST = 40_000  # bytes of a seed of libFuzzer: it copies and mutates each of them all the time
+LONGEST = 12_000  # bytes of a seed of libFuzzer: it copies and mutates each of them all the time
 
 
 def find_clang() -> str | None:

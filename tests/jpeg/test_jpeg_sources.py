@@ -174,9 +174,11 @@ def costs(tmp_path, *files: bytes) -> list[Cost]:
 
 
 def bands_only(height: int, width: int, refined: bool, dc: bool = False) -> bytes:
-    """A progressive file of three components whose bands are empty: two bytes for each 32767 blocks."""
+    """A progressive file of three components whose bands are empty: 15 bits for each 32767 blocks."""
     blocks = -(-height // 8) * -(-width // 8)
-    runs = b"\x7f\xfe" * (blocks // 32767 + 1)
+    count = -(-blocks // 32767)
+    bits = ("0" + "1" * 14) * count + "1" * (-15 * count % 8)
+    runs = int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\0")
     out = b"\xff\xd8" + segment(0xDB, bytes([0]) + bytes([1]) * 64)
     size = height.to_bytes(2, "big") + width.to_bytes(2, "big")
     listed = b"".join(bytes([i, 0x11, 0]) for i in (1, 2, 3))
@@ -199,6 +201,15 @@ def test_bands_without_anything_in_them(tmp_path):
         assert cost.kind == ("read" if cost.how == "header" else "truncated")
         assert max(cost.most, cost.afterwards) < 20
         assert cost.seconds < 1
+
+
+def test_refinements_of_nothing(tmp_path):
+    """A bit for each block, as a file of that size has, and then 14 passes over three empty bands."""
+    data = bands_only(1024, 4096, True, dc=True)
+    assert not any(plane.any() for plane in fv.read_coefficients(data).planes)
+    for cost in costs(tmp_path, data):
+        assert cost.kind == "read"
+        assert cost.seconds < 0.5
 
 
 GRAY = encode(photo(40, 60, "L"))
