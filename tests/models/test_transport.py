@@ -113,9 +113,7 @@ def test_transforms_of_torchvisions_weights_say_what_the_model_wants():
     other = Transport(Identity(), transforms=EfficientNet_V2_L_Weights.DEFAULT.transforms())
     assert (other.spec.crop, other.spec.interpolation) == (960, "bicubic")
     torch.testing.assert_close(1 / other.gain.flatten(), torch.full((3,), 0.5))
-    with pytest.raises(
-        TypeError, match=r"transforms= is torchvision's weights\.transforms\(\) or a PixelSpec"
-    ):
+    with pytest.raises(TypeError, match=r"like\(\) reads torchvision's weights\.transforms"):
         Transport(Identity(), transforms=lambda image: image)
     with pytest.raises(ValueError, match=r"pass image_size=296 if it takes any size"):
         Transport(Identity(), image_size=299)
