@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from PIL import Image
 
-from freqvision.models import architecture, create_model, default_spec, list_models
+from freqvision import Decoder, FrequencySpec, PixelSpec
+from freqvision.models import Transport, architecture, create_model, default_spec, list_models
 from freqvision.spectrum import ChannelSet
 
 pytest.importorskip("timm")
@@ -90,3 +92,58 @@ def test_a_patch_embedding_of_any_name_reads_blocks():
 
 def test_names_are_listed_with_the_prefix():
     assert "timm/resnet50" in list_models("timm/resnet5*")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "side", "crop"),
+    [
+        ("vit_base_patch16_siglip_224", 64, 64),  # patches of 16×16 pixels are 2×2 blocks
+        ("vit_base_patch16_clip_224", 64, 64),
+        ("vit_small_patch16_dinov3", 64, 64),
+        ("vit_small_patch14_dinov2", 56, 64),  # a block stands for 7 pixels, a patch of 14×14 is 2×2 blocks
+    ],
+)
+def test_patches_of_pixels_are_read_from_blocks_exactly(name, side, crop):
+    """SigLIP, CLIP, DINOv2 and v3, folded, give what the RGB network gives on the pixels of the channels."""
+    torch.manual_seed(0)
+    found = architecture(f"timm/{name}")
+    rgb = found.build(5, side).eval()
+    spec = FrequencySpec(crop, crop, ChannelSet.preset(192))
+    folded = create_model(
+        f"timm/{name}", spec, 5, weights=rgb.state_dict(), start="fold", rgb_size=side
+    ).eval()
+    transport = Transport(rgb, spec, mean=found.mean, std=found.std, image_size=side, clamp=False)
+    assert transport.pixels == found.stem.pixels
+    channels = torch.randn(2, *spec.shape)
+    tokens = []
+    for network in (rgb, folded.network):
+        network.patch_embed.register_forward_hook(lambda layer, inputs, output: tokens.append(output))
+    with torch.no_grad():
+        expected, got = transport(channels), folded(channels)
+    # Tokens too: new networks of some of these scale what they make of them by 1e-5.
+    torch.testing.assert_close(tokens[1], tokens[0], rtol=1e-4, atol=1e-4 * float(tokens[0].std()))
+    torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-4 * float(expected.std()))
+
+
+@pytest.mark.slow
+def test_patches_of_blocks_are_those_of_the_decoders_pixels(tmp_path):
+    """From a file: all channels without resampling show what RGB pixels show, up to rounding to 8 bits."""
+    noise = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    smooth = torch.nn.functional.interpolate(noise, (64, 64), mode="bicubic").clamp(0.1, 0.9)
+    photo = (255 * smooth[0]).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    Image.fromarray(photo).save(tmp_path / "photo.jpg", quality=95, subsampling="4:4:4")
+    torch.manual_seed(0)
+    found = architecture("timm/vit_base_patch16_clip_224")
+    rgb = found.build(5, 64).eval()
+    shared = {"weights": rgb.state_dict(), "rgb_size": 64}
+    blocks = FrequencySpec(64, 64, ChannelSet.preset(192))
+    pixels = PixelSpec(64, 64, mean=found.mean, std=found.std)
+    outputs = []
+    for spec in (blocks, pixels):
+        model = create_model(found.name, spec, 5, **shared).eval()
+        model.network.patch_embed.register_forward_hook(lambda layer, inputs, output: outputs.append(output))
+        with torch.no_grad():
+            model(Decoder(spec)([str(tmp_path / "photo.jpg")]))
+    difference = (outputs[0] - outputs[1]).square().mean().sqrt() / outputs[1].std()
+    assert difference < 0.01

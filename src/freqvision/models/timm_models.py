@@ -13,6 +13,7 @@ from freqvision.models.architecture import Architecture
 from freqvision.models.published import timm_weights
 from freqvision.models.registry import register_library
 from freqvision.models.surgery import Stem
+from freqvision.spectrum.channels import BLOCK
 
 _POOLS = (nn.MaxPool2d, nn.AvgPool2d)
 
@@ -60,7 +61,7 @@ def find_timm_architecture(name: str) -> Architecture:
         conv=first,
         rest=rest,
         stride=stride,
-        pixels=8 if patches and stride % 8 == 0 else stride,
+        pixels=max(n for n in range(1, BLOCK + 1) if stride % n == 0) if patches else stride,
         on_blocks=functools.partial(_count_in_blocks, first) if embeds else None,
     )
 
