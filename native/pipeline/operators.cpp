@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "pipeline/kernels.h"
 
@@ -11,6 +12,14 @@ namespace {
 // A source frequency whose weights are all below this is not needed: an aligned crop at scale 1 is the
 // identity, but for rounding.
 constexpr float kNegligible = 1e-7f;
+
+typedef float Floats4 __attribute__((vector_size(16)));
+
+inline Floats4 load4(const float* from) {
+    Floats4 value;
+    std::memcpy(&value, from, sizeof value);
+    return value;
+}
 
 using Basis = std::array<std::array<float, 8>, 8>;
 
@@ -26,9 +35,9 @@ Basis make_basis(bool transposed) {
 const Basis kForward = make_basis(false);
 const Basis kTransposed = make_basis(true);
 
-float evaluate(Filter filter, float x) {
+inline float evaluate(Filter filter, float x) {
     x = std::abs(x);
-    if (filter == Filter::bilinear) return x < 1 ? 1 - x : 0;
+    if (filter == Filter::bilinear) return std::max(0.0f, 1 - x);  // without a branch, which is chance
     constexpr float a = -0.5f;  // the antialiased bicubic of torch and Pillow
     if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
     if (x < 2) return (((x - 5) * x + 8) * x - 4) * a;
@@ -60,64 +69,72 @@ class Taps {
         if (axis.upsampling == Upsampling::none) high_ = std::min(high_, axis.component_size);
     }
 
-    // The samples [begin, end) of the component that output pixel `pixel` sees, none where it lies outside
-    // the resized box.
-    void span(int pixel, int& begin, int& end) const {
-        begin = axis_.component_size;
-        end = 0;
-        int from, to;
-        double center;
-        if (!reach(pixel, from, to, center)) return;
-        begin = from;
-        end = to;
-        if (factor_ == 1) return;
-        const int margin = axis_.upsampling == Upsampling::triangle;
-        begin = std::max(0, first_sample(from, margin));
-        end = std::min(axis_.component_size, last_sample(to - 1, margin) + 1);
+    // The samples [begin, end) of the component that an output pixel sees, none where it lies outside the
+    // resized box; and its taps [from, to), in samples or, before upsampling, in luma pixels.
+    struct Span {
+        int begin, end, from, to;
+        float start;  // from the pixel's centre to its first tap's
+    };
+
+    Span span(int pixel) const {
+        const int index = axis_.crop_start + (axis_.flip ? axis_.crop_length - 1 - pixel : pixel);
+        Span span{axis_.component_size, 0, 0, 0, 0};
+        if (index < 0 || index >= axis_.resized) return span;
+        const double center = (axis_.box_start + (index + 0.5) * step_) * ratio_;
+        // Truncation is floor here: what would be negative is below `low_`.
+        span.from = std::max(low_, static_cast<int>(center - support_ + 0.5));
+        span.to = std::min(high_, static_cast<int>(center + support_ + 0.5));
+        if (span.from >= span.to) return span;
+        span.start = static_cast<float>(span.from + 0.5 - center);
+        if (factor_ == 1) {
+            span.begin = span.from;
+            span.end = span.to;
+            return span;
+        }
+        const bool smooth = axis_.upsampling == Upsampling::triangle;
+        span.begin = std::max(0, first_sample(span.from, smooth));
+        span.end = std::min(axis_.component_size, last_sample(span.to - 1, smooth) + 1);
+        return span;
     }
 
     // The weights of those samples.
-    const float* weights(int pixel, int begin, int end) {
-        int from, to;
-        double center;
-        if (!reach(pixel, from, to, center)) return nullptr;
-        const int count = to - from;
-        taps_.resize(count);
-        const float start = static_cast<float>(from + 0.5 - center);
-        float sum = 0;
-        for (int j = 0; j < count; ++j)
-            sum += taps_[j] = evaluate(axis_.filter, (start + j) * inverse_stretch_);
+    const float* weights(const Span& span) {
+        const int count = span.to - span.from;
+        if (static_cast<int>(taps_.size()) < count) taps_.resize(count);
+        float* const taps = taps_.data();
+        const float sum = axis_.filter == Filter::bilinear
+                              ? evaluate_all<Filter::bilinear>(span.start, count, taps)
+                              : evaluate_all<Filter::bicubic>(span.start, count, taps);
         const float norm = 1 / sum;
-        for (float& tap : taps_) tap *= norm;
-        if (factor_ == 1) return taps_.data();
-        samples_.assign(end - begin, 0);
-        const int last = axis_.component_size - 1;
-        for (int j = 0; j < count; ++j) {
-            const int sample = std::min((from + j) / factor_, last);
-            if (axis_.upsampling == Upsampling::replicate) {
-                samples_[sample - begin] += taps_[j];
-                continue;
-            }
-            const int next = std::clamp(sample + ((from + j) % 2 ? 1 : -1), 0, last);
-            samples_[sample - begin] += 0.75f * taps_[j];
-            samples_[next - begin] += 0.25f * taps_[j];
-        }
-        return samples_.data();
+        for (int j = 0; j < count; ++j) taps[j] *= norm;
+        return factor_ == 1 ? taps : upsampled(span, taps);
     }
 
   private:
-    // Taps [from, to) of a pixel, in samples or, before upsampling, in luma pixels.
-    bool reach(int pixel, int& from, int& to, double& center) const {
-        const int index = axis_.crop_start + (axis_.flip ? axis_.crop_length - 1 - pixel : pixel);
-        if (index < 0 || index >= axis_.resized) return false;
-        center = (axis_.box_start + (index + 0.5) * step_) * ratio_;
-        // Truncation is floor here: what would be negative is below `low_`.
-        from = std::max(low_, static_cast<int>(center - support_ + 0.5));
-        to = std::min(high_, static_cast<int>(center + support_ + 0.5));
-        return from < to;
+    const float* upsampled(const Span& span, const float* taps) {
+        const int count = span.to - span.from;
+        samples_.assign(span.end - span.begin, 0);
+        const int last = axis_.component_size - 1;
+        for (int j = 0; j < count; ++j) {
+            const int sample = std::min((span.from + j) / factor_, last);
+            if (axis_.upsampling == Upsampling::replicate) {
+                samples_[sample - span.begin] += taps[j];
+                continue;
+            }
+            const int next = std::clamp(sample + ((span.from + j) % 2 ? 1 : -1), 0, last);
+            samples_[sample - span.begin] += 0.75f * taps[j];
+            samples_[next - span.begin] += 0.25f * taps[j];
+        }
+        return samples_.data();
     }
-    int first_sample(int pixel, int margin) const { return pixel / factor_ - (margin && pixel % 2 == 0); }
-    int last_sample(int pixel, int margin) const { return pixel / factor_ + (margin && pixel % 2 == 1); }
+    template <Filter F>
+    float evaluate_all(float start, int count, float* taps) const {
+        float sum = 0;
+        for (int j = 0; j < count; ++j) sum += taps[j] = evaluate(F, (start + j) * inverse_stretch_);
+        return sum;
+    }
+    int first_sample(int pixel, bool smooth) const { return pixel / factor_ - (smooth && pixel % 2 == 0); }
+    int last_sample(int pixel, bool smooth) const { return pixel / factor_ + (smooth && pixel % 2 == 1); }
 
     const Axis& axis_;
     std::vector<float>&taps_, &samples_;
@@ -154,17 +171,16 @@ void Operator::build_from_samples(const Axis& axis) {
     Taps taps(axis, taps_, samples_);
     int low = axis.component_size, high = 0;
     for (int output = 0; output < outputs; ++output) {
-        int from, to;
-        taps.span(output, from, to);
+        const Taps::Span span = taps.span(output);
         offset[output] = weights.size();
-        if (from >= to) continue;  // outside the resized box
-        first[output] = from;
-        count[output] = to - from;
-        max_count = std::max(max_count, to - from);
-        low = std::min(low, from);
-        high = std::max(high, to);
-        const float* weight = taps.weights(output, from, to);
-        weights.insert(weights.end(), weight, weight + (to - from));
+        if (span.begin >= span.end) continue;  // outside the resized box
+        first[output] = span.begin;
+        count[output] = span.end - span.begin;
+        max_count = std::max(max_count, count[output]);
+        low = std::min(low, span.begin);
+        high = std::max(high, span.end);
+        const float* weight = taps.weights(span);
+        weights.insert(weights.end(), weight, weight + count[output]);
     }
     if (low >= high) return;
     begin = low / 8;
@@ -183,12 +199,12 @@ void Operator::build(const Axis& axis, const std::vector<int>& wanted) {
     float largest[8] = {};
     bool any = false;
     for (int output = 0; output < outputs; ++output) {
-        int from[8], to[8];
+        Taps::Span spans[8];
         int band_begin = axis.component_size, band_end = 0;
         for (int i = 0; i < pixels; ++i) {
-            taps.span(output * pixels + i, from[i], to[i]);
-            band_begin = std::min(band_begin, from[i]);
-            band_end = std::max(band_end, to[i]);
+            spans[i] = taps.span(output * pixels + i);
+            band_begin = std::min(band_begin, spans[i].begin);
+            band_end = std::max(band_end, spans[i].end);
         }
         offset[output] = weights.size();
         first[output] = any ? end : 0;
@@ -203,13 +219,16 @@ void Operator::build(const Axis& axis, const std::vector<int>& wanted) {
         // R · U · D_inᵀ of the output: [source block][output pixel][source frequency]
         rows_.assign(static_cast<size_t>(count[output]) * pixels, {});
         for (int i = 0; i < pixels; ++i) {
-            if (from[i] >= to[i]) continue;
-            const float* weight = taps.weights(output * pixels + i, from[i], to[i]);
-            for (int sample = from[i]; sample < to[i]; ++sample, ++weight) {
+            if (spans[i].begin >= spans[i].end) continue;
+            const float* weights_of_pixel = taps.weights(spans[i]);
+            for (int sample = spans[i].begin; sample < spans[i].end; ++sample) {
+                const float weight = *weights_of_pixel++;
                 auto& row = rows_[static_cast<size_t>(sample / 8 - first[output]) * pixels + i];
                 const auto& column = kTransposed[sample % 8];
-#pragma GCC unroll 8
-                for (int k = 0; k < 8; ++k) row[k] += *weight * column[k];
+                for (int k = 0; k < 8; k += 4) {
+                    Floats4 sum = load4(&row[k]) + weight * load4(&column[k]);
+                    std::memcpy(&row[k], &sum, sizeof sum);
+                }
             }
         }
         weights.resize(weights.size() + static_cast<size_t>(count[output]) * 8 * frequencies);
