@@ -13,7 +13,7 @@ import torch
 from freqvision.detection.coco import CocoAnnotations
 
 KINDS = {"bbox": "box", "segm": "mask"}  # COCO's name → ours
-# What COCOeval puts into its first six statistics.
+# COCOeval's first six statistics.
 NAMES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
 
 Results = list[dict[str, Any]]
@@ -24,32 +24,30 @@ def coco_results(found: Mapping[str, torch.Tensor], image_id: int, category_ids:
 
     Args:
         found: "boxes" (N, 4) as x1, y1, x2, y2 in pixels of the photo, "labels" (N,), "scores" (N,), and
-            perhaps "masks" (N, H, W) of bool.
+            optionally "masks" (N, H, W) of bool.
         image_id: COCO's number of the photo.
         category_ids: COCO's category id by label.
 
     Returns:
-        A dictionary for each detection, with run-length encoded masks.
+        A dictionary per detection, with run-length encoded masks.
 
     Example:
         >>> box = {"boxes": torch.tensor([[1.0, 2, 4, 8]]), "labels": torch.tensor([1])}
         >>> coco_results({**box, "scores": torch.tensor([0.5])}, image_id=7, category_ids=[0, 18])
         [{'image_id': 7, 'category_id': 18, 'bbox': [1.0, 2.0, 3.0, 6.0], 'score': 0.5}]
     """
-    results: Results = []
-    for place, (box, label, score) in enumerate(
-        zip(found["boxes"].tolist(), found["labels"].tolist(), found["scores"].tolist(), strict=True)
-    ):
-        x1, y1, x2, y2 = box
-        result = {
+    parts = (found[key].tolist() for key in ("boxes", "labels", "scores"))
+    results: Results = [
+        {
             "image_id": image_id,
             "category_id": category_ids[label],
             "bbox": [round(value, 3) for value in (x1, y1, x2 - x1, y2 - y1)],
             "score": round(score, 6),
         }
-        if "masks" in found:
-            result["segmentation"] = encode_mask(found["masks"][place])
-        results.append(result)
+        for (x1, y1, x2, y2), label, score in zip(*parts, strict=True)
+    ]
+    for result, mask in zip(results, found.get("masks", ()), strict="masks" in found):
+        result["segmentation"] = encode_mask(mask)
     return results
 
 

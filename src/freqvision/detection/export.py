@@ -1,4 +1,4 @@
-"""Detectors for ONNX runtimes: one image of a fixed size in, its detections out."""
+"""Detectors in ONNX: one image of a fixed size in, its detections out."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def export_detector(
 
     Args:
         model: A `freqvision.detection.DetectionModel` in evaluation mode.
-        path: Where to.
-        size: Of `export_size`.
-        metadata: For the file.
+        path: Where to write.
+        size: (height, width) from `export_size`.
+        metadata: Of the file.
         masks: Whether the detector finds masks.
 
     Returns:
@@ -42,8 +42,8 @@ def export_detector(
     shape = (model.channels, height // cells, width // cells)
     names = OUTPUT_NAMES[: 4 if masks else 3]
     with _of_fixed_size(model, size), warnings.catch_warnings():
-        # They say that sizes become constants, which is meant, and that this exporter is the old one: the new
-        # one cannot follow torchvision's detectors (github.com/pytorch/vision/issues/9462).
+        # Of sizes that become constants, as intended, and of this old exporter: the new one cannot follow
+        # torchvision's detectors (github.com/pytorch/vision/issues/9462).
         warnings.simplefilter("ignore")
         torch.onnx.export(
             Detections(model),
@@ -66,11 +66,11 @@ def export_size(spec: InputSpec, size: tuple[int, int] | None = None) -> tuple[i
 
     Args:
         spec: The model's.
-        size: Multiples of 32; None is the shorter and the longer side of the spec, rounded up, which has room
-            for all photos that do not stand upright.
+        size: Multiples of 32; None takes the shorter and the longer side of the spec, rounded up, which has
+            room for all photos in landscape format.
 
     Raises:
-        ValueError: It is none of those, or the spec says nothing.
+        ValueError: The size is illegal, or None and not in the spec.
 
     Example:
         >>> import freqvision as fv
@@ -79,7 +79,7 @@ def export_size(spec: InputSpec, size: tuple[int, int] | None = None) -> tuple[i
     """
     if size is None:
         if not isinstance(spec.resize, int) or spec.max_size is None:
-            raise ValueError(f"photos may have any size, and an export has one: name it; the spec is {spec}")
+            raise ValueError(f"the spec allows any size, and an export has one: name it; the spec is {spec}")
         pixels = view_pixels(spec)
         height, width = (-(-side // (pixels * STRIDE)) * STRIDE for side in (spec.resize, spec.max_size))
         return height, width
@@ -104,7 +104,7 @@ class Detections(nn.Module):
 
 
 class _OneImage(nn.Module):
-    """In place of `PadBatch`: one image that needs no padding. Its size is a constant of the export."""
+    """Replaces `PadBatch` for one image that needs no padding. Its size is a constant of the export."""
 
     def __init__(self, size: tuple[int, int]) -> None:
         super().__init__()
@@ -117,13 +117,13 @@ class _OneImage(nn.Module):
         return ImageList(torch.stack(images), [self.size]), targets
 
     def postprocess(self, detections: Any, image_sizes: Any, original_sizes: Any) -> Any:
-        """As `PadBatch` does."""
+        """Detections without empty boxes, as from `PadBatch`."""
         return with_area(detections)
 
 
 @contextmanager
 def _of_fixed_size(model: FrequencyModel, size: tuple[int, int]) -> Iterator[None]:
-    """Let the network take one image of that size, and be as it was afterwards."""
+    """Let the network take one image of that size, and restore it afterwards."""
     network: Any = model.network
     transform = network.transform
     network.transform = _OneImage(size)

@@ -26,26 +26,26 @@ def find_objects(
     num_threads: int = 0,
     device: str | None = None,
 ) -> list[dict[str, Any]]:
-    """The objects in photos, according to a trained detector.
+    """Find objects in photos with a trained detector.
 
     Args:
         images: Paths of JPEG files, or of others that Pillow reads.
         checkpoint: File that `fit` wrote, folder that `fv.save` wrote, or what `read_saved` made of one.
         output: Folder for a copy of each photo with the objects drawn on it; None draws nothing.
-        min_score: Objects of lower scores are left out.
+        min_score: Objects with lower scores are left out.
         batch_size: Photos in a batch.
         num_threads: Threads that decode; 0 for all cores.
         device: As torch names it; None is a GPU where there is one.
 
     Returns:
-        For each photo its "image", "size" (height, width) and "objects", the surest first: "class", "score",
-        "category_id" (COCO's; of a folder, which does not keep it, the label), "bbox" (x, y, width, height in
-        pixels of the photo) and, of a model of masks, "segmentation" as COCO's run lengths; and the "picture"
-        that was drawn. Or, for a photo that cannot be read, its "error".
+        For each photo its "image", "size" (height, width), the "picture" that was drawn, and "objects", the
+        surest first: "class", "score", "category_id" (COCO's; from a folder, which does not store it, the
+        label), "bbox" (x, y, width, height in pixels of the photo) and, from a model with masks,
+        "segmentation" in COCO's run lengths. Or, for a photo that cannot be read, its "error".
 
     Raises:
         FileNotFoundError: There is no such checkpoint.
-        ValueError: It is none of freqvision's, or no detector's.
+        ValueError: It is not one of freqvision's, or not a detector's.
     """
     saved = checkpoint if isinstance(checkpoint, SavedModel) else read_saved(checkpoint)
     if saved.task != DetectionModel.task:
@@ -74,25 +74,20 @@ def find_objects(
                 batch += decoder.each([str(path)], choose)
             except (ValueError, OSError) as error:
                 result["error"] = str(error)
-                continue
-            seen.append((result, views[0], name))
+            else:
+                seen.append((result, views[0], name))
         found = model.detect([image.to(device) for image in batch]) if batch else []
         for detections, (result, view, name) in zip(found, seen, strict=True):
             size = view.box[2:]
             keep = detections["scores"] >= min_score
             certain = {key: value[keep] for key, value in detections.items()}
             in_photo = paste_in_photo(certain, view, size, model.spec)
+            entries = coco_results(in_photo, 0, category_ids)
             result["size"] = list(size)
             result["objects"] = [
-                {"class": class_names[label], **entry}
-                for label, entry in zip(
-                    in_photo["labels"].tolist(),
-                    coco_results(in_photo, 0, category_ids),
-                    strict=True,
-                )
+                {"class": class_names[label], **{key: entry[key] for key in entry if key != "image_id"}}
+                for label, entry in zip(in_photo["labels"].tolist(), entries, strict=True)
             ]
-            for entry in result["objects"]:
-                del entry["image_id"]
             if output is not None:
                 target = Path(output) / name
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -104,7 +99,7 @@ def find_objects(
 
 
 def picture_names(paths: Sequence[str | Path]) -> list[str]:
-    """A file name for the picture of each photo; photos of the same name are told apart by a number.
+    """A file name for the picture of each photo; photos of the same name get a number.
 
     Example:
         >>> picture_names(["a/dog.png", "b/dog.jpg", "cat.jpg"])

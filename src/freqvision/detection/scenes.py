@@ -1,4 +1,4 @@
-"""Scenes of our own making for detectors: balls, boxes and tents, with annotations in COCO's format."""
+"""Generated scenes for detectors: balls, boxes and tents, with annotations in COCO's format."""
 
 import json
 import math
@@ -14,7 +14,7 @@ Polygon = list[float]  # x1, y1, x2, y2, … in pixels
 
 # Class → the pattern of its surface. Labels, and COCO's category ids, are 1, 2, 3.
 SHAPES = {"ball": rings, "box": checks, "tent": stripes}
-_SMOOTH = 4  # edges are drawn at so many times the size
+_SMOOTH = 4  # factor at which shapes are drawn, so that their edges are smooth
 
 
 def synthetic_scene(
@@ -24,8 +24,8 @@ def synthetic_scene(
 
     Args:
         size: (height, width) in pixels.
-        objects: How many shapes there are at most; those for which no free place is found are left out.
-        seed: Of everything random.
+        objects: Most shapes; those for which no free place is found are left out.
+        seed: Seed of everything random.
 
     Returns:
         The photo, and the shape and outline of each object.
@@ -63,14 +63,14 @@ def write_synthetic_scenes(
 ) -> Path:
     """Write a data set for detectors: folder/images/000.jpg and so on, and folder/instances.json.
 
-    Every third photo stands upright. The fifth of every eight has no objects; the sixth has a crowd, whose
-    outline is run-length encoded as COCO does it.
+    Every third photo is in portrait format. The fifth of every eight has no objects; the sixth has a crowd,
+    whose outline is run-length encoded as in COCO.
 
     Args:
-        folder: Where to; made if need be.
-        photos: How many.
-        size: (height, width) of the photos that do not stand upright.
-        seed: Of the first photo; the others count on from it.
+        folder: Where to write; created if missing.
+        photos: Number of photos.
+        size: (height, width) of the photos in landscape format.
+        seed: Seed of the first photo, plus one for each following one.
 
     Returns:
         The file of annotations.

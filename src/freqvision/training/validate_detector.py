@@ -25,20 +25,20 @@ def validate_detector(
     """Validate a trained detector; everything about it comes from the checkpoint.
 
     Args:
-        saved: As `read_saved` gives it.
-        trainer: Of Lightning, with one device.
-        data: Folder of the photos; None is that of training's validation.
-        annotations: JSON file in COCO's format; None is that of training's validation.
-        results: JSON file to which to write all detections as COCO's results.
+        saved: From `read_saved`.
+        trainer: Lightning's, with one device.
+        data: Folder of the photos; None takes the one that training validated on.
+        annotations: JSON file in COCO's format, likewise.
+        results: JSON file for all detections, as COCO's results.
         batch_size: Photos in a batch.
         num_threads: Threads that decode a batch; 0 for all cores.
 
     Returns:
-        Number of "photos", and the metrics of `average_precision`.
+        The number of "photos", and the metrics of `average_precision`.
 
     Raises:
         FileNotFoundError: A file or a photo is missing.
-        ValueError: One of folder and annotations was named alone, or the categories are not the model's.
+        ValueError: Only one of folder and annotations is named, or the categories are not the model's.
     """
     if (data is None) != (annotations is None):
         raise ValueError("name both the folder of the photos and the file of their annotations, or neither")
