@@ -23,7 +23,7 @@ from freqvision.data import write_synthetic_photos
 from freqvision.detection import write_synthetic_scenes
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ["README.md", *(f"docs/{name}.md" for name in ("guide", "models", "selection", "detection"))]
+PAGES = ["README.md", *(f"docs/{name}.md" for name in ("guide", "models", "selection", "detection", "scale"))]
 PAGES += ["docs/index.md", "docs/coming_from.md"]
 
 # Settings that make a documented training small, added after the command's own.
@@ -73,6 +73,8 @@ def small(words: list[str]) -> list[str]:
     if command == "select":
         extra = ["--allow_ties"] if "--top" in options else []  # the network has hardly been trained
         return [command, *options, *extra, *(["--photos=2"] if "sensitivity" in options else [])]
+    if command == "pack":
+        return [command, *options, "--crop=64"]
     if "--size" in options:
         return [command, *options, "--size=[64,96]"]
     if command == "bench":
@@ -111,6 +113,7 @@ def material(tmp_path_factory, quick_networks) -> Path:
     for name in ("photos", "PHOTOS"):
         write_synthetic_photos(folder / name / "train", photos_per_class=2, size=64)
         write_synthetic_photos(folder / name / "validation", photos_per_class=1, size=64, seed=100)
+    command_line.main(["pack", str(folder / "PHOTOS/train"), str(folder / "PACKED"), "--crop=64"])
     photos = sorted((folder / "PHOTOS").rglob("*.jpg"))
     rows = [f"{photo.relative_to(folder / 'PHOTOS')},{number}" for number, photo in enumerate(photos)]
     (folder / "LABELS.csv").write_text("\n".join(["file,class_index", *rows]))

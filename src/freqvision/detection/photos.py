@@ -218,6 +218,10 @@ class DetectionPhotos(Dataset):
             raise last
         return images, targets
 
+    def name(self, index: int) -> str:
+        """A photo's path, or what else it is read from, for messages."""
+        return str(self.paths[index])
+
     def set_epoch(self, epoch: int) -> None:
         """Choose the random views of an epoch; call it before each one, as for `DistributedSampler`."""
         self._epoch.fill_(epoch)

@@ -175,7 +175,7 @@ class ModelModule(LightningModule):
         # Counted from the end: a resumed epoch lacks batches at its beginning.
         indices = list(loader.batch_sampler)[batch - len(loader)]
         more = f" and {len(indices) - 16} more" if len(indices) > 16 else ""
-        return f", photos {', '.join(loader.dataset.paths[index] for index in indices[:16])}{more}"
+        return f", photos {', '.join(loader.dataset.name(index) for index in indices[:16])}{more}"
 
     def on_train_start(self) -> None:
         """Let a resumed epoch end where the photos do, also if other processes or batches began it."""
