@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -164,3 +165,23 @@ def test_lightning_is_confined_to_training():
                 assert not any(name.split(".")[0] in ("lightning", "pytorch_lightning") for name in names), (
                     file
                 )
+
+
+def _imports_lightning(file: Path) -> bool:
+    return bool(re.search(r"^\s*(from|import) lightning\b", file.read_text(), re.MULTILINE))
+
+
+def test_training_is_exactly_what_imports_lightning():
+    """What needs none is lower, where it can be used without Lightning."""
+    graph = _graph()
+
+    def needs_it(module: str) -> bool:
+        file = SOURCE.parent / (module.replace(".", "/") + ".py")
+        siblings = {name for name in graph[module] if name.startswith("freqvision.training.")}
+        return _imports_lightning(file) or any(map(needs_it, siblings))
+
+    files = [file for file in (SOURCE / "training").glob("*.py") if file.name != "__init__.py"]
+    assert len(files) > 5
+    assert [file.name for file in files if not needs_it(_module(file))] == []
+    others = [file for file in SOURCE.rglob("*.py") if file.parent.name != "training"]
+    assert [file.name for file in others if _imports_lightning(file)] == []

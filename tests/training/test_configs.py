@@ -8,9 +8,9 @@ import pytest
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule
 
+from freqvision.models.optimisation import build_schedule
 from freqvision.training import CocoPhotos, Detector, Optimisation
 from freqvision.training.fit import FitCLI
-from freqvision.training.optimisation import build_schedule
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 FILES = sorted(CONFIGS.rglob("*.yaml"))

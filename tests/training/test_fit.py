@@ -139,7 +139,7 @@ def test_a_stopped_run_says_so_and_how_it_goes_on(photos, tmp_path, number, code
         process.send_signal(getattr(signal, number))
         output = process.communicate(timeout=60)[1]
     assert process.returncode == code
-    assert f"freqvision fit: {word}: go on with --config {tmp_path}/config.yaml --ckpt_path last" in output
+    assert f"freqvision fit: {word}: resume with --config {tmp_path}/config.yaml --ckpt_path last" in output
 
 
 def test_a_complete_run_does_not_go_on(photos, trained_run):

@@ -7,9 +7,8 @@ import torch
 from conftest import fit_arguments
 
 from freqvision.models import load
-from freqvision.models.gates import GateOptions, expected_open, record_gates
-from freqvision.training.gating import Gating
-from freqvision.training.optimisation import Optimisation, parameter_groups
+from freqvision.models.gates import GateOptions, Gating, expected_open, record_gates
+from freqvision.models.optimisation import Optimisation, parameter_groups
 from freqvision.training.validate import validate
 
 

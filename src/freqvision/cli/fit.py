@@ -26,9 +26,13 @@ MORE = """
 # Prefix → (file, class, settings that people use). Their defaults and meanings are read from the source: to
 # import Lightning takes seconds.
 COMMON = {
-    "data.": ("photos", "PhotoFolder", "root validation input resize crop channels batch_size damaged"),
-    "model.": ("classifier", "Classifier", "name weights start mixup ema"),
-    "model.optimisation.": ("optimisation", "Optimisation", "optimizer lr schedule"),
+    "data.": (
+        "training/photos",
+        "PhotoFolder",
+        "root validation input resize crop channels batch_size damaged",
+    ),
+    "model.": ("training/classifier", "Classifier", "name weights start mixup ema"),
+    "model.optimisation.": ("models/optimisation", "Optimisation", "optimizer lr schedule"),
 }
 RUN = (
     ("--trainer.max_epochs", "10", "Length of the training"),
@@ -85,7 +89,7 @@ def settings(file: str, name: str) -> tuple[dict[str, Any], dict[str, str]]:
     """Defaults and meanings of a class's arguments, from its source."""
     from docstring_parser import parse
 
-    source = (resources.files("freqvision.training") / f"{file}.py").read_text(encoding="utf-8")
+    source = (resources.files("freqvision") / f"{file}.py").read_text(encoding="utf-8")
     (node,) = (
         node for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and node.name == name
     )

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import functools
 import math
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
 from freqvision.inputs.encoding import clamp, value_map
-from freqvision.inputs.spec import FrequencySpec
+from freqvision.inputs.spec import FrequencySpec, InputSpec
 from freqvision.spectrum.channels import BLOCK, FREQUENCIES
 
 BLACK = -1024.0  # DC of a block of zeros
@@ -115,12 +117,12 @@ def erase(inputs: torch.Tensor, spec: FrequencySpec, boxes: torch.Tensor) -> tor
     return torch.where(inside[:, None], fill[None, :, None, None], inputs)
 
 
-class FrequencyAugment(nn.Module):
-    """Random colour, mirroring and erasing for each photo of a batch; does nothing in evaluation mode.
+@dataclass(frozen=True)
+class Augmentation:
+    """Random colour, mirroring and erasing of DCT channels; nothing by default.
 
     Args:
-        spec: What the inputs are: channels, statistics, type.
-        brightness: A factor uniform in [max(0, 1 − brightness), 1 + brightness], as ColorJitter's.
+        brightness: A factor is drawn from [max(0, 1 − brightness), 1 + brightness], as by ColorJitter.
         contrast: Likewise.
         saturation: Likewise.
         gray: Probability of a gray photo.
@@ -131,6 +133,56 @@ class FrequencyAugment(nn.Module):
 
     Raises:
         ValueError: A probability or a range is impossible.
+    """
+
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    gray: float = 0.0
+    hflip: float = 0.0
+    erase: float = 0.0
+    erase_scale: tuple[float, float] = (0.02, 0.33)
+    erase_ratio: tuple[float, float] = (0.3, 3.3)
+
+    def __post_init__(self) -> None:
+        for name in ("brightness", "contrast", "saturation"):
+            if getattr(self, name) < 0:
+                raise ValueError(
+                    f"{name} is the largest change of a factor around 1, 0 or more; got {getattr(self, name)}"
+                )
+        for name in ("gray", "hflip", "erase"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is a probability from 0 to 1; got {getattr(self, name)}")
+        scale, ratio = self.erase_scale, self.erase_ratio
+        if not 0 < scale[0] <= scale[1] <= 1 or not 0 < ratio[0] <= ratio[1]:
+            raise ValueError(
+                "erase_scale is (min, max) in (0, 1] and erase_ratio (min, max) above 0; "
+                f"got {scale} and {ratio}"
+            )
+
+    def build(self, spec: InputSpec) -> FrequencyAugment | None:
+        """The module that does it; None where there is nothing to do.
+
+        Raises:
+            ValueError: The inputs are pixels.
+        """
+        if not any((self.brightness, self.contrast, self.saturation, self.gray, self.hflip, self.erase)):
+            return None
+        if not isinstance(spec, FrequencySpec):
+            raise ValueError("augmentation changes DCT channels, and this model reads pixels: leave it out")
+        return FrequencyAugment(spec, **asdict(self))
+
+
+class FrequencyAugment(nn.Module):
+    """Augments each photo of a batch at random; does nothing in evaluation mode.
+
+    Args:
+        spec: What the inputs are: channels, statistics, type.
+        values: Fields of `Augmentation`.
+        named: Likewise, by name.
+
+    Raises:
+        ValueError: A probability or a range is impossible.
 
     Example:
         >>> augment = FrequencyAugment(FrequencySpec(), brightness=0.4, erase=0.25)
@@ -138,39 +190,10 @@ class FrequencyAugment(nn.Module):
         torch.Size([8, 24, 56, 56])
     """
 
-    def __init__(
-        self,
-        spec: FrequencySpec,
-        brightness: float = 0.0,
-        contrast: float = 0.0,
-        saturation: float = 0.0,
-        gray: float = 0.0,
-        hflip: float = 0.0,
-        erase: float = 0.0,
-        erase_scale: tuple[float, float] = (0.02, 0.33),
-        erase_ratio: tuple[float, float] = (0.3, 3.3),
-    ) -> None:
+    def __init__(self, spec: FrequencySpec, *values: Any, **named: Any) -> None:
         super().__init__()
-        for name, value in {"brightness": brightness, "contrast": contrast, "saturation": saturation}.items():
-            if value < 0:
-                raise ValueError(f"{name} is the largest change of a factor around 1, 0 or more; got {value}")
-        for name, value in {"gray": gray, "hflip": hflip, "erase": erase}.items():
-            if not 0 <= value <= 1:
-                raise ValueError(f"{name} is a probability from 0 to 1; got {value}")
-        if not 0 < erase_scale[0] <= erase_scale[1] <= 1 or not 0 < erase_ratio[0] <= erase_ratio[1]:
-            raise ValueError(
-                "erase_scale is (min, max) in (0, 1] and erase_ratio (min, max) above 0; "
-                f"got {erase_scale} and {erase_ratio}"
-            )
         self.spec = spec
-        self.brightness = brightness
-        self.contrast = contrast
-        self.saturation = saturation
-        self.gray = gray
-        self.hflip = hflip
-        self.erase = erase
-        self.erase_scale = erase_scale
-        self.erase_ratio = erase_ratio
+        self.how = Augmentation(*values, **named)
 
     def forward(self, inputs: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
         """Augment a batch.
@@ -188,24 +211,25 @@ class FrequencyAugment(nn.Module):
         _check(inputs, self.spec)
         if not self.training:
             return inputs
+        how = self.how
         device = inputs.device if generator is None else generator.device
         # All numbers are drawn whatever is switched on, so that no option changes another's draws.
         shape = (len(inputs), 8 + 2 * _TRIES)
         draws = torch.rand(shape, generator=generator, device=device, dtype=torch.float32).to(inputs.device)
         jitter, chance, place, tries = draws.split((3, 3, 2, 2 * _TRIES), dim=1)
-        if self.brightness or self.contrast or self.saturation or self.gray:
+        if how.brightness or how.contrast or how.saturation or how.gray:
             brightness, contrast, saturation = (
                 _uniform(jitter[:, i], max(0.0, 1 - strength), 1 + strength)
-                for i, strength in enumerate((self.brightness, self.contrast, self.saturation))
+                for i, strength in enumerate((how.brightness, how.contrast, how.saturation))
             )
-            saturation = torch.where(chance[:, 0] < self.gray, 0.0, saturation)
+            saturation = torch.where(chance[:, 0] < how.gray, 0.0, saturation)
             inputs = adjust_colour(inputs, self.spec, brightness, contrast, saturation)
-        if self.hflip:
+        if how.hflip:
             mirrored = horizontal_flip(inputs, self.spec)
-            inputs = torch.where((chance[:, 1] < self.hflip)[:, None, None, None], mirrored, inputs)
-        if self.erase:
+            inputs = torch.where((chance[:, 1] < how.hflip)[:, None, None, None], mirrored, inputs)
+        if how.erase:
             boxes = self._boxes(tries.unflatten(1, (2, _TRIES)), place, inputs.shape[2], inputs.shape[3])
-            boxes = torch.where((chance[:, 2] < self.erase)[:, None], boxes, 0)
+            boxes = torch.where((chance[:, 2] < how.erase)[:, None], boxes, 0)
             inputs = erase(inputs, self.spec, boxes)
         return inputs
 
@@ -218,8 +242,9 @@ class FrequencyAugment(nn.Module):
             rows: Height of the grid.
             columns: Width of the grid.
         """
-        area = rows * columns * _uniform(tries[:, 0], *self.erase_scale)
-        low, high = self.erase_ratio
+        how = self.how
+        area = rows * columns * _uniform(tries[:, 0], *how.erase_scale)
+        low, high = how.erase_ratio
         ratio = _uniform(tries[:, 1], math.log(low), math.log(high)).exp()
         sizes = torch.stack([(area * ratio).sqrt(), (area / ratio).sqrt()]).round().long()  # (2, B, tries)
         fits = (sizes[0] < rows) & (sizes[1] < columns)

@@ -51,6 +51,72 @@ class GateOptions:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Gating(GateOptions):
+    """Gates in front of a network, and how they are trained.
+
+    The loss is cross-entropy + penalty · (expected share of open gates).
+
+    Args:
+        squeeze: See `GateOptions`.
+        open_probability: See `GateOptions`.
+        penalty: λ, in units of cross-entropy: a channel is worth keeping open for all photos if it lowers the
+            cross-entropy by λ / 192. With 0, only the cross-entropy decides.
+        penalty_ramp: Shares of all steps between which the penalty rises linearly from 0 to λ; equal ones
+            make a step.
+        temperature: Of the Gumbel-softmax at the first and at the last step; it falls exponentially.
+        lr: Factor on the learning rate of the gates. A gate's share of the penalty is λ / 192, so at the rate
+            of the network a fine-tuning would end before its odds have moved.
+
+    Raises:
+        ValueError: A setting is out of its range.
+
+    Example:
+        >>> gating = Gating(penalty=2.0, penalty_ramp=(0.1, 0.5), temperature=(4, 1))
+        >>> [round(gating.penalty_at(progress), 3) for progress in (0.1, 0.2, 0.5, 1)]
+        [0.0, 0.5, 2.0, 2.0]
+        >>> [gating.temperature_at(progress) for progress in (0, 0.5, 1)]
+        [4.0, 2.0, 1.0]
+    """
+
+    penalty: float = 0.2
+    penalty_ramp: tuple[float, float] = (0.0, 0.3)
+    temperature: tuple[float, float] = (1.0, 0.5)
+    lr: float = 200.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("penalty_ramp", "temperature"):  # lists in YAML
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.penalty < 0:
+            raise ValueError(f"penalty is 0 or more, got {self.penalty}: a negative one would open gates")
+        if not 0 <= self.penalty_ramp[0] <= self.penalty_ramp[1] <= 1:
+            raise ValueError(f"penalty_ramp is 0 <= first <= last <= 1, got {self.penalty_ramp}")
+        if not min(self.temperature) > 0:
+            raise ValueError(f"temperatures are above 0, got {self.temperature}")
+        if not self.lr > 0:
+            raise ValueError(f"lr is a factor above 0, got {self.lr}")
+
+    @property
+    def options(self) -> GateOptions:
+        """What `create_model` needs of it."""
+        return GateOptions(self.squeeze, self.open_probability)
+
+    def penalty_at(self, progress: float) -> float:
+        """λ at `progress` from 0 to 1 of all steps."""
+        first, last = self.penalty_ramp
+        if progress >= last:
+            return self.penalty
+        if progress <= first:
+            return 0.0
+        return self.penalty * (progress - first) / (last - first)
+
+    def temperature_at(self, progress: float) -> float:
+        """Temperature at `progress` from 0 to 1 of all steps."""
+        first, last = self.temperature
+        return float(first * (last / first) ** min(1.0, progress))
+
+
 def gate_options(values: GateOptions | Mapping[str, Any] | None) -> GateOptions | None:
     """`GateOptions` from what people and checkpoints pass.
 

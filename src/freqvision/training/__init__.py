@@ -1,14 +1,14 @@
-"""Training with Lightning: modules, data modules, training commands. Nothing else imports Lightning."""
+"""Training with Lightning, which nothing else imports: modules, data modules, and commands that train."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from freqvision.training.augmentation import Augmentation
+    from freqvision.inputs.augment import Augmentation
+    from freqvision.models.optimisation import Optimisation
     from freqvision.training.classifier import Classifier
     from freqvision.training.coco import CocoPhotos
     from freqvision.training.detector import Detector
-    from freqvision.training.optimisation import Optimisation
     from freqvision.training.photos import PhotoFolder
 
 __all__ = [
@@ -21,16 +21,16 @@ __all__ = [
 ]
 
 _FILES = {
-    "Augmentation": "augmentation",
-    "Classifier": "classifier",
-    "CocoPhotos": "coco",
-    "Detector": "detector",
-    "Optimisation": "optimisation",
-    "PhotoFolder": "photos",
+    "Augmentation": "inputs.augment",
+    "Classifier": "training.classifier",
+    "CocoPhotos": "training.coco",
+    "Detector": "training.detector",
+    "Optimisation": "models.optimisation",
+    "PhotoFolder": "training.photos",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _FILES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"freqvision.training.{_FILES[name]}"), name)
+    return getattr(importlib.import_module(f"freqvision.{_FILES[name]}"), name)

@@ -1,7 +1,9 @@
-"""What a run prints and records: its plan, its progress, a line per epoch, and what could not be read."""
+"""What a run prints and records: its plan, progress, a line per epoch, damaged photos; what is silenced."""
 
 import csv
+import logging
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -191,3 +193,18 @@ class ReportSkipped(Callback):
             if skipped:
                 print(f"{len(skipped)} of {len(photos)} photos in {photos.root} were skipped or cut short:")
                 print("\n".join(f"  {line}" for line in skipped), flush=True)
+
+
+def quieten() -> None:
+    """Silence what Lightning says about itself; `Announce` prints what matters of it."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in (
+        ".*smaller than the logging interval.*",
+        ".*exists and is not empty.*",
+        ".*treespec.*",
+        ".*num_workers.*",  # threads decode, not processes
+        ".*find_unused_parameters.*",
+        ".*barrier.*device.*",
+    ):
+        warnings.filterwarnings("ignore", message=message)

@@ -13,14 +13,13 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 from torchvision.transforms import v2
 
+from freqvision.inputs.augment import Augmentation
 from freqvision.inputs.spec import FrequencySpec, InputSpec
 from freqvision.models import architecture, create_model
-from freqvision.models.gates import expected_open, hard_open, record_gates
+from freqvision.models.gates import Gating, expected_open, hard_open, record_gates
+from freqvision.models.optimisation import Optimisation
 from freqvision.spectrum.channels import COMPONENTS, FREQUENCIES
-from freqvision.training.augmentation import Augmentation
-from freqvision.training.gating import Gating
 from freqvision.training.module import ModelModule
-from freqvision.training.optimisation import Optimisation
 
 
 class Classifier(ModelModule):

@@ -17,9 +17,9 @@ from freqvision.detection.average_precision import Results, average_precision, c
 from freqvision.detection.coco import CocoAnnotations
 from freqvision.detection.targets import in_truth
 from freqvision.inputs.spec import InputSpec
+from freqvision.models.optimisation import Optimisation
 from freqvision.models.saved import CHECKPOINT_KEY
 from freqvision.training.module import ModelModule
-from freqvision.training.optimisation import Optimisation
 
 Batch = tuple[list[Tensor], list[dict[str, Any]]]
 

@@ -16,19 +16,18 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from freqvision.detection.options import DetectorOptions
+from freqvision.inputs.augment import Augmentation
 from freqvision.jpeg import JpegError
-from freqvision.runtime import DRAFT, replacing
-from freqvision.training.augmentation import Augmentation
-from freqvision.training.callbacks import Announce, EpochTable, Progress, ReportSkipped
+from freqvision.models.gates import Gating
+from freqvision.models.optimisation import Optimisation
+from freqvision.runtime import DRAFT, fastest_precision, replacing
+from freqvision.training.callbacks import Announce, EpochTable, Progress, ReportSkipped, quieten
 from freqvision.training.checkpoints import LAST, AtomicCheckpoints, LastCheckpoint, checkpoints, lock
 from freqvision.training.classifier import Classifier
 from freqvision.training.coco import CocoPhotos
 from freqvision.training.data_module import PhotoData
 from freqvision.training.detector import Detector
-from freqvision.training.gating import Gating
-from freqvision.training.machine import fastest_precision, quieten
 from freqvision.training.module import ModelModule
-from freqvision.training.optimisation import Optimisation
 from freqvision.training.photos import PhotoFolder
 
 CLASSES = {"model": "freqvision.training.Classifier", "data": "freqvision.training.PhotoFolder"}  # by default
@@ -76,7 +75,9 @@ def explain(message: str, parser: FitParser) -> str:
 
 
 def _key(text: str) -> str:
-    return "--" + ".".join(re.findall(r'"([\w.]+)"', text)) + ": "
+    keys = re.findall(r'"([\w.]+)"', text)
+    # Of a config, jsonargparse may leave out where the setting is.
+    return ("--" if len(keys) > 1 or "." in keys[0] else "") + ".".join(keys) + ": "
 
 
 class FitCLI(LightningCLI):

@@ -14,8 +14,8 @@ from freqvision.data.folder import evenly, readable
 from freqvision.data.loader import PhotoLoader
 from freqvision.inputs.spec import InputSpec
 from freqvision.models import FrequencyModel
+from freqvision.models.optimisation import Optimisation, build_optimizer, build_schedule, parameter_groups
 from freqvision.models.saved import CHECKPOINT_KEY, describe, from_checkpoint
-from freqvision.training.optimisation import Optimisation, build_optimizer, build_schedule, parameter_groups
 
 FIT_PHOTOS = 256  # on which start="fit" solves for the input layer
 

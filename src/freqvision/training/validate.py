@@ -10,8 +10,9 @@ from torch.utils.data import DataLoader
 
 from freqvision.data.folder import open_folder
 from freqvision.models.saved import read_saved
+from freqvision.runtime import fastest_precision
+from freqvision.training.callbacks import quieten
 from freqvision.training.classifier import Classifier
-from freqvision.training.machine import fastest_precision, quieten
 
 
 def validate(

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from freqvision.training.optimisation import Optimisation, build_optimizer, build_schedule, parameter_groups
+from freqvision.models.optimisation import Optimisation, build_optimizer, build_schedule, parameter_groups
 
 
 @pytest.fixture
