@@ -1,4 +1,4 @@
-"""What `freqvision fit` prints: help on one screen, mistakes and their remedies, the plan, lines per epoch."""
+"""What `freqvision fit` prints: one screen of help, mistakes and remedies, the plan, lines per epoch."""
 
 import re
 import shutil
