@@ -24,7 +24,7 @@ autodoc_typehints = "description"
 napoleon_google_docstring = True
 
 html_theme = "furo"
-pygments_dark_style = "monokai"
+pygments_dark_style = "github-dark"
 html_title = "freqvision"
 html_static_path = ["_static"]
 html_css_files = ["page.css"]
