@@ -45,7 +45,7 @@ DETECTOR = ["--data.resize=64", "--data.max_size=96"]
 def blocks(page: str, *languages: str) -> list[str]:
     """Fenced blocks of a page that are of one of these languages."""
     text = (ROOT / page).read_text(encoding="utf-8")
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    found = re.findall(r"^```([^\n]*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     return [block for language, block in found if language in languages]
 
 

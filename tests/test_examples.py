@@ -30,7 +30,6 @@ def test_plain_pytorch_trains(tmp_path):
 
 
 def test_shards_are_read_whole_and_once():
-    pytest.importorskip("webdataset")
     command = [sys.executable, EXAMPLES / "stream_shards.py", "--batch-size", "7"]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
