@@ -5,6 +5,7 @@ import copy
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -416,6 +417,24 @@ def test_photos_without_objects_are_left_out_unless_kept(tmp_path):
     assert len(CocoPhotos(str(tmp_path), *files).validation_coco.images) == count
     with pytest.raises(ValueError, match="has no photos numbered 0 to 0, of 8, that hold objects"):
         CocoPhotos(str(tmp_path), *files, train_range=(0, 1))
+
+
+@pytest.mark.parametrize("damaged", ["skip", "decode"])
+def test_a_run_survives_damaged_photos(scenes, tmp_path, damaged, capsys):
+    """A batch of nothing else too."""
+    shutil.copytree(scenes, tmp_path / "scenes")
+    for number, left in ((1, 1.0), (2, 0.7)):
+        photo = tmp_path / "scenes" / "images" / f"00{number}.jpg"
+        data = photo.read_bytes()
+        photo.write_bytes(data[: int(left * len(data))] if left < 1 else data[:-200])
+    options = {"name": "fcos_resnet18_fpn", "epochs": 1, "batch_size": 1}
+    with pytest.raises(ValueError, match=r"00\d\.jpg"):
+        run(tmp_path / "scenes", tmp_path / "error", **options)
+    module = run(tmp_path / "scenes", tmp_path / "run", damaged=damaged, **options)
+    assert len(module.seen) == (4 if damaged == "skip" else 6)
+    assert all(parameter.isfinite().all() for parameter in module.parameters())
+    skipped = module.trainer.datamodule.train_set.skipped()
+    assert sorted(cause.split(":")[0][-7:] for cause in skipped) == ["001.jpg", "002.jpg"]
 
 
 def test_photos_on_a_list_of_damaged_ones_are_left_out(tmp_path):

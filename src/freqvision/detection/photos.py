@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from PIL import ExifTags, Image
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from freqvision.data.check import find_faults
 from freqvision.data.folder import Damaged
@@ -101,8 +101,8 @@ def _window(side: int, crop: int | None, place: float, cell: int) -> tuple[int, 
 class DetectionPhotos(Dataset):
     """Photos with torchvision's targets, as DCT channels or as pixels.
 
-    Use it with torch's own loader: ``DataLoader(photos, batch_size=2, collate_fn=photos.collate)`` gives
-    batches of (images, targets) for `DetectionModel`.
+    ``PhotoLoader(photos, batch_size=2, shuffle=True)``, or torch's own loader with
+    ``collate_fn=photos.collate``, gives batches of (images, targets) for `DetectionModel`.
 
     The random view of an item depends only on (seed, epoch, index), so that the number of workers, threads
     and processes never changes what is trained on.
@@ -121,7 +121,7 @@ class DetectionPhotos(Dataset):
             (torchvision and COCO's tools ignore the EXIF orientation), or "exif", upright. Targets are turned
             to the orientation of the spec.
         damaged: "error" stops at a photo that cannot be read and names it; "skip" leaves it out of its batch;
-            "decode" shows what is left of it. `skipped()` lists them. A batch with nothing left is an error.
+            "decode" shows what is left of it. `skipped()` lists them.
         seed: Of the random views.
         num_threads: Threads that decode a batch; 0 for all cores.
 
@@ -188,34 +188,31 @@ class DetectionPhotos(Dataset):
         return len(self.paths)
 
     def __getitem__(self, index: int) -> tuple[Tensor, dict[str, Any]]:
-        images, targets = self.__getitems__([index])
+        images, targets = self._load([int(index)])
         return images[0], targets[0]
 
     def __getitems__(self, indices: Sequence[int]) -> tuple[list[Tensor], list[dict[str, Any]]]:
         """Load a batch: images (C, h, w), and targets.
 
         Targets get the photo's (height, width) as "orig_size", and as "turned" the EXIF orientation by which
-        boxes and masks were turned, if they were.
+        boxes and masks were turned, if they were. Both lists are empty if all photos are left out.
         """
         indices = [int(index) for index in indices]
         try:
             return self._load(indices)
         except (JpegError, OSError):
-            if self.damaged != "skip" or len(indices) < 2:
+            if self.damaged != "skip":
                 raise
         images: list[Tensor] = []
         targets: list[dict[str, Any]] = []
         for index in indices:  # one by one, which is rare enough
             try:
                 image, target = self._load([index])
-            except (JpegError, OSError) as error:
+            except (JpegError, OSError):
                 self._faulty[index] = True
-                last = error
             else:
                 images += image
                 targets += target
-        if not images:
-            raise last
         return images, targets
 
     def name(self, index: int) -> str:
@@ -333,43 +330,3 @@ def without_crowds(target: Target) -> dict[str, Any]:
     if crowds is None or not crowds.any():  # as nearly always: masks are large, and not copied for nothing
         return dict(target)
     return objects_of(target, crowds == 0)
-
-
-class GroupedBatches(Sampler[list[int]]):
-    """Batches of photos of the same group, such as those of one shape, so that little padding is needed.
-
-    Every photo that the sampler gives occurs once; what is left over of each group forms mixed batches at the
-    end. The last batch is left out if it is not full, unless it is the only one.
-
-    Args:
-        sampler: Gives the indices of an epoch, in a random order.
-        groups: Of each photo, by its index.
-        batch_size: Photos in a batch.
-
-    Example:
-        >>> list(GroupedBatches(range(6), groups=[0, 1, 0, 1, 0, 1], batch_size=2))
-        [[0, 2], [1, 3], [4, 5]]
-    """
-
-    def __init__(self, sampler: Any, groups: Sequence[Hashable], batch_size: int) -> None:
-        self.sampler = sampler  # whose epoch Lightning sets
-        self.groups = groups
-        self.batch_size = batch_size
-
-    def __iter__(self) -> Iterator[list[int]]:
-        waiting: dict[Hashable, list[int]] = {}
-        for index in self.sampler:
-            group = waiting.setdefault(self.groups[index], [])
-            group.append(index)
-            if len(group) == self.batch_size:
-                yield group.copy()
-                group.clear()
-        rest = [index for group in waiting.values() for index in group]
-        whole = len(rest) // self.batch_size * self.batch_size
-        if len(self.sampler) < self.batch_size:
-            whole = len(rest)
-        for start in range(0, whole, self.batch_size):
-            yield rest[start : start + self.batch_size]
-
-    def __len__(self) -> int:
-        return max(1, len(self.sampler) // self.batch_size)

@@ -93,6 +93,8 @@ class Detector(ModelModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The sum of the detector's losses."""
         images, targets = batch
+        if not images:  # all of them damaged; the other processes wait for gradients
+            return sum(0 * weight.sum() for weight in self.parameters() if weight.requires_grad)  # type: ignore[return-value]
         losses = self.model(images, targets)
         assert isinstance(losses, dict)
         loss = torch.stack(list(losses.values())).sum()
@@ -107,7 +109,7 @@ class Detector(ModelModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect the detections as COCO's results."""
         images, targets = batch
-        if not images:  # of the last batch, where there are fewer photos left than processes
+        if not images:  # all of them damaged, or none left for this process
             return
         found = self.model.detect(images)
         category_ids = self._truth().category_ids
