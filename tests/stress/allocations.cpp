@@ -20,12 +20,17 @@ void require(bool condition, const char* what, long allocation) {
     test::require(condition, what);
 }
 
-OutputSpec spec() {
-    OutputSpec spec;
-    for (int i = 0; i < 192; ++i) spec.channels.push_back(i);
-    spec.gain.assign(192, 0.1f);
-    spec.bias.assign(192, 1.0f);
-    return spec;
+// All frequencies, and pixels.
+std::vector<OutputSpec> specs() {
+    std::vector<OutputSpec> specs(2);
+    for (int i = 0; i < 192; ++i) specs[0].channels.push_back(i);
+    specs[1].matrix = {{1, 0, 1.402f}, {1, -0.34414f, -0.71414f}, {1, 1.772f, 0}};
+    specs[1].fill.assign(3, 0);
+    for (OutputSpec& spec : specs) {
+        spec.gain.assign(spec.depth(), 0.1f);
+        spec.bias.assign(spec.depth(), 1.0f);
+    }
+    return specs;
 }
 
 struct Result {
@@ -37,27 +42,29 @@ struct Result {
 // `copies` of a file; the allocation that counts down to zero fails.
 Result decode(BatchDecoder& decoder, const Buffer& file, bool large, int copies, long fail = -1) {
     const std::vector<Source> sources(copies, Source{{}, file.data(), file.size()});
-    std::vector<View> views(copies);
-    std::vector<void*> outputs(copies);
+    std::vector<Job> jobs;
+    jobs.reserve(2 * copies);
     Result result;
+    result.memory.reserve(2 * copies);
     countdown = fail;
     try {
         decoder.open(sources);
         countdown.exchange(-1);
         for (int i = 0; i < copies; ++i) {
             const BatchDecoder::Opened opened = decoder.opened()[i];
-            result.memory.emplace_back();
             if (opened.failure) {
                 result.failed = true;
                 continue;
             }
             const int side = large ? 200 : 64;
-            views[i] = {0, 0, opened.height, opened.width, side, side, -4, 0, side, side, large};
-            result.memory[i].resize(size_t{192} * (side / 8) * (side / 8) * 4, 0xA5);
-            outputs[i] = result.memory[i].data();
+            const View view{0, 0, opened.height, opened.width, side, side, -4, 0, side, side, large};
+            for (int spec = 0; spec < 2; ++spec) {
+                result.memory.emplace_back(size_t{192} * (side / 8) * (side / 8) * 4, 0xA5);
+                jobs.push_back({i, spec, view, large, result.memory.back().data()});
+            }
         }
         countdown = fail;
-        for (const auto& failure : decoder.decode(views, outputs)) result.failed |= failure.has_value();
+        for (const auto& failure : decoder.decode(jobs)) result.failed |= failure.has_value();
     } catch (const std::bad_alloc&) {
         result.failed = true;
     }
@@ -146,11 +153,11 @@ int main(int argc, char** argv) {
         const int copies = 2 * threads - 1;
         for (size_t i = 0; i < files.size(); ++i) {
             const Buffer &file = files[i], &other = files[(i + 2) % files.size()];
-            BatchDecoder fresh_small(spec(), threads, {}), fresh_large(spec(), threads, {});
+            BatchDecoder fresh_small(specs(), threads, {}, true), fresh_large(specs(), threads, {}, true);
             const Result small = decode(fresh_small, other, false, 1),
                          large = decode(fresh_large, file, true, copies);
             for (long allocation = 0;; ++allocation, ++tried) {
-                BatchDecoder decoder(spec(), threads, {});
+                BatchDecoder decoder(specs(), threads, {}, true);
                 decode(decoder, other, false, 1);
                 const Result result = decode(decoder, file, true, copies, allocation);
                 require(decode(decoder, other, false, 1) == small, "another photo differs", allocation);

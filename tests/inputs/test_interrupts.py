@@ -1,0 +1,81 @@
+"""A batch that is interrupted, and an interpreter that ends amid one."""
+
+import subprocess
+import sys
+import threading
+
+import pytest
+import torch
+
+import freqvision as fv
+
+PREPARE = """
+import io, os, signal, sys, threading, time
+import numpy as np
+from PIL import Image
+import freqvision as fv
+
+file = io.BytesIO()
+noise = np.random.default_rng(0).integers(0, 256, (600, 800, 3), dtype=np.uint8)
+Image.fromarray(noise).save(file, "JPEG", quality=95)
+decode = fv.Decoder(fv.PixelSpec(), num_threads=int(sys.argv[1]))
+files = [file.getvalue()]
+"""
+
+
+def run(code: str, threads: int) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", PREPARE + code, str(threads)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_daemon_thread_that_decodes_does_not_abort_the_process(threads):
+    code = """
+def forever():
+    while True:
+        decode(files * 40)
+
+threading.Thread(target=forever, daemon=True).start()
+time.sleep(0.3)
+"""
+    done = run(code, threads)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to itself")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_ctrl_c_ends_a_batch_long_before_it_is_done(threads):
+    """And leaves the decoder as good as new."""
+    code = """
+expected = decode(files)
+start = time.monotonic()
+decode(files * 20)
+whole = time.monotonic() - start
+threading.Timer(2 * whole, os.kill, (os.getpid(), signal.SIGINT)).start()
+start = time.monotonic()
+try:
+    decode(files * 400)
+except KeyboardInterrupt:
+    assert time.monotonic() - start < 10 * whole, "a twentieth of the batch, and some"
+    assert (decode(files) == expected).all()
+    print("stopped")
+"""
+    done = run(code, threads)
+    assert (done.stdout, done.stderr) == ("stopped\n", "")
+
+
+def test_several_python_threads_share_a_decoder(photos):
+    paths = sorted(str(path) for path in photos.rglob("*.jpg"))
+    decode = fv.Decoder(fv.PixelSpec(72, 64), num_threads=2)
+    expected, results = decode(paths), [None] * 4
+
+    def work(place: int) -> None:
+        for _ in range(3):
+            results[place] = decode(paths)
+
+    threads = [threading.Thread(target=work, args=(place,)) for place in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(torch.equal(result, expected) for result in results)
