@@ -18,7 +18,11 @@ DATA = ROOT.parent / "shared" / "data"
 def build(folder: Path, name: str, *settings: str) -> Path:
     """Build `batches` or `allocations` with these settings of CMake."""
     settings = ("-DFREQVISION_PYTHON=OFF", "-DFREQVISION_STRESS=ON", *settings)
-    subprocess.run(["cmake", "-S", ROOT, "-B", folder, *settings], check=True, stdout=subprocess.DEVNULL)
+    # CMake asks the Python that it finds first for what the packages of this one bring.
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path}
+    configure = ["cmake", "-S", ROOT, "-B", folder, *settings]
+    subprocess.run(configure, check=True, stdout=subprocess.DEVNULL, env=environment)
     command = ["cmake", "--build", folder, "--target", f"stress_{name}", "--parallel", "2"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return folder / f"stress_{name}"
