@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 NATIVE := CMakeLists.txt pyproject.toml $(wildcard native/*.* native/*/*.*)
 
-.PHONY: help demo test lint format bench fuzz stress docs clean
+.PHONY: help demo test lint format bench fuzz stress floors docs clean
 help:
 	@grep -E '^#\? ' $(MAKEFILE_LIST) | cut -c4-
 
@@ -44,12 +44,16 @@ stress: .venv/all
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/stress/run.py --sanitize thread --decodes 640
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/stress/run.py --sanitize address,undefined --allocations
 
+#? make floors  quick tests with the oldest versions of all dependencies
+floors:
+	tests/floors.sh
+
 #? make docs    build the documentation into docs/_build
 docs: .venv/docs
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
 
 clean:
-	rm -rf .venv build docs/_build demo
+	rm -rf .venv .venv-floors build docs/_build demo
 
 # The package with some of its extras; native code is rebuilt when it changes.
 .venv/bin/python:

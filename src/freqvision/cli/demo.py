@@ -1,4 +1,4 @@
-"""`freqvision demo`: the whole path on photos of its own making."""
+"""`freqvision demo`: the whole path on generated photos."""
 
 from jsonargparse import ArgumentParser
 from jsonargparse.typing import NonNegativeInt, PositiveInt

@@ -1,6 +1,7 @@
 """`freqvision fit`: train a model."""
 
 import ast
+import os
 from importlib import resources
 from typing import Any
 
@@ -37,8 +38,8 @@ COMMON = {
 RUN = (
     ("--trainer.max_epochs", "10", "Length of the training"),
     ("--trainer.devices", "auto", "Number of GPUs or processes"),
-    ("--trainer.precision", "", "Such as 32-true or bf16-mixed; what suits the machine unless given"),
-    ("--output", "", "Folder of the run; runs/ and the name of the config unless given"),
+    ("--trainer.precision", "", "Such as bf16-mixed; by default what suits the machine"),
+    ("--output", "", "Folder of the run; by default runs/ and the config's name"),
     ("--ckpt_path", "", "Checkpoint to resume from: a file, or last"),
 )
 WIDTH = 100
@@ -54,7 +55,8 @@ def main(args: list[str]) -> None:
     from freqvision.cli.main import show_log
     from freqvision.training.fit import fit
 
-    show_log()  # what becomes of the pretrained weights
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        show_log()  # what becomes of the pretrained weights
     args = ["--help" if arg == "--help_all" else arg for arg in args]
     fit(args, formatter_class=HelpFormatter, usage=USAGE, description=EXAMPLES + MORE)
 

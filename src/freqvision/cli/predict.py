@@ -19,7 +19,7 @@ def main(args: list[str]) -> int:
     parser = ArgumentParser(
         formatter_class=HelpFormatter,
         prog="freqvision predict",
-        description="Print what photos show: the classes, or of a detector the objects, which are drawn too.",
+        description="Print what photos show: the most probable classes, or the objects, which are drawn too.",
     )
     parser.add_argument("images", nargs="+", help="JPEG files, others that Pillow reads, or folders of them")
     parser.add_argument("--checkpoint", required=True, help="file of freqvision fit, or folder of fv.save")
@@ -27,17 +27,17 @@ def main(args: list[str]) -> int:
     parser.add_argument(
         "--output",
         default="detections",
-        help="of a detector: folder for photos with the objects drawn on them, and predictions.json",
+        help="detectors: folder for photos with the objects drawn on them, and predictions.json",
     )
     parser.add_argument(
-        "--min_score", type=ClosedUnitInterval, default=0.5, help="of a detector: lower ones are left out"
+        "--min_score", type=ClosedUnitInterval, default=0.5, help="detectors: lowest score of an object"
     )
     parser.add_argument(
-        "--batch_size", type=PositiveInt | None, help="photos in a batch; default: 32, of a detector 1"
+        "--batch_size", type=PositiveInt | None, help="photos in a batch; default: 32, detectors 1"
     )
     parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help="decoding threads, 0 for all")
     parser.add_argument("--device", help="such as cpu or cuda; default: cuda where there is one")
-    parser.add_argument("--json", action="store_true", help="print JSON alone")
+    parser.add_argument("--json", action="store_true", help="print only JSON")
     options = parser.parse_args(args).as_dict()
     as_json = options.pop("json")
     of_classifier = {"top": options.pop("top")}

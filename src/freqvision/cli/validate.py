@@ -1,4 +1,4 @@
-"""`freqvision validate`: measure a trained model on photos of which the truth is known."""
+"""`freqvision validate`: measure a trained model on labelled photos."""
 
 import json
 import math
@@ -10,7 +10,7 @@ from freqvision.cli.help import HelpFormatter
 
 
 def main(args: list[str]) -> None:
-    """Print the accuracy of a checkpoint, or of a detector its average precision."""
+    """Print a classifier's accuracy or a detector's average precision."""
     if any(arg.partition("=")[0] == "--transport" for arg in args):
         raise ValueError("--transport is a command now: freqvision transport --channels 24, see its --help")
     parser = ArgumentParser(
@@ -21,17 +21,17 @@ def main(args: list[str]) -> None:
     parser.add_argument("--checkpoint", required=True, help="file of freqvision fit, or folder of fv.save")
     parser.add_argument(
         "--data",
-        help="folder with a sub-folder for each class, or of a detector's photos; default: training's own",
+        help="folder with a sub-folder for each class, for detectors of photos; default: training's own",
     )
-    parser.add_argument("--annotations", help="of a detector: JSON file in COCO's format")
-    parser.add_argument("--results", help="of a detector: JSON file to write all detections to, as COCO does")
+    parser.add_argument("--annotations", help="detectors: JSON file in COCO's format")
+    parser.add_argument("--results", help="detectors: JSON file for all detections, in COCO's format")
     parser.add_argument(
-        "--batch_size", type=PositiveInt | None, help="photos in a batch; default: 64, of a detector 2"
+        "--batch_size", type=PositiveInt | None, help="photos in a batch; default: 64, detectors 2"
     )
     parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help="decoding threads, 0 for all")
     parser.add_argument("--accelerator", default="auto", help="auto, cpu, gpu or another of Lightning's")
     parser.add_argument("--precision", help="such as 32-true or bf16-mixed; default: what suits the machine")
-    parser.add_argument("--json", action="store_true", help="print JSON alone")
+    parser.add_argument("--json", action="store_true", help="print only JSON")
     options = parser.parse_args(args).as_dict()
     as_json = options.pop("json")
 

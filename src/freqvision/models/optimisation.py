@@ -1,4 +1,4 @@
-"""Optimiser, groups of parameters, and the schedule of the learning rate."""
+"""Optimiser, groups of parameters, and learning rate schedule."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -15,18 +15,19 @@ from freqvision.models.weights import GATES
 
 @dataclass(frozen=True)
 class Optimisation:
-    """How the weights are learnt.
+    """Settings of the optimiser and its learning rate.
 
     Args:
         optimizer: "sgd" (Nesterov momentum) or "adamw".
-        lr: Highest learning rate, for the batch size that is used: it is not scaled.
+        lr: Highest learning rate; it is not scaled by the batch size.
         momentum: Of SGD.
         weight_decay: L2 penalty (SGD) or decoupled decay (AdamW).
         decay_norm_and_bias: Whether normalisation layers and biases decay too.
-        new_layers_lr: Factor on the learning rate of layers that did not come from the pretrained weights.
-        schedule: "cosine" (linear warm-up, then half a cosine to 0), "one_cycle" (half a cosine up, half a
-            cosine down, with SGD's momentum running opposite; Smith and Topin, arXiv:1708.07120), "steps"
-            (linear warm-up, then times 0.1 at each milestone) or "constant".
+        new_layers_lr: Factor on the learning rate of layers without pretrained weights.
+        schedule: "cosine", "one_cycle", "steps" or "constant". The first warms up linearly, then follows half
+            a cosine to 0; the second goes up and down by half cosines, with SGD's momentum running opposite
+            (Smith and Topin, arXiv:1708.07120); the third warms up linearly, then multiplies by 0.1 at each
+            milestone.
         warmup: Share of all steps in which the learning rate rises.
         milestones: Shares of all steps at which "steps" lowers the learning rate.
     """

@@ -23,28 +23,27 @@ from freqvision.training.module import ModelModule
 
 
 class Classifier(ModelModule):
-    """A classifier by its name, and how it is trained.
-
-    Its input and its classes come from the data module, or from a checkpoint.
+    """A classifier and how it is trained; input and classes come from the data module or a checkpoint.
 
     Args:
         name: One of `fv.list_models()`.
-        weights: File of pretrained RGB weights (.safetensors or .pth); None starts from random ones.
-        start: How the input layers begin: "new", "slice", "fit" or "fold", see `fv.create_model`; None for
-            its default.
+        weights: File of pretrained RGB weights, or DEFAULT for published ones; None starts from random
+            weights.
+        start: "new", "slice", "fit" or "fold": what the input layers start from, see `fv.create_model`; None
+            for its default.
         strides: "standard", or the variant that the weights were trained with ("v1", "released").
-        rgb_size: Side in pixels of the images that the RGB network saw, see `fv.create_model`; None for its
-            default.
+        rgb_size: Side in pixels of the images that the RGB network was trained on; see `fv.create_model`.
+            None for its default.
         optimisation: Optimiser and schedule.
-        gates: Gates that choose among the DCT channels, and how they are trained; None for none.
+        gates: Gates that select DCT channels, and how they are trained; None for none.
         augmentation: Colour and erasing of training photos, on DCT channels.
-        label_smoothing: Share of the target that is spread over all classes.
-        mixup: Alpha of mixup (Zhang et al., arXiv:1710.09412); 0 for none.
-        cutmix: Alpha of cutmix (Yun et al., arXiv:1905.04899); 0 for none. With both, each batch gets one of
+        label_smoothing: Share of the target that is spread evenly over all classes.
+        mixup: Alpha of mixup, Zhang et al., arXiv:1710.09412; 0 for none.
+        cutmix: Alpha of cutmix, Yun et al., arXiv:1905.04899; 0 for none. With both, each batch gets one of
             them.
-        ema: Decay of the exponential moving average of the weights, e.g. 0.999, which then is what is
-            validated and kept; 0 for none.
-        channels_last: Memory format of weights and batches; faster wherever convolutions are.
+        ema: Decay of a moving average of the weights, such as 0.999, which is then validated and saved; 0 for
+            none.
+        channels_last: Memory format of weights and batches; faster for convolutions.
     """
 
     monitor = "val/top1"
@@ -66,7 +65,7 @@ class Classifier(ModelModule):
         channels_last: bool = True,
     ) -> None:
         super().__init__()
-        architecture(name)  # an unknown name is told before photos are measured
+        architecture(name)  # before photos are measured
         if isinstance(optimisation, dict):  # from a checkpoint, which holds plain values only
             optimisation = Optimisation(**optimisation)
         if isinstance(augmentation, dict):
@@ -92,8 +91,8 @@ class Classifier(ModelModule):
 
         Args:
             spec: The model's input.
-            class_names: Of the logits, in their order.
-            options: More arguments of `create_model`, instead of this module's.
+            class_names: Names of the logits, in order.
+            options: Arguments of `create_model` that replace this module's.
         """
         classes = len(class_names)
         options = {
@@ -116,7 +115,7 @@ class Classifier(ModelModule):
         """The moving average of the weights, if asked for."""
         if self.ema <= 0:
             return []
-        # Where the weights will be, which are on the CPU when the callback is set up.
+        # The weights are still on the CPU when the callback is set up.
         return [EMAWeightAveraging(device=self.trainer.strategy.root_device, decay=self.ema)]
 
     @property

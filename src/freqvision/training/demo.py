@@ -1,4 +1,4 @@
-"""`freqvision demo`: photos of its own making, a small training, its accuracy, predictions, figures."""
+"""`freqvision demo`: generated photos, a small training, its accuracy, predictions, figures."""
 
 import tempfile
 import time
@@ -12,7 +12,7 @@ from freqvision.models.predict import predict
 from freqvision.training.fit import fit
 from freqvision.training.validate import validate
 
-VALIDATION_SEED = 1_000_000  # far from those of the training photos, which count up from 0
+VALIDATION_SEED = 1_000_000  # far from the training photos' seeds, which count up from 0
 
 
 def demo(

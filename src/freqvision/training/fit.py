@@ -31,7 +31,7 @@ from freqvision.training.module import ModelModule
 from freqvision.training.photos import PhotoFolder
 
 CLASSES = {"model": "freqvision.training.Classifier", "data": "freqvision.training.PhotoFolder"}  # by default
-SHORT_NAMES = (Classifier, CocoPhotos, Detector, PhotoFolder)  # what is imported needs no module's name
+SHORT_NAMES = (Classifier, CocoPhotos, Detector, PhotoFolder)  # known by their names, since they are imported
 
 
 class FitParser(LightningArgumentParser):
@@ -45,7 +45,7 @@ class FitParser(LightningArgumentParser):
         raise SystemExit(2)
 
 
-# Lines of jsonargparse's account of all types that it tried.
+# Lines of jsonargparse's list of all types that it tried.
 NOISE = re.compile(
     r"Does not validate against|Subtypes:|Errors:|Expected a <class 'NoneType'>|Given value type|"
     r"Given value: (NestedArg|Namespace|\{)|Problem with given class_path"
@@ -125,8 +125,8 @@ class FitCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse without the warning that both args and sys.argv are given, which is meant here.
 
-        When another class than the default is chosen, jsonargparse keeps the default class's values of the
-        settings that both have. So what was chosen becomes the default, and all is parsed again.
+        If another class than the default is chosen, jsonargparse keeps the default class's values for
+        settings that both have. So the choice becomes the default, and everything is parsed again.
         """
         assert not isinstance(args, dict)
         self.config = parser.parse_args(args)  # type: ignore[arg-type]
@@ -252,10 +252,10 @@ def fit(args: list[str] | None = None, **parser_options: Any) -> FitCLI:
             run=False,
             args=args,
         )
-    except MisconfigurationException as error:  # Lightning's of a machine without what was asked for
+    except MisconfigurationException as error:  # the machine lacks what was asked for
         raise ValueError(str(error)) from error
     except ValueError as error:
-        # jsonargparse wraps what a class of ours raises in an account of all types that it tried.
+        # jsonargparse wraps what our classes raise in a list of all types that it tried.
         if error.__cause__ is not None and str(error).startswith("Does not validate"):
             raise error.__cause__ from None
         raise
@@ -270,7 +270,7 @@ def fit(args: list[str] | None = None, **parser_options: Any) -> FitCLI:
 
 
 def check_pair(config: Any) -> None:
-    """Refuse a model of ours with photos that are for another one.
+    """Refuse photos that are for another kind of model.
 
     Raises:
         ValueError: They do not go together.

@@ -22,7 +22,7 @@ FIT_PHOTOS = 256  # on which start="fit" solves for the input layer
 
 @contextmanager
 def plain_defaults() -> Iterator[None]:
-    """Tensors are made on the CPU and in float32, whatever Lightning has set: it converts models itself."""
+    """Make tensors on the CPU and in float32 whatever Lightning has set: it converts models itself."""
     dtype = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)
     try:
@@ -60,13 +60,13 @@ class ModelModule(LightningModule):
 
         Args:
             spec: The model's input.
-            class_names: Of the model's outputs, in their order.
-            options: More arguments of `create_model`, instead of this module's.
+            class_names: Names of the model's outputs, in order.
+            options: Arguments of `create_model` that replace this module's.
         """
         raise NotImplementedError
 
     def weights(self) -> dict[str, Any]:
-        """Arguments of `create_model` that say which weights training starts from."""
+        """Arguments of `create_model` for the weights that training starts from."""
         return {"weights": self.hparams["weights"]}
 
     @property
@@ -75,7 +75,7 @@ class ModelModule(LightningModule):
         return "model" in self._modules
 
     def configure_model(self) -> None:
-        """Build the model for the data module's photos, unless it stands already."""
+        """Build the model for the data module's photos, unless it is built."""
         if self.is_built:
             return
         data = self.trainer.datamodule  # type: ignore[attr-defined]

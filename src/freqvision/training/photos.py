@@ -26,30 +26,28 @@ class PhotoFolder(PhotoData):
     """Photos in `root`/train/CLASS and `root`/validation/CLASS.
 
     Args:
-        root: Folder that holds the two folders.
+        root: Folder of train/CLASS and validation/CLASS.
         train: Folder of the training photos, relative to `root` unless absolute.
-        validation: Folder of the validation photos, likewise.
-        input: What the model sees: "frequency" (DCT channels), "rgb" or "ycbcr" (pixels).
-        resize: Shorter side in pixels to which validation photos are resized; None for 512 (frequency) or 256
-            (pixels).
-        crop: Side in pixels of the square that the model sees; None for 448 (frequency) or 224 (pixels).
-        channels: Which DCT channels: 6, 12, 24, 32, 48, 64 or 192 (the paper's), a JSON file of a ChannelSet,
-            or an expression such as "Y0-15+Cb0+Cr0".
+        validation: Folder of the validation photos, relative to `root` unless absolute.
+        input: "frequency", "rgb" or "ycbcr": DCT channels or pixels.
+        resize: Pixels of the shorter side of validation photos; None for 512 (frequency) or 256 (pixels).
+        crop: Pixels of the side of the square that is seen; None for 448 (frequency) or 224 (pixels).
+        channels: 6, 12, 24, 32, 48, 64 or 192 DCT channels (the paper's), a JSON file of a ChannelSet, or an
+            expression such as "Y0-15+Cb0+Cr0".
         interpolation: "bilinear" or "bicubic", antialiased.
-        dtype: Type in which a batch travels to the device: float32, float16, bfloat16 or int8 (pixels:
-            uint8).
-        statistics: JSON file of `freqvision stats` with mean and deviation of each channel; None measures the
-            training photos once, before the first epoch, and keeps the result beside the run. A file that is
-            not there yet is measured and written, for other runs to share.
-        statistics_photos: Measure at most so many photos, evenly spread; 0 for all.
+        dtype: Type of a batch on its way to the device: float32, float16, bfloat16 or int8 (pixels: uint8).
+        statistics: JSON file of `freqvision stats` with mean and deviation of each channel. None measures the
+            training photos once, before the first epoch, and saves the result in the run's folder. A file
+            that does not exist yet is measured and written, for other runs to share.
+        statistics_photos: Measure at most this many photos, evenly spread; 0 for all.
         batch_size: Photos in a batch on each device.
-        scale: Smallest and largest share of its area that a random crop takes of a training photo.
+        scale: Smallest and largest share of a training photo's area in a random crop.
         ratio: Smallest and largest width / height of a random crop.
         hflip: Probability of a horizontal flip of a training photo.
         num_threads: Threads that decode a batch; 0 for all cores.
         num_workers: Worker processes; 0 decodes in the training process, which is best for DCT channels.
-        damaged: "error" stops at a photo that cannot be decoded; "skip" leaves it out and lists it at the
-            end; "decode" shows what is there and lists it.
+        damaged: "error", "skip" or "decode" photos that are damaged: stop, leave them out, or show what is
+            left of them. The last two list them at the end.
         exclude: List of damaged photos to leave out, of `freqvision check`.
         seed: Of the order of the photos and of their random crops; None takes that of Lightning's
             seed_everything, or 0.
