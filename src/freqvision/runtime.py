@@ -20,9 +20,9 @@ def progress_bar(iterable: Iterable[Any] | None = None, *, shown: bool = True, *
     """Tqdm's bar on a terminal; elsewhere a plain line a minute, and none for what is done sooner.
 
     Args:
-        iterable: What is gone through; None for a bar that `update` moves.
-        shown: Whether there is anything to see at all.
-        options: Of tqdm: total, desc, unit and so on.
+        iterable: What to iterate over; None for a bar that `update` moves.
+        shown: Whether to show anything.
+        options: tqdm's: total, desc, unit and so on.
 
     Example:
         >>> sum(progress_bar([1, 2, 3], desc="adding"))

@@ -285,7 +285,7 @@ class FrequencyFolder(_Folder):
 
     Args:
         root: Folder with one sub-folder of photos for each class (torchvision's `ImageFolder`).
-        spec: What the photos become.
+        spec: The input that photos become.
         augment: Random resized crops and flips for training; None for the spec's own resize and centre crop.
         classes: Names of the classes in the order of their labels; the sorted sub-folders if None.
         damaged: "error" stops at a photo that cannot be decoded and names it; "skip" leaves it out of its

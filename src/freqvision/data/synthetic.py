@@ -1,4 +1,4 @@
-"""Photos of the demo's own making: six classes of patterns that differ in frequency content or shape."""
+"""Generated photos: six classes of patterns that differ in frequency content or shape."""
 
 import math
 from collections.abc import Callable
@@ -74,8 +74,8 @@ def synthetic_photo(pattern: str, size: int = 160, seed: int = 0) -> Image.Image
 
     Args:
         pattern: One of `PATTERNS`.
-        size: Shorter side in pixels; the longer one is up to a half longer.
-        seed: Of everything random.
+        size: Shorter side in pixels; the longer one is up to 1.5 times as long.
+        seed: Seed of everything random.
 
     Raises:
         ValueError: There is no such pattern.
@@ -109,11 +109,11 @@ def write_synthetic_photos(
     """Write a data set that can be learnt: folder/PATTERN/000.jpg and so on, 4:2:0 as from a camera.
 
     Args:
-        folder: Where to; made if need be.
+        folder: Folder to write to; made if needed.
         photos_per_class: Number of photos of each of the six patterns.
         size: Shorter side of the photos in pixels.
-        seed: Of the first photo of each class; the others count on from it.
-        quality: Of the JPEG files, 1 to 95.
+        seed: Seed of the first photo of each class; each next photo adds 1.
+        quality: JPEG quality, 1 to 95.
     """
     for pattern in PATTERNS:
         target = Path(folder) / pattern

@@ -1,10 +1,10 @@
 """Augmentation of model inputs in the frequency domain: colour, mirroring and erasing, on any device.
 
-Brightness, contrast and saturation are affine in pixels, and so they are in coefficients; a mirrored block
-has the sign of its odd horizontal frequencies changed; rectangles of blocks can be erased. Nothing is clipped
-at black and white, as pixels would be. MixUp and CutMix are linear too: torchvision's ``v2.MixUp``
-and ``v2.CutMix`` work on float batches (B, C, h, w) as they are. What is not linear (hue, posterise,
-RandAugment, rotation, …) needs pixels: it goes before `PixelTransform`.
+Brightness, contrast and saturation are affine in pixels, so they are affine in coefficients; mirroring
+changes the sign of odd horizontal frequencies; rectangles of blocks can be erased. Unlike pixels, nothing is
+clipped at black and white. MixUp and CutMix are linear too: torchvision's ``v2.MixUp`` and ``v2.CutMix`` work
+on float batches (B, C, h, w). Other augmentations (hue, posterise, RandAugment, rotation, …) need pixels: put
+them before `PixelTransform`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def adjust_colour(
     """Change brightness, then contrast, then saturation, as torchvision's ``adjust_…`` functions do.
 
     A factor of 1 changes nothing; brightness 0 is black, contrast 0 the photo's mean gray, saturation 0 gray.
-    Each channel is changed by itself, so that any ChannelSet will do.
+    Each channel is changed by itself, so any ChannelSet works.
 
     Args:
         inputs: (B, C, h, w) model inputs of any of the spec's types.
@@ -213,7 +213,7 @@ class FrequencyAugment(nn.Module):
             return inputs
         how = self.how
         device = inputs.device if generator is None else generator.device
-        # All numbers are drawn whatever is switched on, so that no option changes another's draws.
+        # All numbers are always drawn, so that no option changes another's.
         shape = (len(inputs), 8 + 2 * _TRIES)
         draws = torch.rand(shape, generator=generator, device=device, dtype=torch.float32).to(inputs.device)
         jitter, chance, place, tries = draws.split((3, 3, 2, 2 * _TRIES), dim=1)
@@ -256,7 +256,7 @@ class FrequencyAugment(nn.Module):
 
 
 class _Constants:
-    """What the channels of a spec are: coefficient = input · std + mean, all of shape (C,)."""
+    """Numbers per channel of a spec, all of shape (C,): coefficient = input · std + mean."""
 
     def __init__(self, spec: FrequencySpec, device: torch.device) -> None:
         self.spec = spec
@@ -272,7 +272,7 @@ class _Constants:
 
 @functools.lru_cache(maxsize=16)
 def _constants(spec: FrequencySpec, device: torch.device) -> _Constants:
-    with torch.inference_mode(False):  # they are kept, for calls that are differentiated too
+    with torch.inference_mode(False):  # kept for later calls, which may need gradients
         return _Constants(spec, device)
 
 
@@ -296,7 +296,7 @@ def _per_sample(factor: float | torch.Tensor, inputs: torch.Tensor) -> torch.Ten
         raise ValueError(
             f"a factor is one number or one for each of {len(inputs)} inputs; got {tensor.shape[0]} numbers"
         )
-    # Tensors are not looked at, for which a GPU would have to be waited for.
+    # Tensors are not checked: that would force a GPU sync.
     if isinstance(factor, (int, float)) and not factor >= 0:
         raise ValueError(f"a factor is 0 or more, 1 changes nothing; got {factor}")
     return tensor

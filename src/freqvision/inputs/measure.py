@@ -21,7 +21,7 @@ def collect_statistics(
     damaged: str = "error",
     damage: list[str] | None = None,
 ) -> ChannelStatistics:
-    """Statistics of all 192 channels over photos, in one pass, as this spec's evaluation shows them.
+    """Statistics of all 192 channels over photos, in one pass, in the spec's view of evaluation.
 
     Args:
         sources: Paths or contents of the photos.

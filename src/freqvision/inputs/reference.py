@@ -119,7 +119,7 @@ def _upsampling(coefficients: Coefficients, component: int) -> tuple[torch.Tenso
 
 
 def dequantised_plane(coefficients: Coefficients, component: int) -> torch.Tensor:
-    """Coefficients of a component as a plane (8·blocks_high, 8·blocks_wide), float64, block beside block."""
+    """Coefficients of a component as a plane (8·blocks_high, 8·blocks_wide), float64, block next to block."""
     quantised = coefficients.planes[component].astype(np.float64)  # (blocks_high, blocks_wide, 8, 8)
     blocks = torch.from_numpy(quantised * coefficients.quant_tables[component])
     return blocks.permute(0, 2, 1, 3).flatten(2, 3).flatten(0, 1)  # (8·blocks_high, 8·blocks_wide)

@@ -354,8 +354,7 @@ class FrequencySpec(InputSpec):
         """With other channels, each with its statistics; new ones only with the default statistics or none.
 
         Raises:
-            ValueError: A channel is not in this spec, and the spec's statistics are of other photos than the
-                default ones.
+            ValueError: A channel is not in this spec, whose statistics are neither the defaults nor none.
         """
         return self.replace(channels=channels)
 
@@ -580,7 +579,7 @@ def _check_geometry(spec: InputSpec, multiple: int) -> None:
 
 
 def _sides(value: Any) -> tuple[int, int] | None:
-    """(height, width) of what was given as one positive whole number or as two; None if it is neither."""
+    """(height, width) from one positive whole number or two; None if `value` is neither."""
     given = value if isinstance(value, (tuple, list)) else (value, value)
     try:
         sides = tuple(operator.index(side) for side in given)

@@ -16,16 +16,15 @@ from freqvision.runtime import replacing
 from freqvision.spectrum.channels import BLOCK, FREQUENCIES, NUM_CHANNELS, ChannelSet
 from freqvision.spectrum.dct import dct_matrix
 
-# A deviation below this is less than the rounding of pixels leaves in a coefficient (0.29): a channel that
-# holds nothing, such as the chroma of gray photos, is not blown up to unit variance, and nothing is divided
-# by zero.
+# Less than the rounding of pixels leaves in a coefficient (0.29): a channel without content, such as the
+# chroma of gray photos, is not scaled up to unit variance, and nothing is divided by zero.
 MIN_STD = 0.1
 
 # int8. DC has steps of 8, one gray level of the block's mean, which covers its whole range (−1024 to 1016).
-# AC is clipped at 20 deviations: finer steps lose more by clipping, coarser ones more by rounding. By
-# benchmarks/int8_clip.py the RMS error is 0.053 of a channel's deviation over all AC channels of ImageNet
-# photos, the least of all clips, and 0.042 over the 24-channel preset, of which 7 in a million are clipped.
-# Steps finer than 1/8 would resolve what rounding to 8-bit pixels has lost already.
+# AC is clipped at 20 deviations: finer steps lose more by clipping, coarser ones more by rounding. Measured
+# by benchmarks/int8_clip.py on ImageNet photos: an RMS error of 0.053 of a channel's deviation over all AC
+# channels, the least of all clips, and 0.042 over the preset of 24, of which 7 in a million are clipped.
+# Steps finer than 1/8 would resolve what rounding to 8-bit pixels has already lost.
 DC_SCALE = 8.0
 AC_CLIP = 20.0
 MIN_SCALE = 1 / 8
@@ -34,18 +33,18 @@ INT8_STEPS = 127
 
 @dataclass(frozen=True)
 class ChannelStatistics:
-    """Statistics of DCT channels, in units of coefficients; every block of every photo counts as one sample.
+    """Statistics of DCT channels, in units of coefficients; every block of every photo is a sample.
 
     Args:
-        channels: Which channels the numbers below are of.
-        count: Blocks seen.
-        mean: Of each channel.
-        variance: Of each channel (of the population: divided by `count`).
+        channels: The channels that were measured.
+        count: Number of blocks.
+        mean: Mean of each channel.
+        variance: Population variance of each channel (divided by `count`).
         largest: Greatest magnitude of each channel.
         about: What was measured and how, for people.
 
     Raises:
-        ValueError: A list does not have a number for each channel, or a number is impossible.
+        ValueError: A list has another length than `channels`, or a number is impossible.
 
     Example:
         >>> first, second = torch.randn(2, 192, 4, 4), torch.randn(3, 192, 4, 4)
@@ -82,7 +81,7 @@ class ChannelStatistics:
 
         Args:
             cubes: (..., C, h, w) in units of coefficients, not normalised.
-            channels: Which channels these are; None is all 192.
+            channels: The C channels; None for all 192.
             about: What was measured and how, for people.
 
         Raises:
@@ -214,7 +213,7 @@ def _default() -> ChannelStatistics:
 
 
 def greatest_magnitude() -> list[float]:
-    """Of each frequency 8·u + v, for samples from −128 to 128: 128 times the basis' absolute sum."""
+    """Largest possible magnitude of each frequency 8·u + v for samples in [−128, 128]."""
     sums = dct_matrix(BLOCK, torch.float64).abs().sum(dim=1)
     return (128 * torch.outer(sums, sums)).flatten().tolist()
 

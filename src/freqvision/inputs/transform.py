@@ -27,7 +27,7 @@ class PixelTransform(nn.Module):
     tensor from a JPEG file, up to the rounding of pixels.
 
     Args:
-        spec: What the model wants.
+        spec: The model's input.
 
     Example:
         >>> transform = PixelTransform(FrequencySpec(resize=64, crop=64))

@@ -18,7 +18,7 @@ class View:
     """A part of a photo, resized, cropped and perhaps mirrored; all in luma pixels, in this order.
 
     Args:
-        box: (top, left, height, width) cut out of the stored photo; what lies outside it is never looked at.
+        box: (top, left, height, width) cut out of the photo; nothing outside it is read.
         size: (height, width) that the box is resized to.
         crop: (top, left, height, width) cut out of the resized box. For frequencies, height and width are
             multiples of 8. Rows and columns outside the resized box are gray (coefficient 0), or of pixels
@@ -56,7 +56,7 @@ class View:
             raise ValueError(f"the crop {self.crop} shows nothing of the photo resized to {self.size}")
 
     def cells(self, cell: int = BLOCK) -> tuple[int, int]:
-        """(height, width) of the output in cells of so many pixels, blocks unless another size is given.
+        """(height, width) of the output in cells of `cell`×`cell` pixels.
 
         Raises:
             ValueError: The crop is not made of whole cells.
