@@ -237,7 +237,7 @@ def test_check_lists_the_damaged_photos_and_fit_leaves_them_out(photos, tmp_path
     assert main(["check", str(source), "--output", str(output), "--num_threads", "1"]) == 1
     printed = capsys.readouterr().out
     assert f"{bad}: " in printed
-    assert "1 of 4 photos are damaged" in printed
+    assert "1 of 4 photos cannot be decoded" in printed
     assert list(PhotoCheck.load(output).damaged) == [str(bad)]
     assert main(["stats", str(tmp_path), "--crop", "64", "--resize", "72"]) == 1
     assert "dots/001.jpg" in capsys.readouterr().err

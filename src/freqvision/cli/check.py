@@ -44,7 +44,7 @@ def main(args: list[str]) -> int:
     check = PhotoCheck.of(folder, paths, options.num_threads)
     for path, cause in check.damaged.items():
         print(f"{path}: {cause}")
-    print(f"{len(check.damaged):,} of {check.checked:,} photos are damaged")
+    print(f"{len(check.damaged):,} of {check.checked:,} photos cannot be decoded")
     if options.output:
         check.save(options.output)
         print(f"written to {options.output}")
