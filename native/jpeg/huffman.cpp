@@ -75,12 +75,36 @@ bool HuffmanTable::prepare_dc() {
 bool HuffmanTable::prepare_ac() {
     if (ready & kAc) return true;
     if (!prepare_code()) return false;
-    std::fill_n(ac, 1 << kAcBits, entry(0, 0, kEscape));
+    uint32_t single[1 << kAcBits];
+    std::fill_n(single, 1 << kAcBits, entry(0, 0, kEscape));
+    std::fill_n(ac, 1 << kAcBits, uint64_t{entry(0, 0, kEscape)});
     for_each_short_code(*this, kAcBits, [&](uint32_t begin, uint32_t span, int bits, uint8_t symbol) {
         const int value_bits = symbol & 15;
         const unsigned run = symbol >> 4;
         const bool ends = value_bits == 0 && run != 15;
-        std::fill_n(ac + begin, span, entry(bits, value_bits, ends ? kEndOfBlock : run + 1));
+        std::fill_n(single + begin, span, entry(bits, value_bits, ends ? kEndOfBlock : run + 1));
+    });
+    // What a second symbol adds to an entry, by the bits it begins with.
+    uint64_t second[1 << kAcBits];
+    for (uint32_t index = 0; index < 1 << kAcBits; ++index) {
+        const uint32_t bits = single[index] & 255, run = single[index] >> 8 & 255;
+        const uint32_t value_bits = 63 - (single[index] >> 24);
+        // Bits that the index does not hold are taken for zeros here, and such an entry is not used.
+        const uint32_t coded = (index << 16 >> ((kAcBits + 16 - bits) & 31)) & ((1u << value_bits) - 1);
+        const uint32_t negative = coded >> ((value_bits - 1) & 31) ^ 1;
+        const uint32_t value = value_bits ? coded - (negative * ((1u << value_bits) - 1)) : 0;
+        second[index] = bits | uint64_t{value & 0xFFFF} << 32 | uint64_t{run} << 48;
+    }
+    for_each_short_code(*this, kAcBits, [&](uint32_t begin, uint32_t span, int, uint8_t) {
+        // The indices of a code differ in its value first, then in what follows.
+        const uint32_t first = single[begin], bits = first & 255, run = first >> 8 & 255;
+        const uint64_t alone = first | uint64_t{bits} << 56;
+        const uint32_t left = bits < kAcBits && run < kEndOfBlock ? kAcBits - bits : 0;
+        for (uint32_t index = begin; index < begin + span; ++index) {
+            const uint64_t next = second[index << (kAcBits - left) & ((1 << kAcBits) - 1)];
+            const uint32_t needed = next & 255;
+            ac[index] = alone + (needed && needed <= left ? next : 0);
+        }
     });
     ready |= kAc;
     return true;

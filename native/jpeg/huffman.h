@@ -32,10 +32,12 @@ struct HuffmanTable {
     enum : uint8_t { kCode = 1, kDc = 2, kAc = 4, kSymbols = 8 };
     uint8_t ready = 0;
     HuffmanCode code;
-    // Fields of dc and ac, from the lowest byte: bits of code and value, run + 1, bits of code, 63 − bits of
-    // value.
+    // Fields of dc, and of ac for one symbol, from the lowest byte: bits of code and value, run + 1, bits of
+    // code, 63 − bits of value. An entry of ac takes in the next symbol, too, where the index holds all of
+    // its bits: then the first field counts those of both, and there follow its value (16 bits), its run + 1
+    // (0: there is none) and the bits of the first.
     uint32_t dc[1 << kDcBits];
-    uint32_t ac[1 << kAcBits];
+    uint64_t ac[1 << kAcBits];
     uint16_t plain[1 << kSymbolBits];  // bits of code · 256 + symbol; 0 = a longer code, or none
 
     // Keeps the derived forms where the definition is the one already there: most files share a few tables.

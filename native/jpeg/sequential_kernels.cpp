@@ -5,18 +5,23 @@ namespace freqvision::FREQVISION_ISA {
 
 namespace {
 
-// One AC symbol whose entry is in the table: code, run and value without a branch. The chain from one symbol
-// to the next is a shift, a load and a shift; the value is computed beside it.
+// One or two AC symbols whose entry is in the table: codes, runs and values without a branch. The chain from
+// one entry to the next is a shift, a load and a shift; the values are computed beside it.
 template <bool kStore>
-FREQVISION_INLINE void ac_symbol(Bits& bits, const uint32_t* table, const uint8_t* positions, int16_t* block,
-                                 unsigned& k) {
-    const uint32_t entry = table[bits.window >> (64 - kAcBits)];
-    k += entry >> 8 & 255;
+FREQVISION_INLINE uint64_t ac_symbols(Bits& bits, const uint64_t* table, const uint8_t* positions,
+                                      int16_t* block, unsigned& k) {
+    const uint64_t entry = table[bits.window >> (64 - kAcBits)];
+    const unsigned first = k + (entry >> 8 & 255);
+    k = first + (entry >> 48 & 255);
     if constexpr (kStore) {
-        block[positions[k]] = static_cast<int16_t>(extend(bits.window << (entry >> 16 & 63), entry >> 24));
+        // In this order: where there is no second symbol, both have one place.
+        block[positions[k]] = static_cast<int16_t>(entry >> 32);
+        block[positions[first]] =
+            static_cast<int16_t>(extend(bits.window << (entry >> 16 & 63), entry >> 24 & 63));
     }
     bits.window <<= entry & 63;
     bits.count -= entry & 255;
+    return entry;
 }
 
 template <bool kStore>
@@ -36,16 +41,26 @@ RunStatus decode_block(Bits& bits, const BlockSlot& slot, uint32_t& prediction, 
     }
 
     if constexpr (kStore) std::memset(block, 0, 128);
-    const uint32_t* table = slot.ac->ac;
+    const uint64_t* table = slot.ac->ac;
     unsigned k = 0;  // zigzag index of the last coefficient
     for (;;) {
         // At least 30 bits are in the window here, and an entry takes at most kAcBits + 15.
+        uint64_t last, window, count;
         for (;;) {
-            ac_symbol<kStore>(bits, table, positions, block, k);
+            window = bits.window, count = bits.count;
+            last = ac_symbols<kStore>(bits, table, positions, block, k);
             if (k >= 63) break;
             bits.refill();
-            ac_symbol<kStore>(bits, table, positions, block, k);
+            window = bits.window, count = bits.count;
+            last = ac_symbols<kStore>(bits, table, positions, block, k);
             if (k >= 63) break;
+        }
+        const unsigned second = last >> 48 & 255;
+        if (FREQVISION_UNLIKELY(second && k - second >= 63)) {
+            // The block ended with the first: the second is of the next block's bits.
+            k -= second;
+            bits.window = window << (last >> 56);
+            bits.count = count - (last >> 56);
         }
         if (FREQVISION_LIKELY(k < kEscape)) break;
         k -= kEscape;
