@@ -76,14 +76,17 @@ void dequantise(const int16_t* blocks, int count, const float* quant, float* gro
     for (int b = 0; b < count; ++b) {
         const int16_t* block = blocks + 64 * b;
         float* out = group + (64 * b) * kGroup + 8 * row;
-        int limit = 0;
-        for (int v = 0; v < 8; ++v) {
-            const Shorts8 x = load<Shorts8>(block + 8 * v);
+        int limit = 8;
+        for (; limit > 0; --limit) {
             uint64_t halves[2];
-            __builtin_memcpy(halves, block + 8 * v, 16);
-            if (halves[0] | halves[1]) limit = v + 1;
-            save(out + 8 * kGroup * v, __builtin_convertvector(x, Floats8) * table[v]);
+            __builtin_memcpy(halves, block + 8 * (limit - 1), 16);
+            if (halves[0] | halves[1]) break;
         }
+        // The horizontal product takes frequencies by twos, and of a wider group those of the other row.
+        const int end = kGroup == 1 ? (limit + 1) & ~1 : 8;
+        for (int v = 0; v < end; ++v)
+            save(out + 8 * kGroup * v,
+                 __builtin_convertvector(load<Shorts8>(block + 8 * v), Floats8) * table[v]);
         if (limit > limits[b]) limits[b] = static_cast<uint8_t>(limit);
     }
 }
