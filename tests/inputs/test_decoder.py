@@ -527,3 +527,13 @@ class TestDamage:
     def test_other_words_are_refused(self):
         with pytest.raises(ValueError, match="damaged is one of error, skip, decode"):
             fv.Decoder(full_spec(), damaged="ignore")
+
+
+@pytest.mark.parametrize(
+    "spec", [fv.FrequencySpec(resize=512, crop=None), fv.PixelSpec(resize=256, crop=None)]
+)
+def test_a_batch_of_outputs_that_are_refused_takes_no_memory(spec):
+    thin = jpeg(Image.new("RGB", (65000, 1)))
+    batch, errors = fv.Decoder(spec, num_threads=1).try_decode([thin, thin])
+    assert [error.kind for error in errors.values()] == ["too-large"] * 2
+    assert batch.shape == (2, spec.num_channels, 0, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Callable, Container, Sequence
@@ -235,7 +236,8 @@ class _NativePass:
         """Room for a batch of one output size, in which bad sources have no say."""
         what = self._specs[spec]
         shapes = {what.output_shape(view) for index, view in enumerate(views) if index not in bad}
-        shapes = shapes or {what.output_shape(view) for view in views}
+        fitting = (view for view in views if math.prod(view.crop[2:]) <= self.max_pixels)
+        shapes = shapes or {what.output_shape(view) for view in fitting}
         if len(shapes) > 1:
             sizes = sorted(shape[1:] for shape in shapes)
             raise ValueError(
