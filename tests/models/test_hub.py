@@ -51,7 +51,7 @@ def test_card_says_what_the_model_is(tmp_path):
     card = (tmp_path / "README.md").read_text()
     assert card.startswith("---\nlibrary_name: freqvision")
     assert "5: a, b, c, d, e" in card
-    assert "24×8×8, float32, 6,144 bytes a photo" in card
+    assert "24×8×8, float32, 6,144 bytes per photo" in card
 
 
 @pytest.mark.parametrize(

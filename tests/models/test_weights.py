@@ -266,7 +266,7 @@ def test_arguments_that_look_right_are_explained():
         create_model("resnet18", 10)
     with pytest.raises(ValueError, match="at least 1; got 0"):
         create_model("resnet18", num_classes=0)
-    with pytest.raises(TypeError, match=r"got 'photos' alone; of a folder: sorted"):
+    with pytest.raises(TypeError, match=r"got 'photos'; for a folder: sorted"):
         create_model("resnet18", start="fit", photos="photos")
 
 

@@ -18,7 +18,7 @@ SUFFIXES = {"onnx": ".onnx", "pt2": ".pt2", "hub": ""}
 
 
 def main(args: list[str]) -> None:
-    """Write the file or folder, check that it gives the same, and say where it lies."""
+    """Write the file or folder, compare its outputs with the model's, and print where it is."""
     parser = ArgumentParser(
         formatter_class=HelpFormatter,
         prog="freqvision export",
@@ -34,15 +34,15 @@ def main(args: list[str]) -> None:
     )
     parser.add_argument(
         "--channels",
-        help="keep these alone, such as a file of freqvision select, and drop gates; default: all",
+        help="keep only these, such as a file of freqvision select, and drop gates; default: all",
     )
     parser.add_argument(
         "--size",
         type=tuple[int, int] | None,
-        help="of a detector for onnx: [height,width] of its images in pixels, multiples of 32; default: the "
+        help="detectors to onnx: [height,width] of the images in pixels, multiples of 32; default: the "
         "shorter and the longer side in training",
     )
-    parser.add_argument("--output", help="file or folder to write; default: beside the checkpoint")
+    parser.add_argument("--output", help="file or folder to write; default: next to the checkpoint")
     options = parser.parse_args(args)
 
     from freqvision.detection.export import export_size
@@ -77,7 +77,7 @@ def main(args: list[str]) -> None:
 
 
 def difference(model: "FrequencyModel", path: Path, kind: str) -> float:
-    """How far the logits of the exported file, "onnx" or "pt2", are from the model's, on random inputs."""
+    """Largest difference between the logits of the exported file and the model's, on random inputs."""
     import torch
 
     inputs = noise(model.spec, (3, *(model.spec.shape or (model.channels, 40, 56))))
@@ -91,10 +91,9 @@ def difference(model: "FrequencyModel", path: Path, kind: str) -> float:
 
 
 def detector_difference(model: Any, path: Path, size: tuple[int, int]) -> tuple[int, float]:
-    """Number of detections in three random inputs, and how far in pixels those of the exported file are off.
+    """Number of detections in three random inputs, and their largest difference in pixels.
 
-    Each box is compared with the nearest of the other's with its label, since equally sure ones may change
-    places.
+    Each box is compared with the nearest one with its label, since boxes of equal score may change places.
     """
     import torch
 
@@ -128,7 +127,7 @@ def noise(spec: "InputSpec", shape: tuple[int, ...], seed: int = 0) -> "torch.Te
 
 
 def run_onnx(path: Path, inputs: "torch.Tensor") -> "list[np.ndarray]":
-    """What onnxruntime makes of an input."""
+    """The outputs of onnxruntime."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

@@ -1,4 +1,4 @@
-"""`freqvision info`: what a model costs in the frequency domain, beside its RGB original."""
+"""`freqvision info`: what a model costs on DCT channels, compared with its RGB original."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -21,8 +21,8 @@ def main(args: list[str]) -> None:
     parser = ArgumentParser(
         formatter_class=HelpFormatter,
         prog="freqvision info",
-        description="Show the grid, the parameters, the multiply-adds and the bytes an image of a model that "
-        "reads DCT channels, beside its RGB original. Without a model, list all.",
+        description="Show the grid, parameters, multiply-adds and bytes per image of a model that reads DCT "
+        "channels, and those of its RGB original. Without a model, list all.",
     )
     parser.add_argument("model", nargs="?", help="e.g. resnet50, mobilenet_v2, timm/resnet50d")
     parser.add_argument(
@@ -31,14 +31,13 @@ def main(args: list[str]) -> None:
     parser.add_argument("--strides", default="standard", help="standard; for ResNet also v1 and released")
     parser.add_argument(
         "--start",
-        help="new, slice, fit or fold: the form of the input layers, which cost more in some than in others; "
-        "default: slice where the stem can go, else new",
+        help="form of the input layers, which differ in cost: new, slice, fit or fold; default: new",
     )
     parser.add_argument("--classes", type=PositiveInt, default=1000, help="number of classes")
     parser.add_argument(
         "--table",
         action="store_true",
-        help="print Markdown; without a model, of the paper's networks, as in the docs",
+        help="print Markdown; without a model, for the paper's networks, as in the docs",
     )
     options = parser.parse_args(args)
 
@@ -47,7 +46,7 @@ def main(args: list[str]) -> None:
 
     if options.model is None and not options.table:
         print("\n".join(list_models()))
-        print("\nand timm/NAME for any convolutional network of timm (pip install 'freqvision[timm]')")
+        print("\nand timm/NAME for networks of timm (pip install 'freqvision[timm]')")
         return
     presets = options.channels.split(",")
     sets = presets if all(part.strip().isdecimal() for part in presets) else [options.channels]
@@ -70,7 +69,7 @@ def rows(
     start: str | None = None,
     classes: int = 1000,
 ) -> list[tuple[str, ...]]:
-    """Cells of a table: the RGB original, then a line for each channel set."""
+    """Cells of a table: the RGB original, then a line per channel set."""
     from freqvision.models import default_spec, model_info, rgb_spec
     from freqvision.spectrum.channels import ChannelSet
 

@@ -23,7 +23,7 @@ from freqvision.models.surgery import (
     replace_stem,
     skip_pooling,
 )
-from freqvision.models.weights import StateDict, WeightReport, load_weights, open_weights
+from freqvision.models.weights import StateDict, WeightReport, Weights, load_weights, open_weights
 from freqvision.spectrum.channels import BLOCK, ChannelSet
 
 log = logging.getLogger(__name__)
@@ -104,26 +104,16 @@ class Architecture:
         check_arguments(spec, num_classes, photos)
         gate_layer = _gates(gates, spec)
         given = None if weights is None else open_weights(weights)
-        if given is not None:
-            given.check_channels(spec)
-            if given.of_frequencies:
-                photos = None  # their input layers are fitted already
         from_rgb = given is not None and not given.of_frequencies
-        if given is not None and given.of_frequencies and spec.channels is not None:
-            start = self._stored_start(given.state, start, photos)
-        else:
-            start = self._resolve_start(start, spec, from_rgb, photos is not None)
+        if given is not None and not from_rgb:
+            given.check_channels(spec)
+            photos = None  # the input layers are fitted already
+        start = self._resolve_start(start, spec, given, photos)
 
         network = self.build(num_classes, self._image_side(spec, rgb_size))
         self.apply_strides(network, strides)
-        report = WeightReport()
-        if given is not None and from_rgb:
-            report = load_weights(network, given.state)
-        changed: tuple[str, ...] = ()
-        anew: tuple[str, ...] = ()
-        if isinstance(spec, FrequencySpec):
-            assert start is not None
-            changed, anew = self._change_stem(network, spec, start, rgb_size, photos)
+        report = load_weights(network, given.state) if given is not None and from_rgb else WeightReport()
+        reading, new = self._change_stem(network, spec, start, rgb_size, photos)
         settings = {
             "name": self.name,
             "num_classes": num_classes,
@@ -132,12 +122,12 @@ class Architecture:
             "rgb_size": rgb_size,
             "gates": None if gate_layer is None else gate_layer.options.to_dict(),
         }
-        new_layers = tuple(f"network.{layer}" for layer in sorted({*report.new, *anew}))
+        new_layers = tuple(f"network.{layer}" for layer in sorted({*report.new, *new}))
         model = FrequencyModel(network, spec, settings, new_layers, gate_layer)
         if given is not None and not from_rgb:
             report = load_weights(model, given.state)
             model.new_layers = report.new
-        _log(self.name, report, changed, start, given is not None)
+        _log(self.name, report, reading, start, given is not None)
         return model
 
     def published_weights(self, name: str) -> tuple[StateDict, int]:
@@ -159,65 +149,61 @@ class Architecture:
             return "fold"
         return "fit" if f"{first}0.weight" in state else "new"
 
-    def _stored_start(self, state: StateDict, start: str | None, photos: Iterable[str | Path] | None) -> str:
-        """The start that weights of a `FrequencyModel` come with."""
-        stored = self.stored_start(state)
-        same = {"new", "slice"} if self.stem.entry and stored == "new" else {stored}
-        if photos is not None or start not in {None, *same}:
-            raise ValueError(
-                f"the weights are from a model of DCT channels and keep its input layers (start={stored!r}): "
-                f"leave start and photos out; got start={start!r}"
-            )
-        return start or stored
-
     def _resolve_start(
-        self, start: str | None, spec: InputSpec, has_rgb_weights: bool, has_photos: bool
+        self, start: str | None, spec: InputSpec, given: Weights | None, photos: Iterable[str | Path] | None
     ) -> str | None:
-        """The start that is meant, after checking that it can be had."""
-        if start is not None and start not in STARTS:
+        """The start that is meant, after checking that it is possible; None for a model of pixels."""
+        if start not in (None, *STARTS):
             raise ValueError(f"start={start!r} does not exist; valid: {', '.join(map(repr, STARTS))}")
         if spec.channels is None:
-            if start is not None or has_photos:
+            if start is not None or photos is not None:
                 raise ValueError(
                     "start and photos are about DCT channels; with a PixelSpec the stem stays: leave them out"
                 )
             return None
-        if start is None:
-            start = "fold" if has_rgb_weights else "new"
+        if given is not None and given.of_frequencies:
+            stored = self.stored_start(given.state)
+            same = ("new", "slice") if stored == "new" and self.stem.entry else (stored,)
+            if start not in (None, *same):
+                raise ValueError(
+                    "the weights are from a model of DCT channels and keep its input layers "
+                    f"(start={stored!r}): leave start and photos out; got start={start!r}"
+                )
+            return start or stored
+        start = start or ("new" if given is None else "fold")
         if start == "slice" and not self.stem.entry:
             raise ValueError(
-                "start='slice' needs a stem that can go; in this network it stays: use 'fold' or 'new'"
+                "start='slice' removes the stem, but in this network it has to stay: use 'fold' or 'new'"
             )
-        if start == "fit" and has_rgb_weights != has_photos:
+        if start == "fit" and (given is None) != (photos is None):
             raise ValueError(
-                "start='fit' needs both weights= of the RGB network and photos=, paths of a few hundred "
+                "start='fit' needs both weights= of the RGB network and photos=, the paths of a few hundred "
                 "photos"
             )
-        if has_photos and start != "fit":
-            raise ValueError(f"photos are for start='fit' alone, got start={start!r}")
+        if start != "fit" and photos is not None:
+            raise ValueError(f"photos are for start='fit' only, got start={start!r}")
         return start
 
     def _image_side(self, spec: InputSpec, rgb_size: int | None) -> int:
-        """Side of the image for which the RGB network is built; only position embeddings depend on it."""
-        if rgb_size is not None:
-            return rgb_size
-        if spec.channels is None and isinstance(spec.crop, int):
-            return spec.crop
-        return self.rgb_size
+        """Side of the images that the RGB network is built for; only position embeddings depend on it."""
+        crop = spec.crop if spec.channels is None and isinstance(spec.crop, int) else self.rgb_size
+        return crop if rgb_size is None else rgb_size
 
     def _change_stem(
         self,
         network: nn.Module,
-        spec: FrequencySpec,
-        start: str,
+        spec: InputSpec,
+        start: str | None,
         rgb_size: int | None,
         photos: Iterable[str | Path] | None,
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Surgery, in place. Returns the layers that read the channels, and those of them that start anew."""
+        if not isinstance(spec, FrequencySpec):
+            return (), ()
         stem = self.stem
-        channels = len(spec.channels)
         if start in ("new", "slice") and stem.entry:
-            entries = tuple(remove_stem(network, stem, channels, slice_weights=start == "slice"))
+            slice_weights = start == "slice"
+            entries = tuple(remove_stem(network, stem, spec.num_channels, slice_weights=slice_weights))
             return entries, entries
         old = stem.first_convolution(network)
         if start == "fit":
@@ -232,19 +218,21 @@ class Architecture:
             replace_stem(network, stem, layers)
             return (f"{stem.conv}.0",), ()
         pixels = self._pixels_per_block(spec, rgb_size)
-        reading = f"{stem.conv}.convolution"
+        reading = (f"{stem.conv}.convolution",)
         if start == "fold":
             folded = FoldedConvolution(old, spec, pixels, self.mean, self.std)
             replace_first_convolution(network, stem, folded, pixels)
             detail = () if folded.detail is None else (f"{stem.conv}.detail.convolution",)
-            return (reading, *detail), detail
-        layer = BlockConvolution(channels, old.out_channels, stem.stride, pixels, bias=old.bias is not None)
+            return reading + detail, detail
+        layer = BlockConvolution(
+            spec.num_channels, old.out_channels, stem.stride, pixels, bias=old.bias is not None
+        )
         skip_pooling(network, stem)
         replace_first_convolution(network, stem, layer, pixels)
-        return (reading,), (reading,)
+        return reading, reading
 
     def _pixels_per_block(self, spec: FrequencySpec, rgb_size: int | None) -> int:
-        """Side in pixels of the RGB network's image for which a block stands."""
+        """Side in pixels of the RGB network's image that a block stands for."""
         if spec.grid is None:
             return self.stem.pixels
         side = self.rgb_size if rgb_size is None else rgb_size
@@ -255,8 +243,8 @@ class Architecture:
             crops = ", ".join(str(side * BLOCK // n // BLOCK * BLOCK) for n in (8, 4, 2, 1))
             raise ValueError(
                 f"a crop of {spec.crop} pixels is {rows} rows of blocks, which do not make an image of "
-                f"{side} pixels at 1 to {BLOCK} whole pixels a block; use crop {crops}, or say by rgb_size= "
-                f"at what size the RGB network is to work (rgb_size={rows * self.stem.pixels} for this crop)"
+                f"{side} pixels at 1 to {BLOCK} whole pixels a block; use crop {crops}, or set the size "
+                f"that the RGB network works at (rgb_size={rows * self.stem.pixels} for this crop)"
             )
         return pixels
 
@@ -267,17 +255,17 @@ def channel_set(channels: ChannelSet | int) -> ChannelSet:
 
 
 def check_arguments(spec: InputSpec, num_classes: int, photos: Iterable[str | Path] | None = None) -> None:
-    """Refuse what looks right: the number of classes in the spec's place, a folder in that of its photos."""
+    """Refuse likely mistakes: the number of classes as the spec, a folder as the photos."""
     if not isinstance(spec, InputSpec):
         raise TypeError(
             f"spec= is a FrequencySpec, or a PixelSpec for pixels, got {spec!r}; the number of classes is "
             "num_classes="
         )
     if not hasattr(num_classes, "__index__") or num_classes < 1:
-        raise ValueError(f"num_classes= counts the logits, a whole number of at least 1; got {num_classes!r}")
+        raise ValueError(f"num_classes= is the number of logits, at least 1; got {num_classes!r}")
     if isinstance(photos, (str, Path)):
         raise TypeError(
-            f"photos= takes paths of photos, got {str(photos)!r} alone; of a folder: "
+            f"photos= takes a list of paths, got {str(photos)!r}; for a folder: "
             "sorted(Path(FOLDER).rglob('*.jpg'))"
         )
 

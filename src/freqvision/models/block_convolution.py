@@ -1,4 +1,4 @@
-"""What reads blocks in the place of a network's first, strided convolution over pixels: folded, or new."""
+"""Layers that replace the first strided convolution and read DCT blocks: folded from it, or new."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _INSTEAD = "use start='new', or fv.Transport, which feeds the untouched RGB mode
 
 
 class BlockConvolution(nn.Module):
-    """Blocks in, and an output for each stride of the pixels for which they stand.
+    """A new convolution over blocks with the output grid of a strided convolution over pixels.
 
-    Where a block stands for more pixels than the stride, it gives several outputs, which are put side by side
-    (`torch.nn.PixelShuffle`); where it stands for fewer, the convolution strides over blocks.
+    A block that stands for more pixels than the stride gives several outputs, arranged by
+    `torch.nn.PixelShuffle`; if it stands for fewer, the convolution strides over blocks.
 
     Args:
         channels: Number of DCT channels C.
         outputs: Number of output channels S.
-        stride: Of the strided convolution, in pixels.
-        pixels: Side in pixels for which a block stands.
-        bias: Whether there is one.
+        stride: Stride in pixels of the convolution that is replaced.
+        pixels: Side in pixels of the RGB image that a block stands for.
+        bias: Whether to have one.
 
     Raises:
         ValueError: Neither of stride and pixels divides the other.
@@ -41,8 +41,8 @@ class BlockConvolution(nn.Module):
                 "must divide the other. Choose the spec's crop so that 8 · rgb_size / crop is a divisor or a "
                 "multiple"
             )
-        self.upscale = max(pixels // stride, 1)  # outputs along each axis for a block
-        step = max(stride // pixels, 1)  # blocks along each axis for an output
+        self.upscale = max(pixels // stride, 1)  # outputs per block, along each axis
+        step = max(stride // pixels, 1)  # blocks per output, along each axis
         self.convolution = nn.Conv2d(channels, outputs * self.upscale**2, step, step, bias=bias)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -54,27 +54,27 @@ class BlockConvolution(nn.Module):
 class FoldedConvolution(nn.Module):
     """A convolution over pixels, folded with the inverse DCT, the conversion to RGB and the normalisation.
 
-    These are linear, so that together they are a fixed 1×1 convolution over the blocks; the RGB network's own
-    convolution follows, with its weights. The result is what it gives on the pixels that the channels make,
-    borders included, but for clamping to [0, 1], and it learns as it would learn there. Channels beyond the
-    low n×n frequencies have no part in those pixels: they enter through a convolution of their own, whose
-    weights are zero at first. A DC that is not in the spec counts as that of gray.
+    All of these are linear, so together they are a fixed 1×1 convolution over the blocks; the RGB network's
+    own convolution follows, with its weights. The result equals its output on the pixels that the channels
+    make, borders included, except for clamping to [0, 1], and it learns as it would there. Channels beyond
+    the low n×n frequencies are not in those pixels: they enter through a convolution of their own that starts
+    at zero. A DC that is not in the spec counts as gray.
 
     Args:
-        convolution: The RGB network's first one, on three colours; becomes a part of this.
-        spec: The channels, normalised as they will come in.
-        pixels: Side n in pixels of the RGB image for which a block stands.
+        convolution: The RGB network's first convolution, on three colours; becomes part of this layer.
+        spec: The channels and how they are normalised.
+        pixels: Side n in pixels of the RGB image that a block stands for.
         mean: The RGB network's, on [0, 1].
         std: The RGB network's, on [0, 1].
 
     Raises:
-        ValueError: The convolution takes other than three colours. Or there are channels that the pixels do
-            not show, and it changes the size by more than its stride, or neither of stride and pixels divides
+        ValueError: The convolution does not read three colours. Or some channels are not in the pixels, and
+            the convolution changes the size by more than its stride, or neither of stride and pixels divides
             the other.
 
     Attributes:
         convolution: As given.
-        detail: What reads the channels that the pixels do not show; None where they show all.
+        detail: Reads the channels that are not in the pixels; None if all are.
 
     Example:
         >>> stem = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
@@ -123,7 +123,7 @@ class FoldedConvolution(nn.Module):
 
 
 def _check_size(convolution: nn.Conv2d) -> None:
-    """Refuse a convolution whose outputs are not one for each stride: detail could not be added to them."""
+    """Refuse a convolution that does not give one output per stride: detail could not be added."""
     stride = convolution.stride[0]
     side = 4 * stride * max(convolution.kernel_size)
     with torch.no_grad():
@@ -131,5 +131,5 @@ def _check_size(convolution: nn.Conv2d) -> None:
     if got != (side // stride, side // stride):
         raise ValueError(
             f"the first convolution changes the size by more than its stride, got {convolution}: choose "
-            f"channels that its pixels show, which can be folded all the same; or {_INSTEAD}"
+            f"channels that its pixels show, which can still be folded; or {_INSTEAD}"
         )

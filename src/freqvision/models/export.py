@@ -87,7 +87,7 @@ def export_onnx(
     Args:
         model: From `create_model` or `create_detector`, or a `Transport`; exported in evaluation mode,
             whatever mode it is in.
-        path: Where to, ``.onnx``.
+        path: The file to write, ``.onnx``.
         classes: Names of the classes; None takes the model's own.
         size: Detectors only: (height, width) in pixels of the image in which boxes are, multiples of 32; None
             is the spec's shorter and longer side, rounded up.
@@ -123,7 +123,7 @@ def export_pt2(model: Exportable, path: str | Path, classes: Sequence[str] | Non
 
     Args:
         model: From `create_model`, or a `Transport`; exported in evaluation mode, whatever mode it is in.
-        path: Where to, ``.pt2``.
+        path: The file to write, ``.pt2``.
         classes: Names of the classes; None takes the model's own.
 
     Returns:

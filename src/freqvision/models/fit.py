@@ -1,4 +1,4 @@
-"""The start "fit": a 1×1 convolution and a ReLU that come nearest to what the stem did, by least squares."""
+"""The start "fit": a 1×1 convolution and a ReLU that approximate the stem, by least squares."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from freqvision.spectrum.channels import ChannelSet
 
 log = logging.getLogger(__name__)
 
-# Of a feature's own square, so that channels which never vary do not make the equations singular.
+# Relative to each feature's square: channels that never vary must not make the equations singular.
 _RIDGE = 1e-9
 
 
@@ -71,17 +71,17 @@ class LeastSquares:
 
 
 def fitted_stem(network: nn.Module, stem: Stem, spec: FrequencySpec) -> nn.Sequential:
-    """What takes the stem's place, with random weights: a 1×1 convolution, and a ReLU if the stem has one.
+    """The stem's replacement, with random weights: a 1×1 convolution, and a ReLU if the stem has one.
 
     Raises:
-        ValueError: The stem's grid is not that of blocks.
+        ValueError: The stem's output grid is not that of blocks.
     """
     side = 16 * stem.stride
     outputs, *grid = stem_output(network, stem, torch.zeros(1, 3, side, side)).shape[1:]
     if grid != [16, 16]:
         raise ValueError(
-            f"start='fit' gives one output a block, but for 16 blocks a side ({side} pixels) this network's "
-            f"stem gives the grid {'×'.join(map(str, grid))}: use start='new' or 'fold'"
+            f"start='fit' gives one output per block, but for 16 blocks a side ({side} pixels) this stem "
+            f"gives the grid {'×'.join(map(str, grid))}: use start='new' or 'fold'"
         )
     rectifies = any(
         isinstance(part, (nn.ReLU, nn.ReLU6))
@@ -103,15 +103,15 @@ def fit_stem(
     std: tuple[float, ...],
     photos: Iterable[str | Path],
 ) -> float:
-    """Give the convolution of `fitted_stem` the weights by which its channels explain the stem's output best.
+    """Fit the convolution of `fitted_stem` to the stem's output.
 
-    The RGB image of a photo is what its channels, all 192 of them, give by the scaled inverse DCT, so that
-    both show exactly the same view.
+    The stem's RGB images are made from all 192 channels by the scaled inverse DCT, so that both see exactly
+    the same view.
 
     Args:
-        layers: As `fitted_stem` made them; changed in place.
+        layers: From `fitted_stem`; changed in place.
         network: The RGB network, with its weights.
-        stem: Where its stem is.
+        stem: Its stem.
         spec: Which channels, normalised how, of which view.
         mean: The RGB network's, on [0, 1].
         std: Likewise.
@@ -153,7 +153,7 @@ class _Reached(Exception):  # noqa: N818  no error: the stem's end is reached
 
 @torch.no_grad()
 def stem_output(network: nn.Module, stem: Stem, images: torch.Tensor) -> torch.Tensor:
-    """What the last layer of the stem gives in evaluation mode for normalised images (B, 3, H, W)."""
+    """The output of the stem's last layer in evaluation mode, for normalised images (B, 3, H, W)."""
     kept: list[torch.Tensor] = []
 
     def keep(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:

@@ -15,23 +15,19 @@ from freqvision.models.gates import Gates
 
 
 class FrequencyModel(Exportable):
-    """A network that knows what it reads: DCT channels, or pixels for comparison.
+    """A network that knows its input: DCT channels, or pixels for comparison.
 
     Args:
-        network: What gives logits (B, classes) from normalised input (B, C, h, w).
-        spec: What turns a photo into the input. Its dtype is that of the tensors which the model takes.
-        settings: The arguments by which `create_model` builds this network again.
-        new_layers: Names of the layers that did not come from weights of the same layer.
-        gates: Which choose among the DCT channels photo by photo; None for none.
+        network: Gives logits (B, classes) for normalised input (B, C, h, w).
+        spec: Describes the input; its dtype is that of the tensors that the model takes.
+        settings: The arguments of `create_model` that build this network again.
+        new_layers: Names of the layers without pretrained weights.
+        gates: Choose among the DCT channels per photo; None for none.
 
     Attributes:
-        spec: As given.
-        input: What happens to the tensor on the device before the network: an int8 or uint8 tensor is turned
-            into normalised floats by one multiply-add; gates follow.
-        network: As given.
-        settings: As given.
-        new_layers: As given; an optimiser may give them a learning rate of their own.
-        class_names: Names of the logits, where they are known.
+        input: Turns int8 or uint8 tensors into normalised floats on the device, by one multiply-add; gates
+            follow.
+        class_names: Names of the logits, if known.
     """
 
     # For model cards.
@@ -88,8 +84,7 @@ def check_input(inputs: torch.Tensor, spec: InputSpec, name: str) -> None:
     """Refuse a tensor that was not made by this spec.
 
     Raises:
-        ValueError: The number of axes or channels, or the type, is another; the message says what `name`
-            takes.
+        ValueError: The number of axes or channels, or the type, differs; the message says what `name` takes.
     """
     channels = spec.num_channels
     if inputs.ndim == 4 and inputs.shape[1] == channels and _kind(inputs.dtype) == _kind(spec.torch_dtype):
@@ -103,7 +98,7 @@ def check_input(inputs: torch.Tensor, spec: InputSpec, name: str) -> None:
 
 
 def input_layer(spec: InputSpec) -> nn.Module:
-    """What turns a tensor of the spec's dtype into the network's normalised input; nothing for float32.
+    """The layer that normalises tensors of the spec's dtype; the identity for float32.
 
     Example:
         >>> from freqvision import PixelSpec
@@ -118,7 +113,7 @@ def input_layer(spec: InputSpec) -> nn.Module:
 
 
 class MultiplyAdd(nn.Module):
-    """``x · gain + offset`` for each channel, in the type of the network's weights.
+    """``x · gain + offset`` per channel, in the type of the network's weights.
 
     Args:
         gain: (C,).
@@ -154,5 +149,5 @@ class AsWeights(nn.Module):
 
 
 def _kind(dtype: torch.dtype) -> object:
-    """Float types may stand for each other (autocast, `nn.Module.half`); integers mean something else."""
+    """Float types are interchangeable (autocast, `nn.Module.half`); integers have their own meaning."""
     return "float" if dtype.is_floating_point else dtype

@@ -1,4 +1,4 @@
-"""Dynamic channel selection: gates that open or close each DCT channel, photo by photo.
+"""Dynamic channel selection: gates that open or close each DCT channel, per photo.
 
 "Learning in the Frequency Domain" (Xu et al., CVPR 2020), section 3.3. A gate is a Bernoulli variable whose
 odds the network learns; closing it sets the channel to 0, its mean over the training set.
@@ -23,12 +23,12 @@ _HALF = (torch.float16, torch.bfloat16)
 
 @dataclass(frozen=True)
 class GateOptions:
-    """What the gates in front of a network are like.
+    """Options of the gates in front of a network.
 
     Args:
-        squeeze: What a gate knows of a channel, over all its blocks: "mean" (of signed values, as published;
-            near zero for all channels but DC), "magnitude" (mean magnitude) or "rms" (root mean square).
-        open_probability: With which a gate is open before training.
+        squeeze: The statistic of a channel, over all its blocks, that a gate sees: "mean" (of signed values,
+            as published; near zero except for DC), "magnitude" (mean magnitude) or "rms" (root mean square).
+        open_probability: Probability that a gate is open before training.
 
     Raises:
         ValueError: An option is not valid.
@@ -47,7 +47,7 @@ class GateOptions:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, which `create_model` takes too."""
+        """Plain values, which `create_model` also takes."""
         return asdict(self)
 
 
@@ -140,10 +140,10 @@ class Gates(nn.Module):
     """Multiplies each channel of each photo by a gate, 0 or 1.
 
     In training, gates are sampled, and gradients pass straight through the samples (Gumbel-softmax, Jang et
-    al., arXiv:1611.01144). In evaluation a gate is open where that is the likelier, so results repeat.
+    al., arXiv:1611.01144). In evaluation a gate is open if that is more likely, so results are deterministic.
 
-    Everything here is computed in float32, also under autocast and when the model is cast to half precision:
-    log odds and noise would not survive 8 bits of mantissa.
+    Always computed in float32, also under autocast and in half precision: log odds and noise need more than
+    8 bits of mantissa.
 
     Args:
         channels: Number of channels C.
@@ -151,12 +151,12 @@ class Gates(nn.Module):
 
     Attributes:
         scorer: The layers that decide, from input (B, C, h, w) to log odds (B, C).
-        temperature: Of the Gumbel-softmax in training: gradients are less biased and noisier when it is low.
+        temperature: Temperature of the Gumbel-softmax in training; a low one gives less bias, more noise.
 
     Example:
         >>> gates = Gates(192, GateOptions(squeeze="rms")).eval()
         >>> channels = torch.randn(2, 192, 56, 56)
-        >>> torch.equal(gates(channels), channels)  # before training all are likelier to be open
+        >>> torch.equal(gates(channels), channels)  # before training all are open
         True
     """
 
@@ -185,7 +185,7 @@ class Gates(nn.Module):
 
 
 class GateScorer(nn.Module):
-    """How likely each gate is to be open: squeeze, a linear layer over all channels, two logits a channel.
+    """How likely each gate is to be open: squeeze, a linear layer over all channels, two logits per channel.
 
     Args:
         channels: Number of channels C.
@@ -193,7 +193,7 @@ class GateScorer(nn.Module):
 
     Attributes:
         mix: Linear, BatchNorm and ReLU over the squeezed channels.
-        weight: (C, 2), from a channel's number to its logits of closed and open.
+        weight: (C, 2), from a channel's value to its logits of closed and open.
         bias: (C, 2).
     """
 
@@ -217,7 +217,7 @@ class GateScorer(nn.Module):
 
 
 def squeeze(inputs: torch.Tensor, how: str) -> torch.Tensor:
-    """One number for each channel: (B, C, h, w) → (B, C).
+    """One number per channel: (B, C, h, w) → (B, C).
 
     Example:
         >>> channels = torch.tensor([-3.0, 3.0]).reshape(1, 1, 1, 2)
@@ -228,26 +228,26 @@ def squeeze(inputs: torch.Tensor, how: str) -> torch.Tensor:
         return inputs.mean((2, 3))
     if how == "magnitude":
         return inputs.abs().mean((2, 3))
-    # Where a channel is 0 everywhere, the root alone would have an infinite gradient.
+    # For a channel that is 0 everywhere, the root itself would have an infinite gradient.
     return inputs.square().mean((2, 3)).add(1e-12).sqrt()
 
 
 def hard_gates(log_odds: torch.Tensor) -> torch.Tensor:
-    """1 where a gate is likelier to be open than not, else 0."""
+    """1 where a gate is more likely open than closed, else 0."""
     return (log_odds > 0).to(log_odds.dtype)
 
 
 def sample_gates(
     log_odds: torch.Tensor, temperature: float, generator: torch.Generator | None = None
 ) -> torch.Tensor:
-    """Sample gates, 0 or 1, through which gradients pass as if they were soft.
+    """Sample gates, 0 or 1, with the gradients of soft ones.
 
-    Adding Gumbel noise to both logits and taking the greater one, as the Gumbel-softmax does, is adding their
-    difference, logistic noise, to the log odds and taking the sign.
+    The Gumbel-softmax adds Gumbel noise to both logits and takes the greater one; that equals adding logistic
+    noise, their difference, to the log odds and taking the sign.
 
     Args:
         log_odds: log p/(1 − p) of being open, any shape, float32 or float64.
-        temperature: Of the soft gate sigmoid((log odds + noise) / temperature), whose gradient is used.
+        temperature: Divisor in the soft gate sigmoid((log odds + noise) / temperature).
         generator: Source of randomness; None is torch's default generator.
 
     Raises:
@@ -269,7 +269,7 @@ def sample_gates(
 
 
 class _StraightThrough(torch.autograd.Function):
-    """Rounds; the gradient of what was rounded is that of the result."""
+    """Rounds, with a gradient of 1."""
 
     @staticmethod
     def forward(ctx: Any, soft: torch.Tensor) -> torch.Tensor:
@@ -287,10 +287,9 @@ def find_gates(model: nn.Module) -> Gates | None:
 
 @contextmanager
 def record_gates(model: nn.Module) -> Iterator[list[torch.Tensor]]:
-    """Within the context, collect the log odds (B, C) of every batch that passes the model's gates.
+    """Collect the log odds (B, C) of every batch that passes the model's gates; none without gates.
 
-    The list stays empty where a model has no gates. Tensors keep their gradients: `expected_open` of them is
-    what a penalty on open gates is made of.
+    Tensors keep their gradients, so that `expected_open` of them can be a penalty.
 
     Example:
         >>> gates = Gates(24)
@@ -312,9 +311,9 @@ def record_gates(model: nn.Module) -> Iterator[list[torch.Tensor]]:
 
 
 def expected_open(log_odds: Sequence[torch.Tensor]) -> torch.Tensor:
-    """The expected share of open gates: the mean of their probabilities, and of the samples drawn from them.
+    """The expected share of open gates, the mean of their probabilities.
 
-    Its gradient is exact, unlike that of the sampled share, whose expectation it is.
+    Its gradient is exact, unlike that of the sampled share.
     """
     return torch.sigmoid(torch.cat(list(log_odds))).mean()
 

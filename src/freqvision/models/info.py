@@ -1,16 +1,15 @@
-"""What a model costs, counted without running it: grid, parameters, multiplications, bytes an image."""
+"""What a model costs, counted without running it: grid, parameters, multiply-adds, bytes per image."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from freqvision.inputs.spec import InputSpec
-from freqvision.models.create import create_model
-from freqvision.models.frequency_model import FrequencyModel
 from freqvision.models.registry import architecture
 
 
@@ -77,14 +76,12 @@ def model_info(
     if shape is None:
         raise ValueError("the cost depends on the image's size, which this spec leaves open: give it a crop")
 
-    def build() -> FrequencyModel:
-        return create_model(name, spec, num_classes, start=start, strides=strides, rgb_size=rgb_size)
-
+    options: dict[str, Any] = {"start": start, "strides": strides, "rgb_size": rgb_size}
     try:
         with torch.device("meta"):
-            model = build()
+            model = found.create(spec, num_classes, **options)
     except NotImplementedError:  # RegNet works out its widths with tensors, which need values
-        model = build().to("meta")
+        model = found.create(spec, num_classes, **options).to("meta")
     inputs = torch.empty(1, *shape, dtype=spec.torch_dtype, device="meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model.eval()(inputs)

@@ -1,9 +1,8 @@
 """From channels to small pixels: one linear map, a matrix for each block.
 
-A block whose low n×n frequencies are kept and multiplied by n/8 is, under the inverse DCT of size n, the
-block at n/8 of its size ("scaled inverse DCT"). That, the conversion to RGB and the spec's normalisation are
-linear, so each pixel of the small image is a weighted sum of its block's channels. `Transport`, the fold of a
-stem and its fit are all made of it.
+The inverse DCT of size n of a block's low n×n frequencies, multiplied by n/8, is the block at n/8 of its size
+("scaled inverse DCT"). It is linear, as are the conversion to RGB and the spec's normalisation, so each pixel
+of the small image is a weighted sum of its block's channels. `Transport`, "fold" and "fit" use it.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ def pixel_operator(spec: FrequencySpec, pixels: int) -> tuple[torch.Tensor, torc
     """RGB pixels of a block as a linear function of its normalised channels: ``rgb = weight · x + offset``.
 
     Args:
-        spec: Which channels, normalised how.
-        pixels: Side n in pixels for which a block stands, 1 to 8; 4 gives the photo at half its size.
+        spec: The channels and how they are normalised.
+        pixels: Side n in pixels that a block stands for, 1 to 8; 4 gives the photo at half its size.
 
     Returns:
         weight: float64 of shape (3, n, n, C): colour, row, column, channel; RGB on [0, 1].
-        offset: float64 of shape (3, n, n): the pixels where all channels are 0.
+        offset: float64 of shape (3, n, n): the pixels if all channels are 0.
 
     Raises:
         ValueError: `pixels` is not in 1 to 8.
@@ -46,7 +45,7 @@ def pixel_operator(spec: FrequencySpec, pixels: int) -> tuple[torch.Tensor, torc
 
 
 def unseen_channels(spec: FrequencySpec, pixels: int) -> torch.Tensor:
-    """Which channels lie beyond the low n×n frequencies, so that small pixels do not show them: bool (C,).
+    """Which channels are beyond the low n×n frequencies, so not in the small pixels: bool (C,).
 
     Example:
         >>> unseen_channels(FrequencySpec(), 4).any(), int(unseen_channels(FrequencySpec(), 2).sum())
@@ -59,10 +58,10 @@ class SmallPixels(nn.Module):
     """The RGB image that channels make: inverse DCT and colour as one fixed 1×1 convolution.
 
     Args:
-        spec: The channels, normalised as they will come in.
-        pixels: Side n in pixels for which a block stands, 1 to 8.
+        spec: The channels and how they are normalised.
+        pixels: Side n in pixels that a block stands for, 1 to 8.
         mean: Subtracted from RGB on [0, 1].
-        std: By which that is divided.
+        std: Divides the difference.
 
     Example:
         >>> SmallPixels(FrequencySpec(), 4)(torch.zeros(1, 24, 56, 56)).shape

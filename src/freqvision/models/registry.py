@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from freqvision.models.architecture import Architecture
 
-# What registers by name when it is imported. Named, not imported above: a family stands above the registry.
+# Modules that register their models when they are imported. Families import the registry, not the reverse.
 FAMILIES = (
     "freqvision.models.torchvision_families",
     "freqvision.models.timm_models",
@@ -39,7 +39,7 @@ def register_library(prefix: str, find: Find, list_names: ListNames) -> None:
     """Make another library's networks known under the names ``prefix/NAME``.
 
     Args:
-        prefix: Of their names.
+        prefix: The first part of their names.
         find: ``find(NAME)`` gives the architecture.
         list_names: ``list_names(PATTERN)`` gives the names, with the prefix, for wildcards with the prefix.
     """

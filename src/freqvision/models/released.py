@@ -99,7 +99,7 @@ def _resnet_name(key: str) -> str:
 
 
 def _mobilenet_name(key: str) -> str:
-    """Blocks count from the one behind the stem, and their layers are one sequence, activations included."""
+    """Blocks count from the one after the stem, and their layers are one sequence, activations included."""
     parts = key.split(".")
     if parts[0] == "classifier":
         return f"classifier.1.{parts[1]}"

@@ -28,7 +28,7 @@ MAX_RGB_SIZE = 4096  # position embeddings grow with its square
 
 @dataclass(frozen=True)
 class SavedModel:
-    """What a checkpoint or a folder holds; `build` makes the model.
+    """The contents of a checkpoint or a folder; `build` makes the model.
 
     Args:
         spec: The model's input.
@@ -187,7 +187,7 @@ def save(model: FrequencyModel, folder: str | Path, classes: Sequence[str] | Non
 
     Args:
         model: What `create_model`, `create_detector` or `load` gave; it may have been trained since.
-        folder: Where to; made if it does not exist.
+        folder: The folder to write; created if it does not exist.
         classes: Names of the classes in the order of the logits; None takes the model's own, if it has any.
 
     Returns:
@@ -294,7 +294,9 @@ def _card(model: FrequencyModel, classes: Sequence[str] | None) -> str:
     spec = model.spec
     shape = "whatever size the photo has" if spec.shape is None else "×".join(map(str, spec.shape))
     size = (
-        f"{spec.bytes_per_image:,} bytes a photo" if spec.bytes_per_image else "bytes depending on the photo"
+        f"{spec.bytes_per_image:,} bytes per photo"
+        if spec.bytes_per_image
+        else "bytes depending on the photo"
     )
     names = ", ".join(map(_escape, classes[:10])) + (", …" if len(classes) > 10 else "") if classes else ""
     parameters = sum(parameter.numel() for parameter in model.parameters())

@@ -1,4 +1,4 @@
-"""A trained network for fewer channels: its input layers sliced, ready to be fine-tuned."""
+"""A trained network for fewer channels: its input layers are sliced, ready for fine-tuning."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ from freqvision.spectrum.channels import ChannelSet
 def shrink(model: FrequencyModel, channels: ChannelSet) -> FrequencyModel:
     """The same network for a subset of its channels, without gates.
 
-    It is built anew for the subset, and every tensor that has a channel axis keeps the slices of the channels
-    that stay. The result is the model itself with `Gates` fixed, open for the subset and closed for the rest,
-    wherever a channel at 0 adds nothing behind the input layers: convolutions without padding of another
-    value than 0 and without a normalisation of single channels. Elsewhere (MobileNet's depthwise first
-    convolution, a folded stem) recalibrate BatchNorm or fine-tune.
+    It is built anew for the subset, and every tensor with a channel axis keeps the slices of the remaining
+    channels. The result equals the model with `Gates` fixed, open for the subset and closed for the rest, if
+    a channel at 0 adds nothing after the input layers. Otherwise (MobileNet's depthwise first convolution, a
+    folded stem) recalibrate BatchNorm or fine-tune.
 
     Args:
         model: A model of DCT channels.
         channels: Some of its channels.
 
     Raises:
-        ValueError: The model is one of pixels, or lacks a channel.
+        ValueError: The model reads pixels, or one of the channels is missing.
 
     Example:
         >>> spec = FrequencySpec(resize=72, crop=64, channels=ChannelSet.preset(192))

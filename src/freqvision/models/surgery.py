@@ -1,11 +1,10 @@
-"""Input surgery: a network that read pixels is made to read DCT channels.
+"""Input surgery: make a network that reads pixels read DCT channels.
 
-An architecture describes its stem in a few lines (`Stem`); the three operations here do the rest:
+An architecture describes its stem in a few lines (`Stem`), and three operations change it:
 
-- `remove_stem`: the stem goes, the convolutions behind it take the C channels (the paper's way).
-- `replace_stem`: one module takes the place of the whole stem.
-- `replace_first_convolution`: one module takes the place of the strided convolution; the rest of the stem
-  stays.
+- `remove_stem`: the convolutions after the stem read the C channels (the paper's way).
+- `replace_stem`: one module replaces the whole stem.
+- `replace_first_convolution`: one module replaces the strided convolution; the rest of the stem stays.
 """
 
 from __future__ import annotations
@@ -22,25 +21,22 @@ Layer = TypeVar("Layer", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Stem:
-    """What a network does to pixels before its first block.
+    """The layers before a network's first block.
 
     Layers are named as `nn.Module.get_submodule` takes them.
 
     Args:
         conv: The strided convolution that reads the three colours.
-        rest: The layers that follow it, up to where the first block begins.
-        stride: Side in pixels of the RGB image that one cell of the grid behind the stem stands for.
-        pixels: Side in pixels of the RGB image for which one 8×8 block stands: 4 means that the frequency
-            model reads photos at twice the side. With ``pixels == stride`` a block is a cell of the grid
-            behind the stem.
-        entry: The layers that read the channels once the stem has gone: convolutions and what follows a
-            depthwise one. Empty where the stem cannot go because a residual runs from it to the end of the
-            network.
+        rest: The layers between it and the first block.
+        stride: Side in pixels of the RGB image per cell of the stem's output grid.
+        pixels: Side in pixels of the RGB image per 8×8 block: 4 means that the frequency model reads photos
+            of twice the side. With ``pixels == stride`` a block is a cell of the stem's output grid.
+        entry: The layers that read the channels if the stem is removed: convolutions, and what follows a
+            depthwise one. Empty if the stem cannot be removed, because residuals start from it.
         entry_outputs: Layers whose *output* then has C channels.
-        prepare: Called with the network and C before the entry layers change, where more has to change than
-            these.
-        on_blocks: Called with the network and the pixels for which a block stands once the first convolution
-            reads blocks, where the network keeps count of its input's size.
+        prepare: Called with the network and C before the entry layers change, if more has to change.
+        on_blocks: Called with the network and `pixels` when the first convolution reads blocks, if the
+            network keeps its input's size.
     """
 
     conv: str
@@ -63,16 +59,16 @@ class Stem:
 
 
 def remove_stem(network: nn.Module, stem: Stem, channels: int, *, slice_weights: bool) -> list[str]:
-    """Take the stem away, in place, and let the entry layers read that many channels.
+    """Remove the stem, in place, and let the entry layers read the channels.
 
     Args:
         network: The RGB network.
-        stem: Where its stem is and which layers read what comes after it.
+        stem: Its stem.
         channels: Number of DCT channels.
-        slice_weights: Entry layers keep their weights for as many channels as they had; else they start anew.
+        slice_weights: Whether entry layers keep their weights of the first channels; else they start anew.
 
     Returns:
-        Names of the entry layers, all of which have changed.
+        Names of the entry layers.
     """
     before = set(dict(network.named_modules()))
     if stem.prepare is not None:
@@ -90,28 +86,21 @@ def remove_stem(network: nn.Module, stem: Stem, channels: int, *, slice_weights:
 
 
 def replace_stem(network: nn.Module, stem: Stem, layer: nn.Module) -> None:
-    """Put one module in the place of the whole stem, in place."""
+    """Replace the whole stem by one module, in place."""
     for name in stem.rest:
         replace_layer(network, name, nn.Identity())
     replace_layer(network, stem.conv, layer)
 
 
 def replace_first_convolution(network: nn.Module, stem: Stem, layer: nn.Module, pixels: int) -> None:
-    """Put one module in the place of the strided convolution, in place; the rest of the stem stays.
-
-    Args:
-        network: The RGB network.
-        stem: Where its stem is.
-        layer: What reads blocks from now on.
-        pixels: Side in pixels of the RGB image for which a block stands.
-    """
+    """Replace the strided convolution by a layer that reads blocks of that many pixels, in place."""
     replace_layer(network, stem.conv, layer)
     if stem.on_blocks is not None:
         stem.on_blocks(network, pixels)
 
 
 def skip_pooling(network: nn.Module, stem: Stem) -> None:
-    """Take the pooling out of a stem whose convolution comes to give the grid behind it, in place."""
+    """Remove the pooling of a stem whose convolution already gives the output grid, in place."""
     for name in stem.rest:
         if isinstance(network.get_submodule(name), (nn.MaxPool2d, nn.AvgPool2d)):
             replace_layer(network, name, nn.Identity())
@@ -129,12 +118,12 @@ def with_channels(layer: nn.Module, channels: int, side: str = "in") -> nn.Modul
 
     Args:
         layer: A convolution or a batch normalisation.
-        channels: The number of channels wanted.
-        side: "in" or "out": which side of a dense convolution has that many channels. A depthwise convolution
-            and a normalisation have them on both.
+        channels: The new number of channels.
+        side: Which side of a dense convolution has it, "in" or "out"; depthwise convolutions and
+            normalisations have it on both.
 
     Raises:
-        TypeError: Nothing is known of this kind of layer.
+        TypeError: It is another kind of layer.
 
     Example:
         >>> with_channels(nn.Conv2d(64, 256, 1, bias=False), 24)
@@ -164,7 +153,7 @@ def with_channels(layer: nn.Module, channels: int, side: str = "in") -> nn.Modul
 
 
 def copy_overlap(old: nn.Module, new: nn.Module) -> None:
-    """Copy the corner that two layers' tensors share; what lies beyond it stays as it is in `new`."""
+    """Copy the corner that two layers' tensors share; the rest of `new` stays as it is."""
     sources = old.state_dict()
     with torch.no_grad():
         for name, target in new.state_dict().items():
@@ -176,6 +165,6 @@ def _convolution(network: nn.Module, name: str) -> nn.Conv2d:
     layer = network.get_submodule(name)
     if not isinstance(layer, nn.Conv2d):
         raise TypeError(
-            f"{name} is a {type(layer).__name__}, where surgery needs the convolution that reads the colours"
+            f"{name} is a {type(layer).__name__}; surgery needs the convolution that reads the colours"
         )
     return layer

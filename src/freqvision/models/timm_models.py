@@ -1,4 +1,4 @@
-"""timm's networks, through the extra ``timm``: their stems are found, not described."""
+"""timm's networks, with the extra ``timm``: their stems are found by inspection."""
 
 from __future__ import annotations
 
@@ -82,10 +82,10 @@ def find_timm_architecture(name: str) -> Architecture:
 
 
 def _rest_of_stem(network: nn.Module, first: str) -> tuple[tuple[str, ...], int]:
-    """The layers of the stem behind its first convolution, and the stride of the pooling that ends it, or 1.
+    """The layers of the stem after its first convolution, and the stride of the pooling that ends it, or 1.
 
     ``feature_info`` names the module that gives the first feature map. Containers that begin before it belong
-    to the stem as a whole; beside it, normalisations, activations and a pooling do, up to the first
+    to the stem as a whole; next to it, normalisations, activations and a pooling do, up to the first
     convolution.
     """
     information: Any = network.feature_info  # a list of dicts, or a FeatureInfo, whose items are such

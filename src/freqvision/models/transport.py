@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class Transport(Exportable):
-    """A pretrained RGB model that takes selected DCT channels: half its pixels' bytes, and no retraining.
+    """A pretrained RGB model that takes DCT channels: half the bytes of its pixels, and no retraining.
 
     On the device the channels are dequantised, and a scaled inverse DCT of the low n×n frequencies of each
     block, the missing ones zero, gives an image at n/8 of the spec's crop; it is converted to RGB, clamped,
@@ -33,7 +33,7 @@ class Transport(Exportable):
             such as torchvision's ``weights.transforms()``. None asks the model (timm's ``pretrained_cfg``,
             the spec of a `FrequencyModel`, the ``image_size`` of torchvision's ViT); where it does not say,
             images are 224 pixels a side, with ImageNet's mean and std.
-        pixels: Side n in pixels for which a block stands, 1 to 8. None chooses it so that the image has the
+        pixels: Side n in pixels that a block stands for, 1 to 8. None chooses it so that the image has the
             size that the model expects.
         mean: Mean of the RGB values on [0, 1], instead of that of `transforms`.
         std: Likewise.
@@ -120,7 +120,7 @@ class Transport(Exportable):
         return rgb.clamp(0, 1) if self.clamp else rgb
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """What the model gives on the image made of the channels (B, C, h, w)."""
+        """The model's output on the image that the channels (B, C, h, w) make."""
         outputs: torch.Tensor = self.model(torch.addcmul(self.shift, self.to_pixels(inputs), self.gain))
         return outputs
 

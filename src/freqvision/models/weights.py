@@ -64,7 +64,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class WeightReport:
-    """What became of a state dict: names of the layers that were loaded, and of those that start anew."""
+    """Names of the layers that were loaded, and of those that start anew."""
 
     loaded: tuple[str, ...] = ()
     new: tuple[str, ...] = ()
@@ -219,17 +219,15 @@ def classifier_name(network: nn.Module) -> str:
 
 
 def load_weights(network: nn.Module, state: StateDict, heads: tuple[str, ...] = ()) -> WeightReport:
-    """Load every layer whose shape fits, in place; only the classifier may differ or lack, and gates lack.
+    """Load every layer, in place; only the classifier may differ or be missing; gates may be missing.
 
     Args:
-        network: Where to.
+        network: The network to load into.
         state: A state dict with the network's names.
-        heads: Layers whose shape follows the number of classes; none are given for a classifier, where the
-            last layer is taken.
+        heads: Layers whose shape depends on the number of classes; by default the last layer.
 
     Raises:
-        ValueError: Layers other than the classifier lack, are unknown or have other shapes; the message lists
-            them.
+        ValueError: Other layers are missing, unknown or have other shapes; the message lists them.
     """
     if heads:
         absent = tuple(f"{name}." for name in heads)
