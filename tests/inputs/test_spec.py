@@ -149,3 +149,15 @@ def test_other_mistakes():
         FrequencySpec.from_dict({"colour": "rgb"})
     with pytest.raises(ValueError, match="frequency or pixel"):
         InputSpec.from_dict({"kind": "sound"})
+
+
+def test_a_spec_is_shown_on_two_lines_however_many_channels_it_has():
+    for channels in (ChannelSet.preset(24), ChannelSet.preset(192)):
+        shown = repr(FrequencySpec(channels=channels))
+        assert len(shown) < 240
+        assert f"channels={channels!r}" in shown
+        assert "mean" not in shown  # the default statistics
+        assert eval(repr(channels), {"ChannelSet": ChannelSet}) == channels
+    other = FrequencySpec(mean=tuple(map(float, range(24))))
+    assert "mean=(0, … 23)" in repr(other)
+    assert "std" not in repr(other)

@@ -285,6 +285,16 @@ class FrequencySpec(InputSpec):
             count = len(self.channels)
             _freeze_numbers(self, name, count, f"the {count} channels", name != "mean")
 
+    def __repr__(self) -> str:
+        parts = []
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.name not in ("mean", "std", "scale"):
+                parts.append(f"{item.name}={value!r}")
+            elif value != self._default(item.name):  # of up to 192 numbers, the first and the last
+                parts.append(f"{item.name}=({value[0]:g}, … {value[-1]:g})")
+        return f"FrequencySpec({', '.join(parts)})"
+
     def _default(self, name: str) -> tuple[float, ...]:
         statistics = ChannelStatistics.default()
         numbers = {"mean": statistics.mean_of, "std": statistics.std_of, "scale": statistics.scale_of}

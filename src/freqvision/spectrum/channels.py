@@ -231,6 +231,9 @@ class ChannelSet:
         parts = [name + _runs(self.component(i)) for i, name in enumerate(COMPONENTS) if self.component(i)]
         return "+".join(parts) or "none"
 
+    def __repr__(self) -> str:
+        return f"ChannelSet.parse({str(self)!r})"
+
     def __len__(self) -> int:
         return len(self.indices)
 
