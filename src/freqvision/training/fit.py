@@ -180,7 +180,7 @@ class FitCLI(LightningCLI):
             save_on_train_epoch_end=True,
             enable_version_counter=False,
         )
-        given = trainer.get("callbacks") or []
+        given, plugins = (_as_list(trainer.get(name)) for name in ("callbacks", "plugins"))
         callbacks = [
             self.best,
             LastCheckpoint(folder, self.config.checkpoint_steps, self.config.checkpoint_minutes),
@@ -193,7 +193,7 @@ class FitCLI(LightningCLI):
         if trainer.get("enable_progress_bar") is not False and not has_bar:
             callbacks.insert(0, Progress())
         options["callbacks"] = [*given, *callbacks]
-        options["plugins"] = [*(trainer.get("plugins") or []), AtomicCheckpoints()]
+        options["plugins"] = [*plugins, AtomicCheckpoints()]
         return super().instantiate_trainer(**options)
 
     def train(self) -> None:
@@ -208,12 +208,10 @@ class FitCLI(LightningCLI):
         except BaseException as error:
             if self.trainer.is_global_zero and not checkpoints(output / "checkpoints"):
                 discard(output)
-            if isinstance(error, JpegError):
+            if isinstance(error, JpegError) and self.datamodule.damaged == "error":
                 way_out = f"{error}: --data.damaged skip leaves damaged photos out"
                 raise JpegError(way_out, error.kind, error.offset) from error
-            if isinstance(
-                error, SystemExit
-            ):  # Lightning's at Ctrl-C and SIGTERM, with codes that say neither
+            if isinstance(error, SystemExit):  # Lightning's, whose code says neither Ctrl-C nor SIGTERM
                 if self.trainer.received_sigterm:
                     print(f"freqvision fit: terminated{way_on(self)}", file=sys.stderr)
                     raise SystemExit(128 + signal.SIGTERM) from None
@@ -223,6 +221,10 @@ class FitCLI(LightningCLI):
         if self.best.best_model_score is not None and self.trainer.is_global_zero:
             path = Path(self.best.best_model_path)
             print(f"best {self.best.monitor} {float(self.best.best_model_score):.4f}: {path}")
+
+
+def _as_list(value: Any) -> list[Any]:
+    return [] if value is None else value if isinstance(value, list) else [value]
 
 
 def fit(args: list[str] | None = None, **parser_options: Any) -> FitCLI:

@@ -147,11 +147,16 @@ class ModelModule(LightningModule):
         Raises:
             ValueError: There was one in this process or, if there are several, in another.
         """
-        loop = self.trainer.fit_loop
-        bad = torch.where(loss.isfinite(), math.inf, float(loop.total_batch_idx))
+        step = self.trainer.fit_loop.total_batch_idx
+        bad = torch.where(loss.isfinite(), math.inf, float(step))
         self._first_bad = bad if self._first_bad is None else torch.minimum(self._first_bad, bad)
         every = 1 if loss.device.type == "cpu" else 16  # to read a result of a GPU is to wait for it
-        if loop.total_batch_idx % every and not self.trainer.is_last_batch:
+        if step % every == 0 or self.trainer.is_last_batch:
+            self._check_finite()
+
+    def _check_finite(self) -> None:
+        loop = self.trainer.fit_loop
+        if self._first_bad is None:
             return
         first = self._first_bad.clone()
         if self.trainer.world_size > 1:
@@ -209,6 +214,7 @@ class ModelModule(LightningModule):
         """Store all that is needed to use the model without its data: architecture, input, classes."""
         checkpoint[CHECKPOINT_KEY] = describe(self.model, self.class_names)
         if self._trainer is not None:
+            self._check_finite()
             validation = getattr(self.trainer.datamodule, "validation_root", None)  # type: ignore[attr-defined]
             means = {name: (float(total) / count, count) for name, (total, count) in self._sums.items()}
             checkpoint[CHECKPOINT_KEY] |= {
