@@ -10,6 +10,7 @@ from jsonargparse import ArgumentParser
 from jsonargparse.typing import ClosedUnitInterval, NonNegativeInt, PositiveInt
 
 from freqvision.cli.help import HelpFormatter
+from freqvision.runtime import replacing
 
 BAR = 24  # characters of a full bar
 
@@ -59,9 +60,8 @@ def main(args: list[str]) -> int:
             find_objects(**options, **of_detector, batch_size=batch_size or 1),
             partial(describe_objects, min_score=of_detector["min_score"]),
         )
-        file = Path(of_detector["output"]) / "predictions.json"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        with replacing(Path(of_detector["output"]) / "predictions.json") as draft:
+            draft.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     failed = [result for result in results if "error" in result]
     if as_json:
         print(json.dumps(results, indent=1))

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 
 from freqvision.detection.coco_file import read_coco
 from freqvision.models.saved import SavedModel
+from freqvision.runtime import replacing
 from freqvision.training.coco import photos_of, same_categories, select
 from freqvision.training.detector import Detector
 
@@ -72,6 +73,6 @@ def validate_detector(
     loader: DataLoader = DataLoader(shown, batch_size, collate_fn=shown.collate)
     metrics: Any = trainer.validate(module, loader, verbose=False)[0]
     if results is not None:
-        Path(results).parent.mkdir(parents=True, exist_ok=True)
-        Path(results).write_text(json.dumps(module.results) + "\n", encoding="utf-8")
+        with replacing(results) as draft:
+            draft.write_text(json.dumps(module.results) + "\n", encoding="utf-8")
     return {"photos": len(shown), **{name.removeprefix("val/"): value for name, value in metrics.items()}}
