@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from freqvision.inputs import FrequencySpec, PixelSpec, PixelTransform
+from freqvision.inputs.encoding import decode
 from freqvision.inputs.fallback import to_pixels
 from freqvision.models.reconstruction import pixel_operator
 from freqvision.spectrum.channels import COMPONENTS
@@ -121,8 +122,7 @@ def _show_channels(figure: Any, inputs: torch.Tensor, spec: FrequencySpec) -> No
     sides = [max((max(f // 8, f % 8) + 1 for f in used), default=0) for used in frequencies]
     luma, chroma = figure.subfigures(1, 2, width_ratios=(2, 1), wspace=0.08)
     panels = [luma, *chroma.subfigures(2, 1)]
-    mean, std = spec.normalisation()
-    coefficients = inputs.float() * std[:, None, None] + mean[:, None, None]  # (C, h, w)
+    coefficients = decode(inputs, spec.with_dtype("float32"))  # (C, h, w)
     channel = 0
     for component, (panel, used, side) in enumerate(zip(panels, frequencies, sides, strict=True)):
         panel.suptitle(COMPONENTS[component], fontsize=9)

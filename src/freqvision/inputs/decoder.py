@@ -14,8 +14,9 @@ import torch
 from PIL import Image
 
 from freqvision import _native
+from freqvision.inputs.encoding import padding, value_map
 from freqvision.inputs.fallback import image_in_view, open_image, shown_size
-from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
+from freqvision.inputs.spec import InputSpec, PixelSpec
 from freqvision.inputs.view import View, random_resized_views
 from freqvision.jpeg.errors import UNSUPPORTED_KINDS, JpegError
 from freqvision.jpeg.read import MAX_BYTES, MAX_PIXELS, Source, check_buffer, check_max_pixels
@@ -301,6 +302,7 @@ class Decoder(_NativePass):
     Example:
         >>> import io
         >>> from PIL import Image
+        >>> from freqvision import FrequencySpec
         >>> file = io.BytesIO()
         >>> Image.new("RGB", (500, 375), "teal").save(file, "JPEG")
         >>> decode = Decoder(FrequencySpec(resize=512, crop=448), num_threads=1)
@@ -456,6 +458,7 @@ class Decoder(_NativePass):
         Example:
             >>> import io
             >>> from PIL import Image
+            >>> from freqvision import FrequencySpec
             >>> files = [io.BytesIO(), io.BytesIO()]
             >>> Image.new("RGB", (100, 75)).save(files[0], "JPEG")
             >>> Image.new("RGB", (75, 150)).save(files[1], "JPEG")
@@ -534,6 +537,7 @@ class JointDecoder(_NativePass):
     Example:
         >>> import io
         >>> from PIL import Image
+        >>> from freqvision import FrequencySpec
         >>> file = io.BytesIO()
         >>> Image.new("RGB", (500, 375)).save(file, "JPEG")
         >>> decode = JointDecoder([FrequencySpec(), PixelSpec()], num_threads=1)
@@ -681,33 +685,16 @@ def _exception(name: str, failure: tuple[str, str, str, int]) -> Exception:
 
 
 def _native_spec(spec: InputSpec, interleaved: bool) -> dict[str, Any]:
-    """What native/bindings_pipeline.cpp takes."""
-    matrix: list[list[float]] = []
-    fill: list[float] = []
-    channels: list[int] = []
-    with torch.device("cpu"):
-        mean, std = (values.double() for values in spec.normalisation())
-    gain, bias = 1 / std, -mean / std
-    if isinstance(spec, PixelSpec):
-        matrix = spec.colour_matrix().tolist()
-        if spec.dtype == "uint8":
-            fill = (255 * mean).round().tolist()
-            gain, bias = torch.ones_like(mean), torch.zeros_like(mean)
-        else:
-            fill = [0.0] * len(mean)
-            gain = gain / 255
-    else:
-        assert isinstance(spec, FrequencySpec)
-        channels = list(spec.channels)
-        if spec.dtype == "int8":
-            gain = 1 / torch.tensor(spec.scale, dtype=torch.float64, device="cpu")
-            bias = torch.zeros_like(gain)
+    """What native/bindings_pipeline.cpp takes: stored = value · gain + bias, of pixels from 0 to 255."""
+    gain, offset = value_map(spec)
+    matrix = spec.colour_matrix().tolist() if isinstance(spec, PixelSpec) else []
+    unit = 255 if matrix else 1
     return {
-        "channels": channels,
+        "channels": list(spec.channels or ()),
         "matrix": matrix,
-        "gain": gain.tolist(),
-        "bias": bias.tolist(),
-        "fill": fill,
+        "gain": [1 / (unit * number) for number in gain],
+        "bias": [-shift / number for number, shift in zip(gain, offset, strict=True)],
+        "fill": padding(spec).double().tolist() if matrix else [],
         "interleaved": interleaved,
         "dtype": spec.dtype,
         "interpolation": spec.interpolation,

@@ -8,6 +8,7 @@ import math
 import torch
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from freqvision.inputs.encoding import padding, store
 from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
 from freqvision.inputs.transform import PixelTransform, eight_bits
 from freqvision.inputs.view import View
@@ -117,14 +118,10 @@ def to_pixels(image: Image.Image, spec: PixelSpec, view: View | None = None) -> 
     pixels = data.reshape(*view.size, -1).permute(2, 0, 1)  # (C, *view.size)
     if spec.colour == "bgr":
         pixels = pixels.flip(0)
-    mean, std = (values[:, None, None] for values in spec.normalisation())  # (C, 1, 1)
-    if spec.dtype == "uint8":
-        fill = (255 * mean).round().byte()
-    else:
-        fill = torch.zeros_like(mean)
-        pixels = (pixels.float() / 255 - mean) / std
+    if spec.dtype != "uint8":
+        pixels = store(pixels.float() / 255, spec)
     top, left, height, width = view.crop
-    window = fill.repeat(1, height, width)
+    window = padding(spec)[:, None, None].repeat(1, height, width)
     seen = pixels[:, max(top, 0) : top + height, max(left, 0) : left + width]
     window[:, max(-top, 0) :, max(-left, 0) :][:, : seen.shape[1], : seen.shape[2]] = seen
-    return (window.flip(-1) if view.flip else window).to(spec.torch_dtype)
+    return window.flip(-1) if view.flip else window

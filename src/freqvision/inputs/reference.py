@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from freqvision.inputs.encoding import encode
+from freqvision.inputs.encoding import encode, store
 from freqvision.inputs.spec import FrequencySpec, PixelSpec
 from freqvision.inputs.view import View
 from freqvision.spectrum.channels import COMPONENTS
@@ -92,12 +92,11 @@ def transform_pixels(coefficients: Coefficients, view: View, spec: PixelSpec) ->
         planes[component] = vertical[:, :height] @ luma @ horizontal[:, :width].T
     matrix = spec.colour_matrix()
     pixels = (torch.einsum("ki,ihw->khw", matrix, planes) + GRAY).clamp(0, 255)  # (C, height, width)
-    mean, std = (values.double()[:, None, None] for values in spec.normalisation())
     shown = (vertical.sum(1)[:, None] * horizontal.sum(1)) > 0.5  # (height, width)
-    pixels = torch.where(shown, pixels, 255 * mean)
+    pixels = torch.where(shown, pixels, 255 * pixels.new_tensor(spec.blank)[:, None, None])
     if spec.dtype == "uint8":
         return (pixels + 0.5).floor().byte()
-    return ((pixels / 255 - mean) / std).to(spec.torch_dtype)
+    return store(pixels / 255, spec)
 
 
 def _upsampling(coefficients: Coefficients, component: int) -> tuple[torch.Tensor, torch.Tensor]:
