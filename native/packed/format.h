@@ -49,7 +49,12 @@ struct PackedImage {
 // Sets each component's size in samples and blocks from the image's size and the sampling factors.
 void set_geometry(ImageInfo& info);
 
-// `level`: of the codec; larger is smaller and slower.
+// A flat photo compresses without limit; what a small file may claim is limited all the same.
+constexpr size_t kExpansion = 256, kFree = size_t{64} << 20;
+inline bool claims_too_much(size_t raw, size_t packed) { return raw > kFree && raw / kExpansion > packed; }
+
+// `level`: of the codec; larger is smaller and slower. What zstd would make smaller than a reader takes is
+// left to LZ4, which never does.
 std::vector<uint8_t> pack(const PackedImage& image, int level);
 
 }  // namespace freqvision

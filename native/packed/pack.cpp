@@ -78,10 +78,12 @@ void set_geometry(ImageInfo& info) {
 std::vector<uint8_t> pack(const PackedImage& image, int level) {
     const PackedHeader& header = image.header;
     std::vector<uint8_t> body, data;
+    size_t total = 0;
     for (int i = 0; i < header.info.component_count; ++i) {
         const PackedComponent& component = header.components[i];
         const std::vector<uint8_t> raw = rows_of(image, i);
         if (raw.size() > INT32_MAX) throw std::length_error("too large to be packed");
+        total += raw.size();
         const std::vector<uint8_t> packed = compress(header.codec, raw, level);
         const Component& shape = header.info.components[i];
         for (int value : {shape.h, shape.v, component.frequencies, 0})
@@ -93,6 +95,11 @@ std::vector<uint8_t> pack(const PackedImage& image, int level) {
         data.insert(data.end(), packed.begin(), packed.end());
     }
     body.insert(body.end(), data.begin(), data.end());
+    if (header.codec == Codec::zstd && claims_too_much(total, body.size())) {
+        PackedImage other = image;
+        other.header.codec = Codec::lz4;
+        return pack(other, 9);
+    }
 
     std::vector<uint8_t> photo{'F', 'Q', 'P', 'K', 1};
     photo.push_back(static_cast<uint8_t>(header.codec));

@@ -12,8 +12,6 @@ namespace {
 
 constexpr size_t kHeader = 36;
 constexpr int kVersion = 1;
-// A flat photo compresses without limit; what a small file may claim is limited all the same.
-constexpr size_t kExpansion = 256, kFree = size_t{64} << 20;
 
 [[noreturn]] void corrupt(size_t offset, const std::string& what) {
     throw JpegError(ErrorKind::corrupt, offset, "packed photo: " + what);
@@ -136,7 +134,7 @@ const PackedHeader& PackedReader::open(const uint8_t* data, size_t size, const L
         raw += component.raw_size;
     }
     if (position != size) corrupt(position, "bytes after its end");
-    if (raw > kFree && raw / kExpansion > size)
+    if (claims_too_much(raw, size))
         throw JpegError(ErrorKind::too_large, 8, "packed photo: claims more data than its bytes can hold");
     data_ = data;
     size_ = size;
