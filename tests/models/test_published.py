@@ -48,6 +48,33 @@ def test_torchvisions_weights_come_from_its_cache_and_start_folded(resnet18, nam
     torch.testing.assert_close(model(channels), transport(channels), atol=1e-4, rtol=1e-4)
 
 
+def test_commands_take_the_names_of_published_weights(resnet18, photos, tmp_path, capsys):
+    """`fit --model.weights DEFAULT`, `select` and `transport` by the same arguments."""
+    from freqvision.cli.main import main
+
+    output = tmp_path / "selection"
+    named = ["--model", "resnet18", "--weights", "DEFAULT", "--data", str(photos / "validation")]
+    assert main(["select", "--by", "gradient", *named, "--photos", "2", "--output", str(output)]) == 0
+    assert (output / "scores.json").is_file()
+    labels = tmp_path / "labels.csv"
+    files = sorted((photos / "validation").rglob("*.jpg"))
+    lines = [f"{file.relative_to(photos / 'validation')},{label}" for label, file in enumerate(files)]
+    labels.write_text("\n".join(["file,class_index", *lines]) + "\n")
+    assert main(["transport", "--channels", "24", *named, "--labels", str(labels), "--json"]) == 0
+    assert '"DCT-24"' in capsys.readouterr().out
+
+
+def test_training_takes_the_names_of_published_weights(resnet18):
+    pytest.importorskip("lightning")
+    from freqvision.training import Classifier
+
+    module = Classifier("resnet18", weights="DEFAULT")
+    module.build(fv.FrequencySpec(), ["a", "b"], **module.weights())
+    assert (module.model.settings["start"], module.model.new_layers) == ("fold", ("network.fc",))
+    first = module.model.network.conv1.convolution.weight
+    assert torch.equal(first, resnet18.conv1.weight)
+
+
 def test_a_missing_file_is_named_with_the_place_where_it_is_looked_for(cache):
     with pytest.raises(OSError, match=rf"are not at {cache}/resnet50-\w+\.pth.* copy them to that place"):
         fv.create_model("resnet50", weights="IMAGENET1K_V2")

@@ -90,7 +90,7 @@ def parser() -> ArgumentParser:
     parser.add_argument("--by", default="gates", choices=METHODS, help="measure to rank channels by")
     parser.add_argument("--checkpoint", help="model: a file of freqvision fit or a folder of fv.save")
     parser.add_argument("--model", help="instead of a checkpoint: name of an RGB network, used as it is")
-    parser.add_argument("--weights", help="weights of --model: .safetensors or .pth")
+    parser.add_argument("--weights", help="weights of --model: a file, or DEFAULT for published ones")
     parser.add_argument("--strides", default="standard", help="strides of --model: standard, v1 or released")
     parser.add_argument("--num_classes", type=PositiveInt, default=1000, help="classes of --model")
     parser.add_argument("--data", help="folder of photos; with a sub-folder for each class to use labels")

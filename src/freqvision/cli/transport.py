@@ -41,7 +41,7 @@ def main(args: list[str]) -> None:
     )
     parser.add_argument("--checkpoint", help="RGB model: a file of freqvision fit or a folder of fv.save")
     parser.add_argument("--model", help="instead of a checkpoint: name of an RGB network")
-    parser.add_argument("--weights", help="weights of --model: .safetensors or .pth")
+    parser.add_argument("--weights", help="weights of --model: a file, or DEFAULT for published ones")
     parser.add_argument("--strides", default="standard", help="strides of --model: standard, v1 or released")
     parser.add_argument("--num_classes", type=PositiveInt, default=1000, help="classes of --model")
     parser.add_argument(
