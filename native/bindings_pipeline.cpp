@@ -78,12 +78,14 @@ OutputSpec output_spec(const nb::dict& values) {
 // The batch decoder and the buffers of the batch that is open.
 class PyBatchDecoder {
   public:
-    PyBatchDecoder(nb::list specs, int threads, int64_t max_pixels, bool upright, bool lenient) {
+    PyBatchDecoder(nb::list specs, int threads, int64_t max_pixels, int64_t max_bytes, bool upright,
+                   bool lenient) {
         std::vector<OutputSpec> native;
         for (size_t i = 0; i < nb::len(specs); ++i)
             native.push_back(output_spec(nb::cast<nb::dict>(specs[i])));
         Limits limits;
         limits.max_pixels = max_pixels;
+        limits.max_bytes = max_bytes;
         specs_ = static_cast<int>(native.size());
         decoder_ = std::make_unique<BatchDecoder>(std::move(native), threads, limits, upright, lenient);
     }
@@ -186,8 +188,8 @@ void bind_pipeline(nb::module_& module) {
     using freqvision::PyBatchDecoder;
     module.def("advise_huge_pages", &freqvision::advise_huge_pages, "address"_a, "size"_a);
     nb::class_<PyBatchDecoder>(module, "BatchDecoder")
-        .def(nb::init<nb::list, int, int64_t, bool, bool>(), "specs"_a, "threads"_a, "max_pixels"_a,
-             "upright"_a, "lenient"_a)
+        .def(nb::init<nb::list, int, int64_t, int64_t, bool, bool>(), "specs"_a, "threads"_a, "max_pixels"_a,
+             "max_bytes"_a, "upright"_a, "lenient"_a)
         .def("open", &PyBatchDecoder::open, "sources"_a)
         .def("decode", &PyBatchDecoder::decode, "jobs"_a, "addresses"_a)
         .def("bytes", &PyBatchDecoder::bytes, "item"_a)

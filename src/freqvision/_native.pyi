@@ -49,7 +49,13 @@ Failure = tuple[str, str, str, int]
 
 class BatchDecoder:
     def __init__(
-        self, specs: list[dict[str, Any]], threads: int, max_pixels: int, upright: bool, lenient: bool
+        self,
+        specs: list[dict[str, Any]],
+        threads: int,
+        max_pixels: int,
+        max_bytes: int,
+        upright: bool,
+        lenient: bool,
     ) -> None: ...
     def open(self, sources: list[object]) -> list[tuple[int, int, Failure | None]]: ...
     def decode(self, jobs: np.ndarray, addresses: list[int]) -> list[Failure | None]: ...

@@ -399,6 +399,12 @@ class TestErrors:
         for index in (3, 4):
             assert errors[index].kind == "too-large"
             assert "max_bytes" in str(errors[index])
+        for source in (good, tmp_path / "fifo"):
+            errors = fv.Decoder(full_spec(), max_bytes=len(good) - 1).try_decode([source])[1]
+            assert isinstance(errors[0], fv.JpegError if source is good else OSError)
+        assert not fv.Decoder(full_spec(), max_bytes=len(good)).try_decode([good])[1]
+        with pytest.raises(ValueError, match="max_bytes is positive"):
+            fv.Decoder(full_spec(), max_bytes=0)
 
     def test_paths_that_c_would_misread(self, tmp_path):
         """C++ takes the empty path for no path, and stops at a NUL, where another file may lie."""

@@ -19,7 +19,14 @@ from freqvision.inputs.fallback import image_in_view, open_image, shown_size
 from freqvision.inputs.spec import InputSpec, PixelSpec
 from freqvision.inputs.view import View, random_resized_views
 from freqvision.jpeg.errors import UNSUPPORTED_KINDS, JpegError
-from freqvision.jpeg.read import MAX_BYTES, MAX_PIXELS, Source, check_buffer, check_max_pixels
+from freqvision.jpeg.read import (
+    MAX_BYTES,
+    MAX_PIXELS,
+    Source,
+    check_buffer,
+    check_max_bytes,
+    check_max_pixels,
+)
 from freqvision.runtime import threads_here
 
 # What the reader leaves to Pillow.
@@ -49,6 +56,7 @@ class _NativePass:
         pixel_fallback: bool,
         pin_memory: bool,
         max_pixels: int,
+        max_bytes: int,
         memory_format: torch.memory_format,
         damaged: str,
     ) -> None:
@@ -74,6 +82,7 @@ class _NativePass:
         self.pixel_fallback = pixel_fallback
         self.pin_memory = pin_memory
         self.max_pixels = check_max_pixels(max_pixels)
+        self.max_bytes = check_max_bytes(max_bytes)
         self.memory_format = memory_format
         self.damaged = damaged
         self.damage: dict[str, str] = {}
@@ -108,6 +117,7 @@ class _NativePass:
             specs=[_native_spec(spec, interleaved) for spec in self._specs],
             threads=threads_here(self.num_threads),
             max_pixels=self.max_pixels,
+            max_bytes=self.max_bytes,
             upright=self._specs[0].orientation == "exif",
             lenient=self.damaged == "decode",
         )
@@ -144,7 +154,9 @@ class _NativePass:
         allocate: Allocate,
     ) -> Errors:
         errors: Errors = {}
-        opened = native.open([_native_source(i, source, errors) for i, source in enumerate(sources)])
+        opened = native.open(
+            [_native_source(i, source, self.max_bytes, errors) for i, source in enumerate(sources)]
+        )
         images: dict[int, Image.Image] = {}  # those that go through Pillow
         sizes: list[Size] = []
         for index, (height, width, failure) in enumerate(opened):
@@ -286,6 +298,7 @@ class Decoder(_NativePass):
             an animation its first picture); otherwise they are errors.
         pin_memory: Whether results lie in pinned memory, ready for an asynchronous copy to a GPU.
         max_pixels: Larger photos, and photos of which more would be made, are refused before memory is taken.
+        max_bytes: Larger files are refused before they are read.
         memory_format: `torch.channels_last` lays a batch of pixels out as (B, H, W, C) in memory, as
             convolutions on GPUs prefer it.
         damaged: What becomes of photos that are truncated or corrupt: "error" raises, "skip" leaves zeros and
@@ -320,10 +333,13 @@ class Decoder(_NativePass):
         pixel_fallback: bool = True,
         pin_memory: bool = False,
         max_pixels: int = MAX_PIXELS,
+        max_bytes: int = MAX_BYTES,
         memory_format: torch.memory_format = torch.contiguous_format,
         damaged: str = "error",
     ) -> None:
-        super().__init__([spec], num_threads, pixel_fallback, pin_memory, max_pixels, memory_format, damaged)
+        super().__init__(
+            [spec], num_threads, pixel_fallback, pin_memory, max_pixels, max_bytes, memory_format, damaged
+        )
         self.spec = spec
 
     def __repr__(self) -> str:
@@ -529,6 +545,7 @@ class JointDecoder(_NativePass):
         pixel_fallback: As for `Decoder`.
         pin_memory: As for `Decoder`.
         max_pixels: As for `Decoder`.
+        max_bytes: As for `Decoder`.
         damaged: As for `Decoder`.
 
     Raises:
@@ -553,10 +570,12 @@ class JointDecoder(_NativePass):
         pixel_fallback: bool = True,
         pin_memory: bool = False,
         max_pixels: int = MAX_PIXELS,
+        max_bytes: int = MAX_BYTES,
         damaged: str = "error",
     ) -> None:
+        layout = torch.contiguous_format
         super().__init__(
-            specs, num_threads, pixel_fallback, pin_memory, max_pixels, torch.contiguous_format, damaged
+            specs, num_threads, pixel_fallback, pin_memory, max_pixels, max_bytes, layout, damaged
         )
         self.specs = self._specs
 
@@ -646,7 +665,7 @@ def _is_damage(error: Exception) -> bool:
     return isinstance(error, JpegError) and error.kind in _DAMAGE_KINDS
 
 
-def _native_source(index: int, source: Source, errors: dict[int, Exception]) -> object:
+def _native_source(index: int, source: Source, max_bytes: int, errors: dict[int, Exception]) -> object:
     """What the native decoder takes: a path as str, or a buffer, which is empty where `errors` says why."""
     if not isinstance(source, (str, os.PathLike)):
         return check_buffer(source)
@@ -654,7 +673,7 @@ def _native_source(index: int, source: Source, errors: dict[int, Exception]) -> 
     if isinstance(path, str) and path.isprintable() and path:
         return path
     try:  # C++ would stop at a NUL, and Python alone knows how names that are not UTF-8 are spelt
-        return _native.read_file(path, MAX_BYTES, MAX_BYTES)
+        return _native.read_file(path, max_bytes, max_bytes)
     except JpegError as error:
         errors[index] = JpegError(f"{source!r}: {error}", error.kind, error.offset)
     except (OSError, ValueError) as error:
