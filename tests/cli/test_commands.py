@@ -170,6 +170,7 @@ def test_a_folder_of_save_is_used_like_the_checkpoint(photos, checkpoint, tmp_pa
     model = load(checkpoint)
     names = model.class_names
     named = str(fv.save(model, tmp_path / "named", names))
+    model.class_names = None
     unnamed = str(fv.save(model, tmp_path / "unnamed"))
     files = [str(file) for file in sorted((photos / "validation").rglob("*.jpg"))]
     data = ["--data", str(photos / "validation"), "--accelerator", "cpu"]

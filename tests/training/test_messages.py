@@ -93,7 +93,7 @@ def test_the_plan_names_what_is_odd_about_the_photos_and_epochs_have_a_line(phot
     fit(fit_arguments(copied, tmp_path / "run"))
     lines = capsys.readouterr().out.splitlines()
     printed = "\n".join(lines)
-    assert "1 classes have no photo to validate: dots" in printed
+    assert "no photos to validate 1 of the classes: dots" in printed
     assert "1 .avif, 1 .gif, 1 .heic" in printed
     assert "1 are no JPEGs: Pillow decodes them" in printed
     assert "34 were not checked for damage: see freqvision check" in printed

@@ -135,7 +135,7 @@ class PhotoFolder(PhotoData):
         notes = super().notes()
         if self.missing:
             names = ", ".join(self.missing[:10]) + (", …" if len(self.missing) > 10 else "")
-            notes.insert(0, f"{len(self.missing)} classes have no photo to validate: {names}")
+            notes.insert(0, f"no photos to validate {len(self.missing)} of the classes: {names}")
         left_out = Counter(
             suffix
             for root in (self.train_root, self.validation_root)
