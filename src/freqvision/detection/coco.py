@@ -105,9 +105,10 @@ class CocoAnnotations:
                     f"{image.size[0]} pixels, whose masks would take more than {MAX_MASKS >> 30} GiB: resize "
                     "the photo and its annotations, or train a model of boxes"
                 )
-            target["masks"] = torch.zeros(len(objects), *image.size, dtype=torch.uint8)
-            for mask, found in zip(target["masks"], objects, strict=True):
-                mask.copy_(self._mask(image, found))
+            drawn = np.empty((len(objects), *image.size), dtype=np.uint8)
+            for place, found in enumerate(objects):
+                drawn[place] = self._mask(image, found)
+            target["masks"] = torch.from_numpy(drawn)
         return target
 
     def truth(self, image_ids: Collection[int], masks: bool = True) -> dict[str, Any]:
@@ -167,11 +168,11 @@ class CocoAnnotations:
             "of masks needs: use a model of boxes (fasterrcnn, retinanet, fcos) with these annotations"
         )
 
-    def _mask(self, image: CocoImage, found: CocoObject) -> torch.Tensor:
+    def _mask(self, image: CocoImage, found: CocoObject) -> np.ndarray:
         if found.segmentation is None:
             raise self._no_outline(image, found)
         try:
-            return torch.from_numpy(draw_mask(found.segmentation, image.size))
+            return draw_mask(found.segmentation, image.size)
         except ValueError as error:
             raise ValueError(f"{self.path}: annotation {found.id} of image {image.id}: {error}") from error
 
