@@ -1,4 +1,4 @@
-"""Photos classified per second: DCT-24 against RGB-224, the network alone and from files to classes.
+"""Photos classified per second: DCT-24 against RGB-224, the network by itself and from files to classes.
 
     python benchmarks/inference.py [FOLDER] [--device cuda --precision bfloat16]
 
@@ -22,10 +22,10 @@ import freqvision as fv
 from freqvision.analysis.accuracy import transport_spec
 from freqvision.analysis.speed import TorchvisionTensors
 from freqvision.analysis.timing import Task, Timings, measure
-from freqvision.runtime import available_cores, batches, progress_bar
+from freqvision.runtime import available_cores, batches, markdown, progress_bar
 
 PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "data" / "imagenet-sample"
-CROPS = {"resnet50": 448, "mobilenet_v2": 896}  # of which DCT channels fill the grid behind the RGB stem
+CROPS = {"resnet50": 448, "mobilenet_v2": 896}  # whose DCT channels fill the grid after the RGB stem
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Classifier:
 
 
 def tasks(contents: Sequence[bytes], options: argparse.Namespace, pool: ThreadPoolExecutor) -> list[Task]:
-    """For each network and input: the network alone, and from files to classes."""
+    """For each network and input: the network by itself, and from files to classes."""
     result = []
     for network in options.networks:
         for one in inputs(network, pool, options.threads):
@@ -114,18 +114,15 @@ def tasks(contents: Sequence[bytes], options: argparse.Namespace, pool: ThreadPo
 
 def table(timings: Timings) -> str:
     """Markdown; each network's RGB is 1."""
-    lines = [
-        "| input | network alone, photos/s | times RGB | files to classes, photos/s | times RGB |",
-        "| --- | ---: | ---: | ---: | ---: |",
-    ]
+    lines = [["input", "network only, photos/s", "times RGB", "files to classes, photos/s", "times RGB"]]
     for name in dict.fromkeys(name.rpartition(":")[0] for name in timings.names):
         cells = [name]
         for what in (": network", ": files to classes"):
             rgb = f"{name.split()[0]} RGB-224 uint8{what}"
             photos = 1000 / timings.spread(name + what).median
             cells += [f"{photos:.1f}", f"{timings.ratio(rgb, name + what):.2f}"]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        lines.append(cells)
+    return markdown(lines)
 
 
 def main() -> None:

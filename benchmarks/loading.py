@@ -2,7 +2,7 @@
 
     python benchmarks/loading.py [FOLDER] [--output FOLDER] [--docs docs/performance.md] [--check]
 
-Everything is timed in one interleaved run; see ``throughput/``. Leave the machine alone
+Everything is timed in one interleaved run; see ``throughput/``. Run nothing else
 meanwhile.
 """
 
@@ -18,7 +18,7 @@ from throughput.targets import HEAD, Target, write_section
 from freqvision.runtime import aligned, markdown
 
 PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "data" / "imagenet-sample"
-HEADING = "Measured"
+HEADING = "Frequencies"
 THREADS = 2  # of the second measurement: what a target is about
 
 

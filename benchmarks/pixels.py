@@ -174,7 +174,7 @@ def with_orientation(content: bytes, orientation: int) -> bytes:
 
 
 def with_reader(timings: Timings, folder: Path, rounds: int) -> Timings:
-    """Add the times of the readers alone, which a C++ program measures, the same in each round."""
+    """Add the readers' times, which a C++ program measures; they are the same in each round."""
     times = coefficients.measure(coefficients.find(folder), rounds)["ms_per_file"]
     added = {READER: times["rows"]["median"], READER_RIVAL: times["libjpeg-turbo"]["median"]}
     columns = [timings.ms, *(np.full((len(timings.ms), 1), value) for value in added.values())]

@@ -1,4 +1,4 @@
-"""From files to a training step: RGB-224 beside DCT-24, in each type that can be sent.
+"""From files to a training step: RGB-224 next to DCT-24, in each type that can be sent.
 
     python benchmarks/training.py [FOLDER] [--network resnet50 --device cuda --precision bfloat16]
 
@@ -22,7 +22,7 @@ from torch.nn import functional as F
 import freqvision as fv
 from freqvision.analysis.speed import TorchvisionTensors, busy_cores
 from freqvision.analysis.timing import Task, Timings, measure
-from freqvision.runtime import available_cores, batches, progress_bar
+from freqvision.runtime import available_cores, batches, markdown, progress_bar
 
 PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "data" / "imagenet-sample"
 PARTS = ("read", "copy", "step", "whole")
@@ -58,7 +58,7 @@ def inputs(pool: ThreadPoolExecutor, threads: int) -> Iterator[Input]:
 
 
 def pixel_reader(dtype: str, pool: ThreadPoolExecutor) -> Read:
-    """Files to a batch of pixels, a photo to a thread."""
+    """Files to a batch of pixels, one photo per thread."""
     load = TorchvisionTensors(256, 224, "uint8" if dtype == "uint8" else "float32")
     sent = getattr(torch, dtype)
 
@@ -98,7 +98,7 @@ class Trainer:
         self.wait()
 
     def wait(self) -> None:
-        """Until the device has done what it was told."""
+        """Wait until the device is done."""
         if self.device != "cpu":
             torch.cuda.synchronize()
 
@@ -123,10 +123,10 @@ def tasks(one: Input, trainer: Trainer, files: Sequence[Path], batch: int) -> li
 
 
 def table(timings: Timings, every: Sequence[Input]) -> str:
-    """Markdown, milliseconds a photo; the first input is 1."""
+    """Markdown, milliseconds per photo; the first input is 1."""
     titles = ["input", "kB to device", "read, ms", "copy, ms", "step, ms"]
     titles += ["files to step, photos/s", f"times {every[0].name}", "device waits"]
-    lines = [f"| {' | '.join(titles)} |", f"| --- |{' ---: |' * (len(titles) - 1)}"]
+    lines = [titles]
     for one in every:
         read, copy, step, whole = (timings.spread(f"{one.name}: {part}").median for part in PARTS)
         gain = timings.ratio(f"{every[0].name}: whole", f"{one.name}: whole").median
@@ -134,8 +134,8 @@ def table(timings: Timings, every: Sequence[Input]) -> str:
         cells = [one.name, f"{(one.spec.bytes_per_image or 0) / 1000:.1f}"]
         cells += [f"{read:.2f}", f"{copy:.3f}", f"{step:.1f}"]
         cells += [f"{1000 / whole:.1f}", f"{gain:.2f}", f"{100 * max(0.0, 1 - waits):.0f} %"]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        lines.append(cells)
+    return markdown(lines)
 
 
 def main() -> None:

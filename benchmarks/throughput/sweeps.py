@@ -48,7 +48,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A line chart: milliseconds a photo against something, a line for each pipeline."""
+    """A line chart: milliseconds per photo against something, a line for each pipeline."""
 
     name: str
     xs: tuple[int, ...]
