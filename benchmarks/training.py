@@ -48,11 +48,8 @@ def inputs(pool: ThreadPoolExecutor, threads: int) -> Iterator[Input]:
     """RGB-224 by torchvision's decoder and transforms on tensors, DCT-24 at 448 by `Decoder`."""
     for dtype in ("float32", "bfloat16", "uint8"):
         yield Input(f"RGB-224 {dtype}", fv.PixelSpec(dtype=dtype), pixel_reader(dtype, pool))
-    channels = fv.FrequencySpec(channels=fv.ChannelSet.preset(24)).with_statistics(
-        fv.ChannelStatistics.default()
-    )
     for dtype in ("float32", "bfloat16", "int8"):
-        spec = channels.with_dtype(dtype)
+        spec = fv.FrequencySpec(dtype=dtype)
         decode = fv.Decoder(spec, num_threads=threads)
         yield Input(f"DCT-24@448 {dtype}", spec, lambda files, decode=decode: decode(list(files)))
 

@@ -8,8 +8,6 @@ from freqvision.analysis.speed import busy_cores
 from freqvision.analysis.timing import Task, measure
 from freqvision.data.folder import find_photos
 from freqvision.inputs.decoder import Decoder
-from freqvision.inputs.spec import FrequencySpec
-from freqvision.inputs.statistics import ChannelStatistics
 from freqvision.training.photos import PhotoFolder
 
 from study import Study  # isort: skip  # next to this file
@@ -33,12 +31,8 @@ def time_preparation(study: Study, photos: int = 64, rounds: int = 7) -> None:
         files = find_photos(Path(data["root"]) / data.get("validation", "validation"))
         files = files[:: max(1, len(files) // photos)][:photos]
         spec = PhotoFolder(**{**data, "dtype": "float32"}).spec
-        if sent:
-            spec = study.sent_spec(name, spec)
-        else:
-            if isinstance(spec, FrequencySpec):  # any statistics take the same time
-                spec = spec.with_statistics(ChannelStatistics.default())
-            spec = spec.with_dtype(data.get("dtype", "float32"))
+        # Any statistics take the same time.
+        spec = study.sent_spec(name, spec) if sent else spec.with_dtype(data.get("dtype", "float32"))
         tasks.append(Task(name, partial(Decoder(spec, 1), files), len(files)))
     timings = measure(tasks, rounds)
     study.results.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,6 @@ from freqvision.analysis.speed import (
 from freqvision.data import FrequencyFolder
 from freqvision.inputs.decoder import Decoder
 from freqvision.inputs.spec import FrequencySpec, PixelSpec
-from freqvision.inputs.statistics import ChannelStatistics
 from freqvision.runtime import batches
 from freqvision.spectrum.channels import ChannelSet
 from throughput import libjpeg, rivals
@@ -128,8 +127,7 @@ def choose(patterns: Sequence[str] = ()) -> list[Pipeline]:
 
 def frequency_spec(channels: int, dtype: str = "float32") -> FrequencySpec:
     """What freqvision's pipelines produce: a preset of channels at 448, normalised."""
-    spec = FrequencySpec(resize=512, crop=448, channels=ChannelSet.preset(channels))
-    return spec.with_statistics(ChannelStatistics.default()).with_dtype(dtype)
+    return FrequencySpec(resize=512, crop=448, channels=ChannelSet.preset(channels), dtype=dtype)
 
 
 def decoder_pipeline(channels: int, dtype: str = "float32", default: bool = True) -> Pipeline:

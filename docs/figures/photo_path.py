@@ -22,7 +22,7 @@ INK, ACCENT = "#1f2937", "#d9480f"
 
 def draw() -> plt.Figure:
     coefficients = fv.read_coefficients(PHOTO)
-    spec = fv.FrequencySpec(channels=fv.ChannelSet.preset(24)).with_statistics(fv.ChannelStatistics.default())
+    spec = fv.FrequencySpec()
     channels = fv.Decoder(spec, num_threads=1)([PHOTO])[0]  # (24, 56, 56)
 
     figure, axes = plt.subplots(1, 4, figsize=(15, 4.6), width_ratios=[0.85, 1, 1, 1.5], layout="constrained")

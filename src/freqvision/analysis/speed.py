@@ -18,7 +18,7 @@ from torchvision.transforms import v2
 
 from freqvision.analysis.timing import Spread, Task, measure, one_thread
 from freqvision.data.folder import evenly, find_photos
-from freqvision.inputs import ChannelStatistics, Decoder, FrequencySpec, InputSpec, PixelSpec
+from freqvision.inputs import Decoder, FrequencySpec, InputSpec, PixelSpec
 from freqvision.inputs.spec import IMAGENET_MEAN, IMAGENET_STD
 from freqvision.jpeg import JpegError, read_coefficients
 from freqvision.runtime import available_cores, batches, progress_bar
@@ -139,10 +139,9 @@ def measure_speed(
     Returns:
         What was measured, and what cannot run here with the reason.
     """
-    frequencies = FrequencySpec().with_statistics(ChannelStatistics.default())
     ways: dict[str, tuple[InputSpec, Callable[[int, int], Epoch]]] = {}
     for dtype in ("float32", "int8"):
-        spec = frequencies.with_dtype(dtype)
+        spec = FrequencySpec(dtype=dtype)
         ways[f"freqvision DCT-24@448 {dtype}"] = spec, partial(decode_batches, spec, contents)
     missing = {}
     for kind, rival in (("tensors", TorchvisionTensors), ("PIL", TorchvisionPil)):

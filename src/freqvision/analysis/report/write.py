@@ -18,7 +18,7 @@ from freqvision.analysis.report import plots
 from freqvision.analysis.report.findings import findings, format_score, greatest_difference, signed
 from freqvision.analysis.report.load import Run, Selection
 from freqvision.analysis.scores import ChannelScores, channel_name
-from freqvision.inputs import ChannelStatistics, Decoder, FrequencySpec
+from freqvision.inputs import Decoder, FrequencySpec
 from freqvision.spectrum.channels import BLOCK, COMPONENTS, NUM_CHANNELS, ChannelSet
 
 ENDS = 12  # channels listed at either end of a ranking
@@ -174,9 +174,8 @@ def _rebuilt(
     photos: Sequence[str | Path], chosen: dict[str, ChannelSet], size: int
 ) -> Iterator[tuple[str, list[tuple[plots.Picture, str]]]]:
     """Each photo's name, and pictures with captions: the photo, and what each selection keeps of it."""
-    every = FrequencySpec(size, size, ChannelSet.preset(NUM_CHANNELS))
-    # Channels that are left out stand at their mean, as for a network.
-    spec = every.with_statistics(ChannelStatistics.default())
+    # Normalised, so that channels that are left out stand at their mean, as for a network.
+    spec = FrequencySpec(size, size, ChannelSet.preset(NUM_CHANNELS))
     cubes = Decoder(spec)([str(photo) for photo in photos])
     for number, (photo, cube) in enumerate(zip(photos, cubes, strict=True)):
         whole, name, file = reconstruct(cube, spec), Path(photo).name, f"photo-{number}"
