@@ -39,7 +39,7 @@ QUICK = [
 ]
 CLASSIFIER = ["--data.resize=72", "--data.crop=64"]
 OWN = ["--data.root=PHOTOS", "--model.weights=resnet50.pth", "--model.strides=standard"]
-DETECTOR = ["--data.resize=64", "--data.max_size=96"]
+DETECTOR = ["--data.resize=64", "--data.max_size=96", "--model.detector.detections=5"]
 
 
 def blocks(page: str, *languages: str) -> list[str]:
