@@ -62,7 +62,7 @@ def find_damage(
 ) -> JpegError | None:
     """Find out whether a strict read of a whole JPEG file would fail, without storing its coefficients.
 
-    Takes about two thirds of the time of `read_coefficients` for a sequential file; of a progressive file all
+    Takes about 0.7 of the time of `read_coefficients` for a sequential file; of a progressive file all
     coefficients are decoded, since its scans build on each other. Other threads run meanwhile.
 
     Args:
