@@ -182,3 +182,9 @@ def test_training_is_exactly_what_imports_lightning():
     assert [file.name for file in files if not needs_it(_module(file))] == []
     others = [file for file in SOURCE.rglob("*.py") if file.parent.name != "training"]
     assert [file.name for file in others if _imports_lightning(file)] == []
+
+
+def test_no_two_test_files_have_one_name():
+    """pytest imports them by name, so that a second one would not be collected."""
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert len(names) == len(set(names)), sorted({name for name in names if names.count(name) > 1})
