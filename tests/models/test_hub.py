@@ -207,6 +207,26 @@ def test_a_hostile_folder_is_a_value_error(tmp_path, damage):
         fv.load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"freqvision": None},
+        {"freqvision": {}},
+        {"freqvision": {"spec": 3, "settings": {}, "classes": []}},
+        {"freqvision": {"spec": {"kind": "frequency"}, "settings": [1], "classes": None}},
+        {"freqvision": {"spec": {"kind": "frequency"}, "settings": {"name": "resnet18"}, "classes": None}},
+        {"state_dict": None},
+        {"state_dict": {"model.network.fc.weight": torch.zeros(5, 512)}},
+        {"state_dict": {"model.network.fc.weight": "text"}},
+    ],
+)
+def test_a_hostile_checkpoint_is_a_value_error(change, trained_run, tmp_path):
+    checkpoint = torch.load(trained_run / "checkpoints" / "last.ckpt", weights_only=True)
+    torch.save({**checkpoint, **change}, tmp_path / "last.ckpt")
+    with pytest.raises(ValueError, match=r"last\.ckpt"):
+        fv.load(tmp_path / "last.ckpt")
+
+
 def test_names_of_classes_cannot_change_the_card(tmp_path):
     names = ["<script>alert(1)</script>", "a|b", "c\n# Title\n", "![x](http://x)", "e\x1b[31m\u202e"]
     fv.save(small_model("tiny_resnet18"), tmp_path, classes=names)

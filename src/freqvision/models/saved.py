@@ -105,8 +105,20 @@ def read_saved(path: str | Path) -> SavedModel:
         ValueError: It is not one of freqvision's, or it is damaged.
     """
     path = Path(path)
-    if (path / CONFIG).is_file() or (path / WEIGHTS).is_file():
-        return _read_folder(path)
+    is_folder = (path / CONFIG).is_file() or (path / WEIGHTS).is_file()
+    if not is_folder:
+        _check_file(path)
+    try:
+        return _read_folder(path) if is_folder else from_checkpoint(read_file(path), str(path))
+    except (FileNotFoundError, PermissionError, ImportError):
+        raise
+    except Exception as error:  # a hostile file can make any of the parsers fail
+        kind = "folder of fv.save" if is_folder else "checkpoint"
+        raise ValueError(f"{path} is no {kind}: {error}") from error
+
+
+def _check_file(path: Path) -> None:
+    """Say what is wrong with the path of a checkpoint."""
     if path.is_dir() and (path / "checkpoints").is_dir():
         raise ValueError(f"{path} is the folder of a run: name its checkpoints/best.ckpt or last.ckpt")
     if path.is_dir() or not path.suffix:
@@ -117,10 +129,6 @@ def read_saved(path: str | Path) -> SavedModel:
         )
     if path.suffix in (".onnx", ".pt2"):
         raise ValueError(f"{path} is an export: name the checkpoint or the folder that it was made from")
-    try:
-        return from_checkpoint(read_file(path), str(path))
-    except ValueError as error:
-        raise ValueError(f"{path} is no checkpoint: {error}") from error
 
 
 def from_checkpoint(checkpoint: Mapping[str, Any], source: str = "the checkpoint") -> SavedModel:
@@ -172,10 +180,10 @@ def load(path: str | Path) -> FrequencyModel:
     saved = read_saved(path)
     try:
         return saved.build()
-    except (ValueError, ImportError):  # the latter names the extra that is missing
+    except ImportError:  # which names the extra that is missing
         raise
     except Exception as error:  # settings of the right types can still ask for what no network is
-        raise ValueError(f"{path} does not describe a model ({type(error).__name__}: {error})") from error
+        raise ValueError(f"{path} cannot be built: {error}") from error
 
 
 def save(model: FrequencyModel, folder: str | Path, classes: Sequence[str] | None = None) -> Path:
@@ -229,9 +237,9 @@ def _read_folder(folder: Path) -> SavedModel:
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} is no folder that fv.save wrote: there is no {name} in it")
     path = folder / CONFIG
+    if path.stat().st_size > MAX_CONFIG_BYTES:
+        raise ValueError(f"{path} is larger than any that fv.save writes")
     try:
-        if path.stat().st_size > MAX_CONFIG_BYTES:
-            raise ValueError("it is larger than any that fv.save writes")
         config = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:  # no UTF-8, or no JSON
         raise ValueError(f"{path} is damaged, it is no JSON ({error}): copy it again") from error
@@ -241,14 +249,8 @@ def _read_folder(folder: Path) -> SavedModel:
     for key, allowed in kinds.items():
         if key not in config or not isinstance(config[key], allowed):
             raise ValueError(f"{path} is incomplete: there is no {key!r} as fv.save writes it")
-    names = config["classes"]
-    try:
-        spec = InputSpec.from_dict(config["input"])
-        settings = _settings(config["model"], spec)
-    except (TypeError, OverflowError, RecursionError) as error:
-        raise ValueError(f"{path} describes no input or model: {error}") from error
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+    spec, names = InputSpec.from_dict(config["input"]), config["classes"]
+    settings = _settings(config["model"], spec)
     if names is not None:
         if len(names) != settings["num_classes"]:
             raise ValueError(f"{path} names {len(names)} classes for {settings['num_classes']} logits")
