@@ -92,7 +92,7 @@ class EpochBatches(Sampler[list[int]]):
         return whole + (rest > 0 and (not self.drop_last or not whole))
 
     def state_dict(self, done: int) -> dict[str, Any]:
-        """The place in the epoch after so many batches of the present iteration.
+        """The place in the epoch after a number of batches of the current iteration.
 
         Args:
             done: Batches of this process that were trained on since the iteration began.

@@ -35,7 +35,7 @@ class PhotoShards(PhotoDataset):
     ``freqvision pack``, WebDataset or img2dataset. The files are mapped into memory, so that any photo
     is read at random, and worker processes share them.
 
-    The first use writes an index beside the shards, where that is possible.
+    The first use writes an index next to the shards, if it can.
 
     Args:
         shards: A folder of ``.tar`` files, a pattern such as ``"photos/train-*.tar"``, or paths.
