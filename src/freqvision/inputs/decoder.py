@@ -35,6 +35,7 @@ _PIXEL_KINDS = UNSUPPORTED_KINDS | {"not-jpeg"}
 DAMAGED = ("error", "skip", "decode")
 _DAMAGE_KINDS = ("truncated", "corrupt", "missing-table")
 
+MAX_REMEMBERED = 2**21  # names of sound photos: some 200 MB; others are judged each time
 MAX_THREADS = 1024  # a typing mistake must not take all threads that the system has
 
 Size = tuple[int, int]
@@ -194,7 +195,8 @@ class _NativePass:
         for index, failure in enumerate(native.decode(table, addresses)):
             path = sources[index]
             if failure is None:
-                if index not in errors and index not in images and isinstance(path, str):
+                judged = index not in errors and index not in images
+                if judged and isinstance(path, str) and len(self._sound) < MAX_REMEMBERED:
                     self._sound.add(path)
             elif failure[0] == "damage":
                 self.damage[_name(index, path)] = failure[1]
