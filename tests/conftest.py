@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import urllib.request
 from pathlib import Path
+from urllib.error import URLError
 
 import pytest
 import torch
@@ -26,6 +28,21 @@ def shared() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return SHARED
+
+
+@pytest.fixture
+def hub_cache(tmp_path, monkeypatch):
+    """The folder of torch.hub's checkpoints, empty, without a network."""
+
+    def offline(*_, **__):
+        raise URLError("no network in tests")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(urllib.request, "urlopen", offline)
+    monkeypatch.setattr(torch.hub, "urlopen", offline)
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    return folder
 
 
 @pytest.fixture(scope="session")

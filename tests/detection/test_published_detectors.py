@@ -1,8 +1,5 @@
 """Weights that torchvision publishes, from a cache that the tests prepare; nothing is downloaded."""
 
-import urllib.request
-from urllib.error import URLError
-
 import pytest
 import torch
 from torch.nn import functional as F
@@ -19,22 +16,7 @@ LOW = fv.ChannelSet(
 SPEC = fv.FrequencySpec(resize=None, crop=None, channels=LOW, mean=(3.0,) * 48, std=(60.0,) * 48)
 
 
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """The folder of torch.hub's checkpoints, empty, without a network."""
-
-    def offline(*_, **__):
-        raise URLError("no network in tests")
-
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(urllib.request, "urlopen", offline)
-    monkeypatch.setattr(torch.hub, "urlopen", offline)
-    folder = tmp_path / "hub" / "checkpoints"
-    folder.mkdir(parents=True)
-    return folder
-
-
-def published(name, cache):
+def published(name, hub_cache):
     """Torchvision's detector, from random weights in the cache, as torchvision itself loads them."""
     torch.manual_seed(3)
     # Frozen normalisation, as that of the weights which torchvision publishes.
@@ -49,7 +31,7 @@ def published(name, cache):
             value.fill_(8e-3)
     weights = get_model_weights(name).DEFAULT
     state = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
-    torch.save(state, cache / weights.url.rpartition("/")[2])
+    torch.save(state, hub_cache / weights.url.rpartition("/")[2])
     network = get_model(
         name, weights=weights, min_size=32, max_size=1000, _skip_resize=True, box_detections_per_img=8
     )
@@ -58,10 +40,10 @@ def published(name, cache):
     return network.eval()
 
 
-def test_a_mask_rcnn_on_channels_is_torchvisions_at_once(cache):
+def test_a_mask_rcnn_on_channels_is_torchvisions_at_once(hub_cache):
     """Folded, it finds what torchvision's finds in the pixels that the channels make."""
     name = "maskrcnn_resnet50_fpn"
-    rgb = published(name, cache)
+    rgb = published(name, hub_cache)
     options = {"score_threshold": 0.005, "detections": 8}
     model = fv.create_detector(name, SPEC, weights="DEFAULT", options=options).eval()
     model.network.rpn._post_nms_top_n = {"training": 10, "testing": 10}
@@ -85,18 +67,18 @@ def test_a_mask_rcnn_on_channels_is_torchvisions_at_once(cache):
     assert other.class_names is None
 
 
-def test_a_published_classifier_is_the_backbone(cache):
+def test_a_published_classifier_is_the_backbone(hub_cache):
     torch.manual_seed(0)
     network = resnet18()
-    torch.save(network.state_dict(), cache / ResNet18_Weights.DEFAULT.url.rpartition("/")[2])
+    torch.save(network.state_dict(), hub_cache / ResNet18_Weights.DEFAULT.url.rpartition("/")[2])
     model = fv.create_detector("fcos_resnet18_fpn", SPEC, num_classes=3, weights_backbone="DEFAULT")
     stage = model.network.backbone.body.layer3[1].conv2.weight
     assert torch.equal(stage, network.layer3[1].conv2.weight)
     assert not any("backbone.body" in layer for layer in model.new_layers)
 
 
-def test_what_is_missing_is_named(cache):
-    with pytest.raises(OSError, match=rf"are not at {cache}/fcos_resnet50_fpn_coco-\w+\.pth"):
+def test_what_is_missing_is_named(hub_cache):
+    with pytest.raises(OSError, match=rf"are not at {hub_cache}/fcos_resnet50_fpn_coco-\w+\.pth"):
         fv.create_detector("fcos_resnet50_fpn", weights="DEFAULT")
     with pytest.raises(
         ValueError, match=r"no weights for fcos_resnet18_fpn: use a resnet50.*weights_backbone"

@@ -1,8 +1,5 @@
 """Weights that torchvision and timm publish, from caches that the tests prepare; nothing is downloaded."""
 
-import urllib.request
-from urllib.error import URLError
-
 import pytest
 import torch
 
@@ -12,27 +9,12 @@ from freqvision.models.published import is_published_name
 
 
 @pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """The folder of torch.hub's checkpoints, empty, without a network."""
-
-    def offline(*_, **__):
-        raise URLError("no network in tests")
-
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(urllib.request, "urlopen", offline)
-    monkeypatch.setattr(torch.hub, "urlopen", offline)
-    folder = tmp_path / "hub" / "checkpoints"
-    folder.mkdir(parents=True)
-    return folder
-
-
-@pytest.fixture
-def resnet18(cache):
+def resnet18(hub_cache):
     from torchvision.models import ResNet18_Weights, resnet18
 
     torch.manual_seed(0)
     network = resnet18().eval()
-    torch.save(network.state_dict(), cache / ResNet18_Weights.DEFAULT.url.rpartition("/")[2])
+    torch.save(network.state_dict(), hub_cache / ResNet18_Weights.DEFAULT.url.rpartition("/")[2])
     return network
 
 
@@ -75,19 +57,19 @@ def test_training_takes_the_names_of_published_weights(resnet18):
     assert torch.equal(first, resnet18.conv1.weight)
 
 
-def test_a_missing_file_is_named_with_the_place_where_it_is_looked_for(cache):
-    with pytest.raises(OSError, match=rf"are not at {cache}/resnet50-\w+\.pth.* copy them to that place"):
+def test_a_missing_file_is_named_with_the_place_where_it_is_looked_for(hub_cache):
+    with pytest.raises(OSError, match=rf"are not at {hub_cache}/resnet50-\w+\.pth.* copy them to that place"):
         fv.create_model("resnet50", weights="IMAGENET1K_V2")
 
 
-def test_a_damaged_file_in_the_cache_is_named(resnet18, cache):
-    (file,) = cache.iterdir()
+def test_a_damaged_file_in_the_cache_is_named(resnet18, hub_cache):
+    (file,) = hub_cache.iterdir()
     file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(ValueError, match=rf"{file.name} is damaged .*: delete it"):
         fv.create_model("resnet18", weights="DEFAULT")
 
 
-def test_names_that_do_not_exist_lead_to_those_that_do(cache):
+def test_names_that_do_not_exist_lead_to_those_that_do(hub_cache):
     with pytest.raises(ValueError, match="no weights 'IMAGENET1K_V2' for resnet18; it has 'IMAGENET1K_V1'"):
         fv.create_model("resnet18", weights="IMAGENET1K_V2")
     with pytest.raises(ValueError, match="no published weights for mobilenet_v2_tfsame"):
@@ -121,13 +103,13 @@ def test_every_architecture_is_normalised_as_its_published_weights_are():
             assert known.DEFAULT.transforms().crop_size == [found.rgb_size], name
 
 
-def test_weights_for_larger_images_bring_their_size(cache):
+def test_weights_for_larger_images_bring_their_size(hub_cache):
     """Position embeddings of vision transformers are made for one size of image."""
     from torchvision.models import ViT_B_16_Weights, vit_b_16
 
     weights = ViT_B_16_Weights.IMAGENET1K_SWAG_E2E_V1  # of 384 pixels
     state = vit_b_16(image_size=384).state_dict()
-    torch.save(state, cache / weights.url.rpartition("/")[2])
+    torch.save(state, hub_cache / weights.url.rpartition("/")[2])
     model = fv.create_model("vit_b_16", weights=weights.name)
     assert model.settings["rgb_size"] == 384
     assert model.spec.crop == 384

@@ -120,6 +120,7 @@ def measure_loss(
     sources = evenly(list(paths), count)
     decode = Decoder(spec)
     crop = spec.crop or 224
+    packed, errors = packer.try_pack(sources)
     found = {}
     for name, share in VIEWS.items():
         sizes: list[tuple[int, int]] = []
@@ -134,7 +135,6 @@ def measure_loss(
             return chosen
 
         expected, _ = decode.try_decode(sources, views)
-        packed, errors = packer.try_pack(sources)
         shown, bad = decode.try_decode(packed, views)
         good = [place for place in range(len(sources)) if place not in errors and place not in bad]
         difference = (shown[good].float() - expected[good].float()).square().mean()

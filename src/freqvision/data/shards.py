@@ -214,7 +214,8 @@ def _make_index(shards: Sequence[str]) -> tuple[np.ndarray, list[str]]:
 def _read_shard(path: str) -> Iterator[tuple[int, int, str | int]]:
     """Offset, length and label of each photo of a tar file, whose samples' files follow each other."""
     photo: tuple[int, int] | None = None
-    key, label = "", _no_label()
+    key = ""
+    label: str | int = UNLABELLED
     with tarfile.open(path, "r:") as tar:
         for member in tar:
             if not member.isfile():
@@ -225,7 +226,7 @@ def _read_shard(path: str) -> Iterator[tuple[int, int, str | int]]:
             if f"{folder}/{stem}" != key:
                 if photo is not None:
                     yield *photo, label
-                key, photo, label = f"{folder}/{stem}", None, _no_label()
+                key, photo, label = f"{folder}/{stem}", None, UNLABELLED
             if ending in PHOTOS:
                 photo = member.offset_data, member.size
             elif ending in (".cls", ".json") and member.size < 2**20:
@@ -233,10 +234,6 @@ def _read_shard(path: str) -> Iterator[tuple[int, int, str | int]]:
                 label = _label(text.read() if text else b"", ending, label)
     if photo is not None:
         yield *photo, label
-
-
-def _no_label() -> str | int:
-    return UNLABELLED
 
 
 def _label(text: bytes, ending: str, otherwise: str | int) -> str | int:

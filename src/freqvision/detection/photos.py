@@ -327,6 +327,6 @@ def check_target(target: Target, size: tuple[int, int], name: str) -> None:
 def without_crowds(target: Target) -> dict[str, Any]:
     """The target without objects whose "iscrowd" is not 0."""
     crowds = target.get("iscrowd")
-    if crowds is None or not crowds.any():  # as nearly always: masks are large, and not copied for nothing
+    if crowds is None or not crowds.any():  # as nearly always; masks are large, so they are not copied
         return dict(target)
     return objects_of(target, crowds == 0)
