@@ -17,7 +17,8 @@ from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
 from freqvision.inputs.view import View, random_resized_view
 from freqvision.jpeg.read import Source
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
+PACKED = ".fqpk"  # photos of freqvision.pack
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff", PACKED)
 Damaged = Literal["error", "skip", "decode"]
 Item = TypeVar("Item")
 

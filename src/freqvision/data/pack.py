@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from freqvision.data.folder import evenly, find_photos, list_classes, list_photos
-from freqvision.data.shards import PACKED, open_index, write_shard
+from freqvision.data.folder import PACKED, evenly, find_photos, list_classes, list_photos
+from freqvision.data.shards import open_index, write_shard
 from freqvision.inputs.decoder import Decoder
 from freqvision.inputs.packed import Packer
 from freqvision.inputs.spec import FrequencySpec

@@ -19,8 +19,6 @@ from freqvision.data.folder import EXTENSIONS, Damaged, PhotoDataset, RandomView
 from freqvision.inputs.spec import InputSpec
 from freqvision.runtime import progress_bar, replacing
 
-PACKED = ".fqpk"
-PHOTOS = (*EXTENSIONS, PACKED)
 INDEX = "index.npy"
 ABOUT = "index.json"
 RECORD = np.dtype([("shard", "<i4"), ("offset", "<i8"), ("length", "<i8"), ("label", "<i4")])
@@ -227,7 +225,7 @@ def _read_shard(path: str) -> Iterator[tuple[int, int, str | int]]:
                 if photo is not None:
                     yield *photo, label
                 key, photo, label = f"{folder}/{stem}", None, UNLABELLED
-            if ending in PHOTOS:
+            if ending in EXTENSIONS:
                 photo = member.offset_data, member.size
             elif ending in (".cls", ".json") and member.size < 2**20:
                 text = tar.extractfile(member)
