@@ -1,7 +1,6 @@
 """From JPEG bytes to RGB: freqvision's pixels against its rivals, and against their targets.
 
     python benchmarks/pixels.py [FOLDER] [--rounds 9] [--docs docs/performance.md] [--check]
-    python benchmarks/pixels.py --loaders      photos per second through loaders, on two cores
 
 One thread, CPU time (of all threads that a library starts), in one interleaved run.
 """
@@ -28,14 +27,11 @@ from throughput.pipelines import (
     TURBOLOADER_RANDOM,
     choose,
 )
-from throughput.rivals import Torchcodec
 from throughput.targets import HEAD, Target, write_section
-from torch.utils.data import DataLoader
 
 import freqvision as fv
-from freqvision.analysis.speed import TorchvisionTensors, sound_photos
+from freqvision.analysis.speed import sound_photos
 from freqvision.analysis.timing import Task, Timings, measure, one_thread
-from freqvision.data import PhotoLoader, PixelFolder
 from freqvision.inputs.view import random_resized_views
 from freqvision.jpeg import read_header
 from freqvision.runtime import aligned, batches, markdown, progress_bar
@@ -87,13 +83,9 @@ def main() -> int:
     parser.add_argument("--docs", type=Path, help=f"page whose section {HEADING} is written anew")
     parser.add_argument("--photos", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--loaders", action="store_true", help="measure loaders instead")
     parser.add_argument("--check", action="store_true", help="fail if a target is missed")
     options = parser.parse_args()
     contents, _ = sound_photos(options.folder, options.photos)
-    if options.loaders:
-        print(loaders(contents, options.rounds))
-        return 0
     facts = machine.facts()
     missing = {p.name: p.missing() for p in choose(PIPELINES) if p.missing()}
     with tempfile.TemporaryDirectory() as folder, one_thread():
@@ -179,54 +171,6 @@ def with_reader(timings: Timings, folder: Path, rounds: int) -> Timings:
     added = {READER: times["rows"]["median"], READER_RIVAL: times["libjpeg-turbo"]["median"]}
     columns = [timings.ms, *(np.full((len(timings.ms), 1), value) for value in added.values())]
     return Timings((*timings.names, *added), np.hstack(columns))
-
-
-def loaders(contents: Sequence[bytes], rounds: int) -> str:
-    """A table of photos per second through loaders, from files to batches, RGB-224 in float32."""
-    tasks = []
-    with tempfile.TemporaryDirectory() as temporary:
-        photos = Photos.write(contents, Path(temporary) / "photos")
-        mine = PhotoLoader(PixelFolder(photos.root, fv.PixelSpec.for_crop(224)), BATCH)
-        tasks.append(Task.epoch("freqvision PhotoLoader", lambda: iter(mine), len(photos)))
-        for name, rival in (("torchvision", TorchvisionTensors), ("torchcodec", Torchcodec)):
-            try:
-                rival.require()
-            except ModuleNotFoundError as error:
-                print(f"not measured: {name}: {error}")
-                continue
-            files = Files(photos.paths, rival(256, 224))
-            for workers in (0, 1, 2):
-                loader = DataLoader(
-                    files, batch_size=BATCH, num_workers=workers, persistent_workers=workers > 0
-                )
-                tasks.append(
-                    Task.epoch(
-                        f"DataLoader, {workers} workers, {name}",
-                        lambda loader=loader: iter(loader),
-                        len(photos),
-                    )
-                )
-        with one_thread():
-            timings = measure(tasks, rounds)
-    first = timings.names[0]
-    rows = [
-        [name, f"{1000 / timings.spread(name).median:.0f}", f"{timings.ratio(name, first):.2f}"]
-        for name in timings.names
-    ]
-    return markdown([["loader, files to RGB-224", "photos/s", f"time / {first}"], *rows])
-
-
-class Files(torch.utils.data.Dataset):
-    """Files as photos' tensors."""
-
-    def __init__(self, paths: Sequence[str], load: Callable[[bytes], torch.Tensor]) -> None:
-        self.paths, self.load = paths, load
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> torch.Tensor:
-        return self.load(Path(self.paths[index]).read_bytes())
 
 
 if __name__ == "__main__":

@@ -221,6 +221,29 @@ def test_memory_of_a_large_photo_is_given_back():
     assert resident() - before < 100e6
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_memory_of_dropped_batches_is_used_again_and_that_of_others_never(layout):
+    """Batches are dropped at random, by themselves and through a slice or an array that outlives them."""
+    files = [jpeg(photo(40, 40, seed=i)) for i in range(4)]
+    decode = fv.Decoder(fv.PixelSpec(resize=40, crop=40), num_threads=1, memory_format=layout)
+    expected = [decode([file]).clone() for file in files]
+    random, held, addresses = np.random.default_rng(0), [], set()
+    for _ in range(200):
+        which = int(random.integers(4))
+        batch = decode([files[which]])
+        addresses.add(batch.data_ptr())
+        assert batch.is_contiguous(memory_format=layout)
+        assert not batch._is_view()
+        forms = (lambda batch: batch, lambda batch: batch[0], lambda batch: batch.numpy())
+        held.append((which, forms[random.integers(3)](batch)))
+        del batch
+        if len(held) > 5:
+            held.pop(int(random.integers(6)))
+        for kept, images in held:
+            assert torch.equal(torch.as_tensor(images).reshape(expected[0].shape), expected[kept])
+    assert len(addresses) <= 8
+
+
 def test_no_sources():
     assert fv.Decoder(full_spec())([]).shape == (0, 192, 6, 6)
 
