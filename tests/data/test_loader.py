@@ -96,38 +96,74 @@ def test_a_resumed_epoch_continues_with_the_very_batches_that_were_left(stop):
     assert len(flat(resumed)) == 17, "the epoch after a resumed one is whole"
 
 
-@pytest.mark.parametrize("worlds", [(1, 2, 1), (3, 1, 2), (2, 4, 3)])
-@pytest.mark.parametrize("grouped", [False, True])
-def test_an_epoch_resumed_on_other_numbers_of_processes_sees_every_photo_once(worlds, grouped):
-    count = 240
-    groups = [index % 7 for index in range(count)] if grouped else None
-    seen: list[int] = []
-    state = None
-    for place, world in enumerate(worlds):
-        states = []
-        for rank in range(world):
-            batches = EpochBatches(
-                count, 4, seed=5, groups=groups, rank=rank, world_size=world, drop_last=False
-            )
-            if state is None:
-                batches.set_epoch(2)
-            else:
-                batches.load_state_dict(state)
-            plan = list(batches)
-            done = len(plan) if place == len(worlds) - 1 else 5
-            seen += [index for batch in plan[:done] for index in batch]
-            states.append(batches.state_dict(done))
-        state = states[0]
-        assert all(other == state for other in states), "every process can write the checkpoint"
-    assert sorted(set(seen)) == list(range(count))
-    # Only the last photos may be repeated, so that all processes have as many.
-    assert len(seen) - count < worlds[-1]
+@pytest.mark.parametrize("worlds", [(1, 2, 1), (3, 1, 2), (2, 4, 3), (3, 5)])
+@pytest.mark.parametrize("options", [{}, {"drop_last": True}, {"groups": 7}, {"shuffle_block": 9}], ids=str)
+def test_an_epoch_resumed_on_other_numbers_of_processes_sees_every_photo_once(worlds, options):
+    """Those of the unbroken epoch, which drops what is left of a last batch, or nothing."""
+    for count in (240, 239, 233, 188):  # 239, 233: primes; 188: 8 are left for 5 processes
+        how = {"seed": 5, "drop_last": False, **options}
+        if "groups" in options:
+            how["groups"] = [index % options["groups"] for index in range(count)]
+
+        def opened(world, count=count, how=how):
+            return [EpochBatches(count, 4, rank=rank, world_size=world, **how) for rank in range(world)]
+
+        whole: set[int] = set()
+        for batches in opened(worlds[0]):
+            batches.set_epoch(2)
+            whole.update(index for batch in batches for index in batch)
+        assert len(whole) > count - 4 * worlds[0] - worlds[0]
+        seen: list[int] = []
+        state = None
+        for place, world in enumerate(worlds):
+            states, lengths = [], set()
+            for batches in opened(world):
+                if state is None:
+                    batches.set_epoch(2)
+                else:
+                    batches.load_state_dict(state)
+                plan = list(batches)
+                lengths.add(len(plan))
+                done = len(plan) if place == len(worlds) - 1 else 15 if len(worlds) == 2 else 5
+                seen += [index for batch in plan[:done] for index in batch]
+                states.append(batches.state_dict(done))
+            state = states[0]
+            assert all(other == state for other in states), "every process can write the checkpoint"
+            assert len(lengths) == 1, "processes wait for each other at each batch"
+        assert sorted(seen) == sorted(whole)
+
+
+def test_blocks_keep_neighbours_together_and_processes_have_blocks_of_their_own():
+    """Each window of an epoch is of few blocks; without a window, of one."""
+    for window, blocks_of_batch in ((0, 2), (40, 6)):  # a batch may begin in one window and end in the next
+        orders = []
+        for epoch in (0, 1):
+            owners: dict[int, set[int]] = {}
+            order: list[int] = []
+            for rank in range(2):
+                batches = EpochBatches(
+                    400, 8, shuffle_block=10, shuffle_window=window, rank=rank, world_size=2
+                )
+                batches.set_epoch(epoch)
+                for batch in batches:
+                    blocks = {index // 10 for index in batch}
+                    assert len(blocks) <= blocks_of_batch
+                    for block in blocks:
+                        owners.setdefault(block, set()).add(rank)
+                order += [index for batch in batches for index in batch]
+            assert sorted(order) == list(range(400))
+            assert all(len(ranks) == 1 for ranks in owners.values())
+            orders.append(order)
+        assert orders[0] != orders[1]
+        assert orders[0] != sorted(orders[0])
 
 
 def test_a_state_of_other_photos_is_refused():
     state = PhotoLoader(Numbers(17), 4).state_dict()
     with pytest.raises(ValueError, match="count=17, this one has count=18"):
         PhotoLoader(Numbers(18), 4).load_state_dict(state)
+    with pytest.raises(ValueError, match="shuffle_block=0, this one has shuffle_block=4"):
+        PhotoLoader(Numbers(17), 4, shuffle=True, shuffle_block=4).load_state_dict(state)
 
 
 def test_a_sampler_of_the_users_is_resumed_by_skipping():
@@ -225,6 +261,8 @@ def test_the_next_batches_load_while_the_loop_works():
         ({"sampler": [0], "shuffle": True}, "sampler decides the order"),
         ({"batch_sampler": [[0]], "batch_size": 2}, "batch_sampler decides batch_size"),
         ({"batch_size": 0}, "batch_size is at least 1"),
+        ({"shuffle_block": 8}, "shuffle_block is a way to shuffle"),
+        ({"shuffle": True, "shuffle_window": 8}, "a window is of several blocks"),
     ],
 )
 def test_contradictions_are_refused(arguments, message):

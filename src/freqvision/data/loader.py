@@ -17,15 +17,19 @@ from torch.utils.data import BatchSampler, DataLoader, Sampler
 class EpochBatches(Sampler[list[int]]):
     """Batches of indices that depend on (seed, epoch, rank) only, for one process of several.
 
-    The order of an epoch and each process's share are those of torch's ``DistributedSampler``. A last batch
-    that is not full is dropped, unless it is the only one, so that all processes have equally many batches.
+    The order of an epoch and each process's share are those of torch's ``DistributedSampler``, unless
+    `shuffle_block` is set. All processes have equally many batches.
 
     Args:
         count: Number of photos.
         batch_size: Photos in a batch of one process.
         shuffle: Whether each epoch has another order.
         seed: Of the order.
-        drop_last: Whether the last batch is dropped if it is not full.
+        drop_last: Whether the last batch is dropped if it is not full, unless it is the only one, and no
+            photo comes twice. Otherwise photos are repeated until all processes have as many.
+        shuffle_block: Shuffle blocks of this many neighbours, and then photos within a window, so that shards
+            are read in large parts; 0 shuffles all photos. Each process has whole blocks.
+        shuffle_window: Photos of consecutive shuffled blocks that are shuffled among each other.
         groups: Group of each photo, such as its shape; batches are of one group where that is possible, and
             what is left of each group forms mixed batches at the end.
         rank: This process's number; None asks ``torch.distributed``, 0 where it is not initialised.
@@ -46,12 +50,21 @@ class EpochBatches(Sampler[list[int]]):
         shuffle: bool = True,
         seed: int = 0,
         drop_last: bool = True,
+        shuffle_block: int = 0,
+        shuffle_window: int = 0,
         groups: Sequence[Hashable] | None = None,
         rank: int | None = None,
         world_size: int | None = None,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size is at least 1, got {batch_size}")
+        if min(shuffle_block, shuffle_window) < 0 or (shuffle_window and not shuffle_block):
+            raise ValueError(
+                "shuffle_block and shuffle_window are numbers of photos, and a window is of several blocks; "
+                f"got {shuffle_block} and {shuffle_window}"
+            )
+        if shuffle_block and not shuffle:
+            raise ValueError("shuffle_block is a way to shuffle: set shuffle=True too, or leave it out")
         if groups is not None and len(groups) != count:
             raise ValueError(f"groups has one entry for each of {count} photos, got {len(groups)}")
         several = distributed.is_available() and distributed.is_initialized()
@@ -66,6 +79,8 @@ class EpochBatches(Sampler[list[int]]):
         self.shuffle = shuffle
         self.seed = seed
         self.drop_last = drop_last
+        self.shuffle_block = shuffle_block
+        self.shuffle_window = shuffle_window
         self.groups = groups
         self.epoch = 0
         # What was trained on of this epoch before a resume: (processes, photos in a batch, batches of each).
@@ -87,8 +102,7 @@ class EpochBatches(Sampler[list[int]]):
 
     def __len__(self) -> int:
         """Batches of a whole epoch of this process."""
-        share = -(-self.count // self.world_size)
-        whole, rest = divmod(share, self.batch_size)
+        whole, rest = divmod(self._share(self.count, self.world_size), self.batch_size)
         return whole + (rest > 0 and (not self.drop_last or not whole))
 
     def state_dict(self, done: int) -> dict[str, Any]:
@@ -100,22 +114,22 @@ class EpochBatches(Sampler[list[int]]):
         done += self._start
         last = [(self.world_size, self.batch_size, done)] if done else []
         history = [list(entry) for entry in (*self._history, *last)]
-        return {"count": self.count, "seed": self.seed, "epoch": self.epoch, "history": history}
+        return {**self._identity(), "epoch": self.epoch, "history": history}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a place that `state_dict` gave, perhaps with another number of processes.
 
         With as many processes and photos in a batch, the batches left are those of the unbroken epoch; with
-        others, they are other batches of the same photos.
+        others, they are other batches of the same photos, each of them once.
 
         Raises:
-            ValueError: The state is of another data set or seed.
+            ValueError: The state is of another data set, seed or way of shuffling.
         """
-        for name in ("count", "seed"):
-            if state[name] != getattr(self, name):
+        for name, value in self._identity().items():
+            if state.get(name, 0) != value:
                 raise ValueError(
-                    f"the state is of a loader with {name}={state[name]}, this one has "
-                    f"{name}={getattr(self, name)}: resume with the photos and the seed it began with"
+                    f"the state is of a loader with {name}={state.get(name, 0)}, this one has "
+                    f"{name}={value}: resume with the photos, the seed and the shuffling it began with"
                 )
         history = [(int(world), int(size), int(done)) for world, size, done in state["history"]]
         self.epoch, self._start = int(state["epoch"]), 0
@@ -123,34 +137,61 @@ class EpochBatches(Sampler[list[int]]):
             self._start = history.pop()[2]
         self._history = history
 
+    def _identity(self) -> dict[str, int]:
+        """What the order of an epoch depends on."""
+        return {name: getattr(self, name) for name in ("count", "seed", "shuffle_block", "shuffle_window")}
+
     def _plan(self) -> list[list[int]]:
         """This process's batches of the photos that are left of the epoch."""
-        order = self.order()
+        order, resumed = self.order(), False
         for world_size, batch_size, done in self._history:
-            seen = {
-                index
-                for rank in range(world_size)
-                for batch in self._batches(order, rank, world_size, batch_size)[:done]
-                for index in batch
-            }
-            order = [index for index in order if index not in seen]
-        return self._batches(order, self.rank, self.world_size, self.batch_size)
+            parts = [
+                self._batches(order, rank, world_size, batch_size, resumed) for rank in range(world_size)
+            ]
+            left = {index for part in parts for batch in part[done:] for index in batch}
+            left -= {index for part in parts for batch in part[:done] for index in batch}
+            order, resumed = [index for index in order if index in left], True
+        return self._batches(order, self.rank, self.world_size, self.batch_size, resumed)
 
     def order(self) -> list[int]:
         """All photos in the order of the epoch."""
         if not self.shuffle:
             return list(range(self.count))
         generator = torch.Generator().manual_seed(self.seed + self.epoch)
-        order: list[int] = torch.randperm(self.count, generator=generator, device="cpu").tolist()
-        return order
 
-    def _batches(self, order: list[int], rank: int, world_size: int, batch_size: int) -> list[list[int]]:
-        """One process's batches of photos in a given order."""
+        def shuffled(count: int) -> torch.Tensor:
+            return torch.randperm(count, generator=generator, device="cpu")
+
+        if not self.shuffle_block:
+            return shuffled(self.count).tolist()
+        photos = torch.arange(self.count, device="cpu").split(self.shuffle_block)
+        order = torch.cat([photos[block] for block in shuffled(len(photos)).tolist()])
+        windows = order.split(max(self.shuffle_window, self.shuffle_block))
+        return torch.cat([window[shuffled(len(window))] for window in windows]).tolist()
+
+    def _share(self, photos: int, world_size: int) -> int:
+        """Photos of a process in an epoch that was not resumed."""
+        return max(photos // world_size, 1) if self.drop_last else -(-photos // world_size)
+
+    def _batches(
+        self, order: list[int], rank: int, world_size: int, batch_size: int, resumed: bool
+    ) -> list[list[int]]:
+        """One process's batches of photos in a given order.
+
+        All photos of an epoch that is resumed are seen, and none twice unless there are fewer than processes:
+        a process that has one photo more, and would have a batch more, has it in its last one.
+        """
         if not order:
             return []
-        share = -(-len(order) // world_size)
-        # Photos are repeated from the start of the order until every process has as many.
-        mine = [order[place % len(order)] for place in range(rank, share * world_size, world_size)]
+        share = self._share(len(order), world_size)
+        if resumed:
+            share = max(len(order) // world_size, 1)
+            surplus = max(len(order) - share * world_size, 0)
+        else:
+            surplus = 0
+        size = share + (rank < surplus)
+        first, step = (rank * share + min(rank, surplus), 1) if self.shuffle_block else (rank, world_size)
+        mine = [order[place % len(order)] for place in range(first, first + size * step, step)]
         batches: list[list[int]] = []
         waiting: dict[Hashable, list[int]] = {}
         for index in mine:
@@ -161,7 +202,9 @@ class EpochBatches(Sampler[list[int]]):
                 group.clear()
         rest = [index for group in waiting.values() for index in group]
         batches += [rest[start : start + batch_size] for start in range(0, len(rest), batch_size)]
-        if self.drop_last and len(batches) > 1 and len(batches[-1]) < batch_size:
+        if size > share and share % batch_size == 0:
+            batches[-2:] = [batches[-2] + batches[-1]]
+        if self.drop_last and not resumed and len(batches) > 1 and len(batches[-1]) < batch_size:
             batches.pop()
         return batches
 
@@ -186,6 +229,8 @@ class PhotoLoader:
             loader divides the photos among the processes of ``torch.distributed`` by itself.
         batch_sampler: Gives lists of indices.
         drop_last: Whether a last batch that is not full is dropped.
+        shuffle_block: Shuffle blocks of this many neighbours and then within a window, see `EpochBatches`.
+        shuffle_window: Photos of such a window.
         prefetch: Batches that are kept ready, at least 1.
         device: Where batches go; None leaves them on the CPU.
         num_workers: Worker processes that load batches; 0, which is best here, loads on the thread.
@@ -214,6 +259,8 @@ class PhotoLoader:
         sampler: Iterable[int] | None = None,
         batch_sampler: Iterable[list[int]] | None = None,
         drop_last: bool = False,
+        shuffle_block: int = 0,
+        shuffle_window: int = 0,
         prefetch: int = 2,
         device: str | torch.device | None = None,
         num_workers: int = 0,
@@ -226,6 +273,8 @@ class PhotoLoader:
             raise ValueError(
                 "batch_sampler decides batch_size, shuffle, sampler and drop_last: leave them out"
             )
+        if shuffle_block and not (shuffle and sampler is batch_sampler is None):
+            raise ValueError("shuffle_block is a way to shuffle: set shuffle=True, without a sampler")
         if sampler is not None and shuffle:
             raise ValueError("sampler decides the order: leave shuffle out")
         batch_size = 1 if batch_size is None else batch_size
@@ -234,7 +283,13 @@ class PhotoLoader:
         elif batch_sampler is None:
             seed = getattr(dataset, "seed", 0) if seed is None else seed
             batch_sampler = EpochBatches(
-                len(dataset), batch_size, shuffle=shuffle, seed=seed, drop_last=drop_last
+                len(dataset),
+                batch_size,
+                shuffle=shuffle,
+                seed=seed,
+                drop_last=drop_last,
+                shuffle_block=shuffle_block,
+                shuffle_window=shuffle_window,
             )
         self.dataset = dataset
         self.batch_sampler: Any = batch_sampler

@@ -38,6 +38,8 @@ class PhotoData(LightningDataModule):
     validation_set: Any
     damaged: Damaged = "error"
     exclude: str | None = None  # list of damaged photos
+    shuffle_block = 0
+    shuffle_window = 0
 
     def __init__(
         self,
@@ -124,6 +126,8 @@ class PhotoData(LightningDataModule):
             self.batch_size,
             seed=self.seed,
             groups=groups,
+            shuffle_block=self.shuffle_block,
+            shuffle_window=self.shuffle_window,
             rank=trainer.global_rank,
             world_size=trainer.world_size,
         )

@@ -49,6 +49,9 @@ class PhotoFolder(PhotoData):
         damaged: "error", "skip" or "decode" photos that are damaged: stop, leave them out, or show what is
             left of them. The last two list them at the end.
         exclude: List of damaged photos to leave out, of `freqvision check`.
+        shuffle_block: Shuffle blocks of this many neighbours and then within a window, which reads shards in
+            large parts; 0 shuffles all photos.
+        shuffle_window: Photos of such a window; photos sorted by class need many blocks in it.
         seed: Of the order of the photos and of their random crops; None takes that of Lightning's
             seed_everything, or 0.
         on_error: Of configs of version 0.1: "raise" and "skip" are `damaged` "error" and "skip" now.
@@ -75,6 +78,8 @@ class PhotoFolder(PhotoData):
         num_workers: int = 0,
         damaged: Damaged = "error",
         exclude: str | None = None,
+        shuffle_block: int = 0,
+        shuffle_window: int = 0,
         seed: int | None = None,
         on_error: Literal["raise", "skip"] | None = None,
     ) -> None:
@@ -115,6 +120,8 @@ class PhotoFolder(PhotoData):
         self.augment = RandomView((scale[0], scale[1]), (ratio[0], ratio[1]), hflip)
         self.damaged = damaged if on_error is None else "skip" if on_error == "skip" else "error"
         self.exclude = exclude
+        self.shuffle_block = shuffle_block
+        self.shuffle_window = shuffle_window
 
     def statistics_paths(self) -> list[str]:
         """Paths of the training photos."""
