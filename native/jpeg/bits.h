@@ -13,10 +13,12 @@
 #define FREQVISION_INLINE __forceinline
 #define FREQVISION_LIKELY(x) (x)
 #define FREQVISION_UNLIKELY(x) (x)
+#define FREQVISION_OPAQUE(x)
 #else
 #define FREQVISION_INLINE inline __attribute__((always_inline))
 #define FREQVISION_LIKELY(x) __builtin_expect(!!(x), 1)
 #define FREQVISION_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define FREQVISION_OPAQUE(x) asm("" : "+r"(x))  // the compiler no longer knows what it is
 #endif
 
 namespace freqvision::FREQVISION_ISA {
@@ -55,8 +57,17 @@ struct Bits {
     }
 
     FREQVISION_INLINE void drop(unsigned bits) {
-        window <<= bits;
+        window <<= bits & 63;
         count -= bits;
+    }
+
+    // Of the bits that were taken last; the first of the data are never among them.
+    void put_back(unsigned bits) {
+        const uint64_t unread = count + bits;
+        next -= (unread + 7) / 8;
+        window = count = 0;
+        refill();
+        drop(-unread & 7);
     }
 
     FREQVISION_INLINE void need(unsigned bits) {
@@ -89,7 +100,7 @@ FREQVISION_INLINE static int extend(uint64_t word, unsigned shift) {
 static int long_symbol(Bits& bits, const HuffmanCode& code, int shortest) {
     const uint32_t peek = static_cast<uint32_t>(bits.window >> 48);
     int length = shortest;
-    while (length <= 16 && peek >= code.limit[length]) ++length;
+    for (int i = shortest; i <= 16; ++i) length += peek >= code.limit[i];  // which length it is, is chance
     if (length > 16) return -1;
     bits.drop(length);
     return code.values[(code.offset[length] + static_cast<int>(peek >> (16 - length))) & 255];

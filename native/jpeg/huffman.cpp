@@ -54,19 +54,26 @@ void for_each_short_code(const HuffmanTable& table, int width, Fill fill) {
     }
 }
 
-uint32_t entry(int bits, int value_bits, unsigned run) {
-    return static_cast<uint32_t>(bits + value_bits) | run << 8 | static_cast<uint32_t>(bits) << 16 |
-           static_cast<uint32_t>(63 - value_bits) << 24;
+constexpr SignedValues make_values() {
+    SignedValues values{};
+    for (int n = 1; n <= kValueBits; ++n)
+        for (int bits = 0; bits < 1 << n; ++bits)
+            values.at[(1 << n) - 1 + bits] =
+                static_cast<int16_t>(bits < 1 << (n - 1) ? bits - (1 << n) + 1 : bits);
+    return values;
 }
 
 }  // namespace
+
+constinit const SignedValues kValues = make_values();
 
 bool HuffmanTable::prepare_dc() {
     if (ready & kDc) return true;
     if (!prepare_code() || !legal_dc()) return false;
     std::fill_n(dc, 1 << kDcBits, 0u);
     for_each_short_code(*this, kDcBits, [&](uint32_t begin, uint32_t span, int bits, uint8_t symbol) {
-        std::fill_n(dc + begin, span, entry(bits, symbol, 0));
+        const uint32_t code_bits = bits, value_bits = symbol;
+        std::fill_n(dc + begin, span, (code_bits + value_bits) | code_bits << 16 | (63 - value_bits) << 24);
     });
     ready |= kDc;
     return true;
@@ -75,37 +82,32 @@ bool HuffmanTable::prepare_dc() {
 bool HuffmanTable::prepare_ac() {
     if (ready & kAc) return true;
     if (!prepare_code()) return false;
-    uint32_t single[1 << kAcBits];
-    std::fill_n(single, 1 << kAcBits, entry(0, 0, kEscape));
-    std::fill_n(ac, 1 << kAcBits, uint64_t{entry(0, 0, kEscape)});
+    struct Symbol {
+        unsigned code_bits, bits, run;
+        uint16_t mask;
+    };
+    Symbol symbols_at[1 << kAcBits];
+    std::fill_n(symbols_at, 1 << kAcBits, Symbol{kAcBits + 1, 0, kEscape, 0});
     for_each_short_code(*this, kAcBits, [&](uint32_t begin, uint32_t span, int bits, uint8_t symbol) {
-        const int value_bits = symbol & 15;
-        const unsigned run = symbol >> 4;
-        const bool ends = value_bits == 0 && run != 15;
-        std::fill_n(single + begin, span, entry(bits, value_bits, ends ? kEndOfBlock : run + 1));
+        const unsigned code_bits = bits, value_bits = symbol & 15, run = symbol >> 4;
+        Symbol at{code_bits, code_bits + value_bits, run + 1, static_cast<uint16_t>((1 << value_bits) - 1)};
+        if (value_bits == 0 && run != 15) at.run = kEndOfBlock;
+        if (value_bits > kValueBits) at = {code_bits, 0, kEscape, 0};
+        std::fill_n(symbols_at + begin, span, at);
     });
-    // What a second symbol adds to an entry, by the bits it begins with.
-    uint64_t second[1 << kAcBits];
     for (uint32_t index = 0; index < 1 << kAcBits; ++index) {
-        const uint32_t bits = single[index] & 255, run = single[index] >> 8 & 255;
-        const uint32_t value_bits = 63 - (single[index] >> 24);
-        // Bits that the index does not hold are taken for zeros here, and such an entry is not used.
-        const uint32_t coded = (index << 16 >> ((kAcBits + 16 - bits) & 31)) & ((1u << value_bits) - 1);
-        const uint32_t negative = coded >> ((value_bits - 1) & 31) ^ 1;
-        const uint32_t value = value_bits ? coded - (negative * ((1u << value_bits) - 1)) : 0;
-        second[index] = bits | uint64_t{value & 0xFFFF} << 32 | uint64_t{run} << 48;
+        const Symbol& first = symbols_at[index];
+        // What follows the first symbol; zeros stand for bits that the index does not hold.
+        const Symbol& second = symbols_at[index << (first.bits & 31) & ((1 << kAcBits) - 1)];
+        const bool paired =
+            first.run < kEndOfBlock && second.run != kEscape && first.bits + second.code_bits <= kAcBits;
+        ac[index] = {static_cast<uint8_t>(first.bits + (paired ? second.bits : 0)),
+                     static_cast<uint8_t>(first.run + (paired ? second.run : 0)),
+                     static_cast<uint8_t>(first.run),
+                     static_cast<uint8_t>(first.run == kEscape ? first.code_bits : 64 - first.bits),
+                     first.mask,
+                     paired ? second.mask : first.mask};
     }
-    for_each_short_code(*this, kAcBits, [&](uint32_t begin, uint32_t span, int, uint8_t) {
-        // The indices of a code differ in its value first, then in what follows.
-        const uint32_t first = single[begin], bits = first & 255, run = first >> 8 & 255;
-        const uint64_t alone = first | uint64_t{bits} << 56;
-        const uint32_t left = bits < kAcBits && run < kEndOfBlock ? kAcBits - bits : 0;
-        for (uint32_t index = begin; index < begin + span; ++index) {
-            const uint64_t next = second[index << (kAcBits - left) & ((1 << kAcBits) - 1)];
-            const uint32_t needed = next & 255;
-            ac[index] = alone + (needed && needed <= left ? next : 0);
-        }
-    });
     ready |= kAc;
     return true;
 }

@@ -11,7 +11,15 @@ constexpr int kSymbolBits = 9;
 
 // Values of the run field of an AC entry beyond real runs. Any of them ends the block's loop.
 constexpr unsigned kEndOfBlock = 128;
-constexpr unsigned kEscape = 192;  // a code longer than kAcBits, or none at all
+constexpr unsigned kEscape = 192;  // a code longer than kAcBits, a value longer than kValueBits, or no code
+
+// The signed values (T.81 F.2.2.1, EXTEND) of n bits, at places 2ⁿ − 1 + bits; n ≤ 10 is all that 8-bit
+// samples need.
+constexpr int kValueBits = 10;
+struct SignedValues {
+    int16_t at[(2 << kValueBits) - 1];
+};
+extern const SignedValues kValues;
 
 // The canonical code itself, for codes longer than a look-up table's index.
 struct HuffmanCode {
@@ -19,6 +27,17 @@ struct HuffmanCode {
         limit[18];  // limit[n]: first left-aligned 16-bit code longer than n bits; limit[17] ends a search
     int32_t offset[17];   // index of a code of n bits in `values` is offset[n] + code
     uint8_t values[256];  // symbols in order of their codes
+};
+
+// One AC symbol, or two where the index holds the codes of both. Values are not in the table: of the second
+// the index need not hold it. Where there is one symbol, it is the first and the last.
+struct AcEntry {
+    uint8_t bits;         // of codes and values
+    uint8_t run;          // the sum of each symbol's run + 1
+    uint8_t first_run;    // the first symbol's
+    uint8_t first_shift;  // 64 − bits of the first symbol; of an escape the fewest bits its code may have
+    uint16_t first_mask;  // 2ⁿ − 1, where the first value has n bits
+    uint16_t last_mask;
 };
 
 // Forms of one table. Which of them is made depends on the scan that uses it.
@@ -32,12 +51,9 @@ struct HuffmanTable {
     enum : uint8_t { kCode = 1, kDc = 2, kAc = 4, kSymbols = 8 };
     uint8_t ready = 0;
     HuffmanCode code;
-    // Fields of dc, and of ac for one symbol, from the lowest byte: bits of code and value, run + 1, bits of
-    // code, 63 − bits of value. An entry of ac takes in the next symbol, too, where the index holds all of
-    // its bits: then the first field counts those of both, and there follow its value (16 bits), its run + 1
-    // (0: there is none) and the bits of the first.
+    // Fields of dc, from the lowest byte: bits of code and value, 0, bits of code, 63 − bits of value.
     uint32_t dc[1 << kDcBits];
-    uint64_t ac[1 << kAcBits];
+    AcEntry ac[1 << kAcBits];
     uint16_t plain[1 << kSymbolBits];  // bits of code · 256 + symbol; 0 = a longer code, or none
 
     // Keeps the derived forms where the definition is the one already there: most files share a few tables.

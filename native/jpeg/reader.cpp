@@ -34,7 +34,7 @@ int16_t* JpegReader::reserve(std::size_t coefficients) {
     if (coefficients > capacity_) {
         blocks_.reset();
         capacity_ = 0;
-        blocks_.reset(new int16_t[coefficients]);
+        blocks_.reset(new (kCacheLine) int16_t[coefficients]);
         capacity_ = coefficients;
     }
     return blocks_.get();

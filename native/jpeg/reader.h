@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
 #include <vector>
@@ -80,7 +81,12 @@ class JpegReader {
     Problems problems_;
     HuffmanTables tables_;
     ScanDecoder decoder_;
-    std::unique_ptr<int16_t[]> blocks_;
+    // A block is two lines of the cache, and is cleared in two stores where vectors are that wide.
+    static constexpr std::align_val_t kCacheLine{64};
+    struct Free {
+        void operator()(int16_t* blocks) const { ::operator delete[](blocks, kCacheLine); }
+    };
+    std::unique_ptr<int16_t[], Free> blocks_;
     std::size_t capacity_ = 0;  // of blocks_
     std::vector<uint64_t> nonzero_;
 };

@@ -6,21 +6,26 @@ namespace freqvision::FREQVISION_ISA {
 namespace {
 
 // One or two AC symbols whose entry is in the table: codes, runs and values without a branch. The chain from
-// one entry to the next is a shift, a load and a shift; the values are computed beside it.
+// one entry to the next is a shift, a load and a shift; the values are computed beside it, mostly by loads,
+// of which processors can do more at once than shifts.
 template <bool kStore>
-FREQVISION_INLINE uint64_t ac_symbols(Bits& bits, const uint64_t* table, const uint8_t* positions,
-                                      int16_t* block, unsigned& k) {
-    const uint64_t entry = table[bits.window >> (64 - kAcBits)];
-    const unsigned first = k + (entry >> 8 & 255);
-    k = first + (entry >> 48 & 255);
+FREQVISION_INLINE const AcEntry* ac_symbols(Bits& bits, const AcEntry* table, const uint8_t* positions,
+                                            int16_t* block, unsigned& k) {
+    const uint64_t place = bits.window >> (64 - kAcBits);
+    const unsigned taken = table[place].bits;
+    uint64_t same = place;
+    FREQVISION_OPAQUE(same);  // otherwise the chain's load waits for the entry's address to be computed
+    const AcEntry* const entry = &table[same];
     if constexpr (kStore) {
-        // In this order: where there is no second symbol, both have one place.
-        block[positions[k]] = static_cast<int16_t>(entry >> 32);
-        block[positions[first]] =
-            static_cast<int16_t>(extend(bits.window << (entry >> 16 & 63), entry >> 24 & 63));
+        const uint64_t first_mask = entry->first_mask, last_mask = entry->last_mask;
+        const uint64_t first = bits.window >> (entry->first_shift & 63) & first_mask;
+        const uint64_t last = bits.window >> (-taken & 63) & last_mask;
+        // Where there is no second symbol, both have one place and value.
+        block[positions[k + entry->first_run]] = kValues.at[first_mask + first];
+        block[positions[k + entry->run]] = kValues.at[last_mask + last];
     }
-    bits.window <<= entry & 63;
-    bits.count -= entry & 255;
+    k += entry->run;
+    bits.drop(taken);
     return entry;
 }
 
@@ -41,31 +46,28 @@ RunStatus decode_block(Bits& bits, const BlockSlot& slot, uint32_t& prediction, 
     }
 
     if constexpr (kStore) std::memset(block, 0, 128);
-    const uint64_t* table = slot.ac->ac;
+    const AcEntry* const table = slot.ac->ac;
     unsigned k = 0;  // zigzag index of the last coefficient
     for (;;) {
-        // At least 30 bits are in the window here, and an entry takes at most kAcBits + 15.
-        uint64_t last, window, count;
+        // At least 30 bits are in the window here, and an entry takes at most kAcBits + kValueBits.
+        const AcEntry* last;
         for (;;) {
-            window = bits.window, count = bits.count;
             last = ac_symbols<kStore>(bits, table, positions, block, k);
             if (k >= 63) break;
             bits.refill();
-            window = bits.window, count = bits.count;
             last = ac_symbols<kStore>(bits, table, positions, block, k);
             if (k >= 63) break;
         }
-        const unsigned second = last >> 48 & 255;
-        if (FREQVISION_UNLIKELY(second && k - second >= 63)) {
+        const unsigned second_run = last->run - last->first_run, first = k - second_run;
+        if (FREQVISION_UNLIKELY(first - 63 < kEndOfBlock - 63) && second_run) {
             // The block ended with the first: the second is of the next block's bits.
-            k -= second;
-            bits.window = window << (last >> 56);
-            bits.count = count - (last >> 56);
+            k = first;
+            bits.put_back(last->bits + last->first_shift - 64);
         }
         if (FREQVISION_LIKELY(k < kEscape)) break;
         k -= kEscape;
         bits.refill();
-        const int symbol = long_symbol(bits, slot.ac->code, kAcBits + 1);
+        const int symbol = long_symbol(bits, slot.ac->code, last->first_shift);
         if (symbol < 0) return RunStatus::bad_code;
         const int size = symbol & 15, run = symbol >> 4;
         if (size == 0 && run != 15) {
