@@ -228,15 +228,33 @@ def require_turboloader() -> None:
 
 def open_turboloader(photos: Photos, threads: int, batch: int, **options: Any) -> Callable[[], Iterator[Any]]:
     """TurboLoader's own loader, on the JPEG files in the tar file that it takes."""
+    return _turboloader(_archive(photos), threads, batch, **options)
+
+
+def open_turboloader_pixels(photos: Photos, batch: int) -> Callable[[], Iterator[Any]]:
+    """TurboLoader on its own store of pixels, resized to 256×256 beforehand, with random crops."""
     import turboloader
 
+    store = photos.root / "photos.tbl"
+    turboloader.preprocess_to_tbl(str(_archive(photos)), str(store), image_size=256, num_workers=1)
+    return _turboloader(store, 1, batch, train_aug=True)
+
+
+def _archive(photos: Photos) -> Path:
+    """The photos in a tar file."""
     archive = photos.root / "photos.tar"
     if not archive.exists():
         with tarfile.open(archive, "w") as tar:
             for path in photos.paths:
                 tar.add(path, arcname=Path(path).name)
+    return archive
+
+
+def _turboloader(source: Path, threads: int, batch: int, **options: Any) -> Callable[[], Iterator[Any]]:
+    import turboloader
+
     loader = turboloader.DataLoader(
-        str(archive),
+        str(source),
         batch_size=batch,
         num_workers=threads,
         image_size=224,
