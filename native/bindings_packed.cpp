@@ -116,11 +116,13 @@ nb::bytes pack_blocks(const std::vector<Blocks>& planes, const std::vector<Table
 }
 
 // The rows of all components, natural order, in one array each.
-class Collect final : public RowSink {
+class Collect final : public LineSink {
   public:
-    void row(int component, int block_row, const int16_t* blocks) override {
-        const std::size_t size = std::size_t{64} * wide[component];
-        std::memcpy(planes[component].data() + size * block_row, blocks, size * sizeof(int16_t));
+    void lines(int component, int block_row, const int16_t* const* lines) override {
+        const std::size_t count = wide[component];
+        int16_t* to = planes[component].data() + 64 * count * block_row;
+        for (std::size_t column = 0; column < count; ++column)
+            for (int k = 0; k < 64; ++k) *to++ = lines[k][column];
     }
     int wide[3] = {};
     std::vector<int16_t> planes[3];

@@ -36,6 +36,7 @@ struct Component {
     bool has_quant = false;
     uint16_t quant[64] = {};      // natural order
     const float* step = nullptr;  // instead of quant, of a packed photo
+    uint64_t stored = ~0ull;      // bit 8·u + v: this frequency may not be zero
 };
 
 struct ImageInfo {

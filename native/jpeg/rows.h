@@ -36,4 +36,13 @@ class RowSink {
     virtual void row(int component, int block_row, const int16_t* blocks) = 0;
 };
 
+// The same from a store that is ordered by frequency: lines[8·u + v] holds a value for each block of the row,
+// of which those outside the wanted columns may be anything. kLinePadding more may be read.
+constexpr int kLinePadding = 8;
+class LineSink {
+  public:
+    virtual ~LineSink() = default;
+    virtual void lines(int component, int block_row, const int16_t* const* lines) = 0;
+};
+
 }  // namespace freqvision

@@ -115,7 +115,13 @@ const PackedHeader& PackedReader::open(const uint8_t* data, size_t size, const L
         }
     }
     set_geometry(info);
-    for (int i = 0; i < count; ++i) info.components[i].step = header_.components[i].step;
+    for (int i = 0; i < count; ++i) {
+        const PackedComponent& component = header_.components[i];
+        info.components[i].step = component.step;
+        info.components[i].stored = 0;
+        for (int k = 0; k < component.frequencies; ++k)
+            info.components[i].stored |= uint64_t{1} << component.index[k];
+    }
     size_t position = fields.position(), raw = 0;
     for (int i = 0; i < count; ++i) {
         const Component& shape = info.components[i];
@@ -141,12 +147,12 @@ const PackedHeader& PackedReader::open(const uint8_t* data, size_t size, const L
     return header_;
 }
 
-void PackedReader::decode(const RowRequest& request, RowSink& sink) {
+void PackedReader::decode(const RowRequest& request, LineSink& sink) {
     for (int i = 0; i < header_.info.component_count; ++i)
         if (!request.ranges[i].empty()) decode_component(i, request, sink);
 }
 
-void PackedReader::decode_component(int number, const RowRequest& request, RowSink& sink) {
+void PackedReader::decode_component(int number, const RowRequest& request, LineSink& sink) {
     const PackedComponent& component = header_.components[number];
     const Component& shape = header_.info.components[number];
     const BlockRange& range = request.ranges[number];
@@ -155,34 +161,21 @@ void PackedReader::decode_component(int number, const RowRequest& request, RowSi
     if (!decompress(header_.codec, data_ + begin_[number], component.packed_size, raw_.data(), raw_.size()))
         corrupt(begin_[number], "component " + std::to_string(number) + " cannot be decompressed");
 
-    const size_t counts = header_.exact ? 4 * (high + 1) : 0;
+    const bool exact = header_.exact;
+    const size_t counts = exact ? 4 * (high + 1) : 0;
     const uint8_t* rows = raw_.data() + counts;
     const uint8_t* escapes = rows + wide * high * component.frequencies;
     const size_t available = (raw_.data() + raw_.size() - escapes) / 2;
-    const size_t columns = range.column_end - range.column_begin;
-    const auto place_of = [&](int index) {
-        return request.order == BlockOrder::natural ? index : index % 8 * 8 + index / 8;
-    };
-    // Where each wanted frequency lies in a row's values, and where it goes in a block.
-    size_t from[64];
-    int to[64], wanted = 0;
-    int dc = -1;
-    for (int k = 0; k < component.frequencies; ++k) {
-        const int index = component.index[k];
-        if (index == 0) dc = k;
-        if (!(request.frequencies[number] >> index & 1) || index == 0) continue;
-        from[wanted] = wide * k + range.column_begin;
-        to[wanted++] = place_of(index);
-    }
-    blocks_.assign(64 * columns, 0);
+    const size_t size = wide + kLinePadding;
+    lines_.assign(size * (component.frequencies + 1), 0);  // the last one stays zero
+    const int16_t* lines[64];
+    std::fill_n(lines, 64, lines_.data() + size * component.frequencies);
+    for (int k = 0; k < component.frequencies; ++k)
+        if (request.frequencies[number] >> component.index[k] & 1)
+            lines[component.index[k]] = &lines_[size * k];
     for (int row = range.row_begin; row < range.row_end; ++row) {
-        const auto* values = reinterpret_cast<const int8_t*>(rows + wide * component.frequencies * row);
-        int16_t* block = blocks_.data();
-        for (size_t column = 0; column < columns; ++column, block += 64)
-            for (int k = 0; k < wanted; ++k) block[to[k]] = values[from[k] + column];
-
         uint32_t escape = 0, last = 0;  // of this row
-        if (header_.exact) {
+        if (exact) {
             std::memcpy(&escape, raw_.data() + 4 * static_cast<size_t>(row), 4);
             std::memcpy(&last, raw_.data() + 4 * (static_cast<size_t>(row) + 1), 4);
             if (escape > last || last > available) corrupt(begin_[number], "more values than it holds");
@@ -192,34 +185,30 @@ void PackedReader::decode_component(int number, const RowRequest& request, RowSi
             std::memcpy(&value, escapes + 2 * size_t{escape++}, 2);
             return value;
         };
-        for (int k = 0; k < component.frequencies; ++k) {
-            const int8_t* line = values + wide * k;
-            int16_t* place = blocks_.data() + place_of(component.index[k]);
-            const bool shown = request.frequencies[number] >> component.index[k] & 1;
-            if (k == dc) {
+        const auto* values = reinterpret_cast<const int8_t*>(rows + wide * component.frequencies * row);
+        for (int k = 0; k < component.frequencies; ++k, values += wide) {
+            const int index = component.index[k];
+            int16_t* const line = &lines_[size * k];
+            if (index == 0) {
                 uint16_t left = 0;
                 for (size_t column = 0; column < wide; ++column) {
-                    const bool is_escape = header_.exact && line[column] == -128 && escape < last;
-                    left = static_cast<uint16_t>(left + (is_escape ? escaped() : line[column]));
-                    const size_t i = column - range.column_begin;  // wraps where it lies before the range
-                    if (i < columns)
-                        place[64 * i] =
-                            header_.exact ? static_cast<int16_t>(left) : static_cast<int8_t>(left);
+                    const bool is_escape = exact && values[column] == -128 && escape < last;
+                    left = static_cast<uint16_t>(left + (is_escape ? escaped() : values[column]));
+                    line[column] = exact ? static_cast<int16_t>(left) : static_cast<int8_t>(left);
                 }
                 continue;
             }
-            const int8_t* end = line + wide;
-            while (escape < last) {
-                const auto* next = static_cast<const int8_t*>(std::memchr(line, 0x80, end - line));
-                if (!next) break;
-                const size_t i = (next - values) - wide * k - range.column_begin;
+            const bool shown = request.frequencies[number] >> index & 1;
+            if (shown)
+                std::copy(values + range.column_begin, values + range.column_end, line + range.column_begin);
+            for (const int8_t* from = values; escape < last; ++from) {
+                from = static_cast<const int8_t*>(std::memchr(from, 0x80, values + wide - from));
+                if (!from) break;
                 const int16_t value = escaped();
-                if (shown && i < columns) place[64 * i] = value;
-                line = next + 1;
+                if (shown) line[from - values] = value;
             }
-            if (escape == last && k > dc) break;
         }
-        sink.row(number, row, blocks_.data());
+        sink.lines(number, row, lines);
     }
 }
 

@@ -1,4 +1,4 @@
-// A packed photo → rows of blocks, as the JPEG reader gives them.
+// A packed photo → rows of its coefficients by frequency.
 #pragma once
 
 #include <cstddef>
@@ -22,20 +22,21 @@ class PackedReader {
     const PackedHeader& open(const uint8_t* data, size_t size, const Limits& limits = {}, bool check = true);
     const PackedHeader& header() const { return header_; }
 
-    // Only components with a range are decompressed, and only frequencies that are wanted are stored.
-    void decode(const RowRequest& request, RowSink& sink);
+    // Only components with a range are decompressed, and only frequencies that are wanted are given; others
+    // are lines of zeros.
+    void decode(const RowRequest& request, LineSink& sink);
 
     void trim(size_t bytes);
 
   private:
-    void decode_component(int number, const RowRequest& request, RowSink& sink);
+    void decode_component(int number, const RowRequest& request, LineSink& sink);
 
     const uint8_t* data_ = nullptr;
     size_t size_ = 0;
     size_t begin_[3] = {};  // of each component's data
     PackedHeader header_;
     std::vector<uint8_t> raw_;
-    std::vector<int16_t> blocks_;
+    std::vector<int16_t> lines_;
 };
 
 }  // namespace freqvision

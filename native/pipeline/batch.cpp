@@ -21,7 +21,7 @@ Failure failure_of(const JpegError& error, Failure::Kind kind = Failure::Kind::j
 }
 
 // Feeds several resamplers from one reading.
-class FanOut final : public RowSink {
+class FanOut final : public RowSink, public LineSink {
   public:
     explicit FanOut(const std::vector<Resampler*>& resamplers) : resamplers_(resamplers) {
         request_ = resamplers[0]->request();
@@ -48,6 +48,14 @@ class FanOut final : public RowSink {
             if (wanted.empty() || block_row < wanted.row_begin || block_row >= wanted.row_end) continue;
             const int skipped = wanted.column_begin - request_.ranges[component].column_begin;
             resampler->row(component, block_row, blocks + std::ptrdiff_t{64} * skipped);
+        }
+    }
+
+    void lines(int component, int block_row, const int16_t* const* lines) override {
+        for (Resampler* resampler : resamplers_) {
+            const BlockRange& wanted = resampler->request().ranges[component];
+            if (!wanted.empty() && block_row >= wanted.row_begin && block_row < wanted.row_end)
+                resampler->lines(component, block_row, lines);
         }
     }
 
@@ -173,7 +181,7 @@ std::optional<Failure> BatchDecoder::decode_one(Worker& worker, const Source& so
             resamplers.push_back(own[used++].get());
             resamplers.back()->prepare(info, upright_ ? info.orientation : 1, jobs[i].view, jobs[i].to);
         }
-        const auto read = [&](RowRequest request, RowSink& sink) {
+        const auto read = [&](RowRequest request, auto& sink) {
             if (packed) return worker.packed.decode(request, sink);
             for (int i = 0; i < count; ++i) request.whole |= jobs[i].whole;
             worker.reader.decode(request, sink, !lenient_);

@@ -12,7 +12,9 @@
 #if defined(__clang__) || __GNUC__ >= 12
 #define SHUFFLE8(a, b, i0, i1, i2, i3, i4, i5, i6, i7) \
     __builtin_shufflevector(a, b, i0, i1, i2, i3, i4, i5, i6, i7)
+#define SHUFFLE8S(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else
+#define SHUFFLE8S(a, b, ...) __builtin_shuffle(a, b, Shorts8{__VA_ARGS__})
 #define SHUFFLE8(a, b, i0, i1, i2, i3, i4, i5, i6, i7) \
     __builtin_shuffle(a, b, Ints8{i0, i1, i2, i3, i4, i5, i6, i7})
 #endif
@@ -88,6 +90,74 @@ void dequantise(const int16_t* blocks, int count, const float* quant, float* gro
             save(out + 8 * kGroup * v,
                  __builtin_convertvector(load<Shorts8>(block + 8 * v), Floats8) * table[v]);
         if (limit > limits[b]) limits[b] = static_cast<uint8_t>(limit);
+    }
+}
+
+// In: x[u] holds eight columns. Out: x[i] holds the L u's of column 8 / L · i, then those of the next
+// columns.
+template <int L>
+inline void turn_lines(Shorts8 (&x)[L]) {
+    Shorts8 y[L];
+    for (int u = 0; u < L; u += 2) {
+        y[u] = SHUFFLE8S(x[u], x[u + 1], 0, 8, 1, 9, 2, 10, 3, 11);
+        y[u + 1] = SHUFFLE8S(x[u], x[u + 1], 4, 12, 5, 13, 6, 14, 7, 15);
+    }
+    if constexpr (L == 2) {
+        x[0] = y[0];
+        x[1] = y[1];
+        return;
+    }
+    for (int u = 0; u < L; u += 4) {
+        for (int i = 0; i < 2; ++i) {
+            x[u + 2 * i] = SHUFFLE8S(y[u + i], y[u + i + 2], 0, 1, 8, 9, 2, 3, 10, 11);
+            x[u + 2 * i + 1] = SHUFFLE8S(y[u + i], y[u + i + 2], 4, 5, 12, 13, 6, 7, 14, 15);
+        }
+    }
+    if constexpr (L == 8) {
+        for (int i = 0; i < 4; ++i) {
+            y[2 * i] = SHUFFLE8S(x[i], x[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+            y[2 * i + 1] = SHUFFLE8S(x[i], x[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+        }
+        for (int i = 0; i < 8; ++i) x[i] = y[i];
+    }
+}
+
+template <int L>
+void spread_lines(const int16_t* const* lines, int begin, int count, int count_v, const float* quant,
+                  float* group, int row) {
+    for (int v = 0; v < count_v; ++v) {
+        Floats8 table;
+        for (int i = 0; i < 8; ++i) table[i] = quant[8 * v + i % L];
+        float* out = group + kWidth * v + L * row;
+        for (int b = 0; b < count; b += 8, out += 64 * kWidth) {
+            Shorts8 x[L];
+            for (int u = 0; u < L; ++u) x[u] = load<Shorts8>(lines[8 * u + v] + begin + b);
+            turn_lines<L>(x);
+            for (int i = 0; i < L; ++i) {
+                const Floats8 values = __builtin_convertvector(x[i], Floats8) * table;
+                for (int j = 0; j < 8 / L; ++j)
+                    __builtin_memcpy(out + 8 * kWidth * (8 / L * i + j),
+                                     reinterpret_cast<const float*>(&values) + L * j, 4 * L);
+            }
+        }
+    }
+}
+
+void spread(const int16_t* const* lines, int begin, int count, int lanes, int count_v, const float* quant,
+            float* group, int row) {
+    if (lanes == 2) return spread_lines<2>(lines, begin, count, count_v, quant, group, row);
+    if (lanes == 4) return spread_lines<4>(lines, begin, count, count_v, quant, group, row);
+    spread_lines<8>(lines, begin, count, count_v, quant, group, row);
+}
+
+void gather(const int16_t* const* lines, int begin, int count, int16_t* blocks) {
+    for (int v = 0; v < 8; ++v) {
+        for (int b = 0; b < count; b += 8) {
+            Shorts8 x[8];
+            for (int u = 0; u < 8; ++u) x[u] = load<Shorts8>(lines[8 * u + v] + begin + b);
+            turn_lines<8>(x);
+            for (int i = 0; i < 8; ++i) save(blocks + 64 * (b + i) + 8 * v, x[i]);
+        }
     }
 }
 
@@ -185,7 +255,7 @@ void blend(const float* const* strips, int rows, const float* weights, int colum
 template <int F>
 void horizontal_columns(const float* group, const uint8_t* limits, const float* weights, const int* first,
                         const int* count, const size_t* offset, int origin, int columns, int stride,
-                        float* const* strips, float* scratch) {
+                        float* const* lanes, float* scratch) {
     for (int c0 = 0; c0 < columns; c0 += 8) {
         const int width = columns - c0 < 8 ? columns - c0 : 8;
         for (int c = 0; c < width; ++c) {
@@ -210,7 +280,7 @@ void horizontal_columns(const float* group, const uint8_t* limits, const float* 
                 Floats8 tile[8];
                 for (int c = 0; c < 8; ++c) tile[c] = load<Floats8>(scratch + (f * 8 + c) * kWidth + 8 * row);
                 transpose(tile);
-                for (int u = 0; u < 8; ++u) save(strips[row] + (u * F + f) * stride + c0, tile[u]);
+                for (int i = 0; i < 8; ++i) save(lanes[8 * row + i] + f * stride + c0, tile[i]);
             }
         }
     }
@@ -218,12 +288,12 @@ void horizontal_columns(const float* group, const uint8_t* limits, const float* 
 
 void horizontal(const float* group, const uint8_t* limits, const float* weights, const int* first,
                 const int* count, const size_t* offset, int origin, int columns, int frequencies, int stride,
-                float* const* strips, float* scratch) {
+                float* const* lanes, float* scratch) {
     switch (frequencies) {
 #define FREQVISION_CASE(F)                                                                                  \
     case F:                                                                                                 \
         return horizontal_columns<F>(group, limits, weights, first, count, offset, origin, columns, stride, \
-                                     strips, scratch);
+                                     lanes, scratch);
         FREQVISION_CASE(1)
         FREQVISION_CASE(2)
         FREQVISION_CASE(3)
@@ -238,16 +308,17 @@ void horizontal(const float* group, const uint8_t* limits, const float* weights,
 
 // K outputs × C vectors of columns stay in registers while the source rows stream by.
 template <int K, int C>
-inline void vertical_tile(const float* const* strips, int rows, size_t step, const float* weights,
-                          int frequencies, const int* picks, int column, float* const* to) {
+inline void vertical_tile(const float* const* strips, int rows, size_t step, int sources,
+                          const float* weights, int frequencies, const int* picks, int column,
+                          float* const* to) {
     Floats sum[K][C] = {};
-    for (int row = 0; row < rows; ++row) {
-        const float* x = strips[row] + column;
-        for (int u = 0; u < 8; ++u, x += step, weights += frequencies) {
+    for (int row = 0; row < rows; ++row, weights += 8 * frequencies) {
+        const float *x = strips[row] + column, *w = weights;
+        for (int u = 0; u < sources; ++u, x += step, w += frequencies) {
             Floats value[C];
             for (int c = 0; c < C; ++c) value[c] = load<Floats>(x + kWidth * c);
             for (int k = 0; k < K; ++k)
-                for (int c = 0; c < C; ++c) sum[k][c] += weights[picks[k]] * value[c];
+                for (int c = 0; c < C; ++c) sum[k][c] += w[picks[k]] * value[c];
         }
     }
     for (int k = 0; k < K; ++k)
@@ -255,27 +326,28 @@ inline void vertical_tile(const float* const* strips, int rows, size_t step, con
 }
 
 template <int K>
-void vertical_outputs(const float* const* strips, int rows, size_t step, const float* weights,
+void vertical_outputs(const float* const* strips, int rows, size_t step, int sources, const float* weights,
                       int frequencies, const int* picks, int columns, float* const* to) {
     constexpr int kTile = kGroup == 2 ? 4 : 2;
     int column = 0;
     for (; column + kTile * kWidth <= columns; column += kTile * kWidth)
-        vertical_tile<K, kTile>(strips, rows, step, weights, frequencies, picks, column, to);
+        vertical_tile<K, kTile>(strips, rows, step, sources, weights, frequencies, picks, column, to);
     for (; column < columns; column += kWidth)
-        vertical_tile<K, 1>(strips, rows, step, weights, frequencies, picks, column, to);
+        vertical_tile<K, 1>(strips, rows, step, sources, weights, frequencies, picks, column, to);
 }
 
-void vertical(const float* const* strips, int rows, size_t step, const float* weights, int frequencies,
-              const int* picks, int outputs, int columns, float* const* to) {
+void vertical(const float* const* strips, int rows, size_t step, int sources, const float* weights,
+              int frequencies, const int* picks, int outputs, int columns, float* const* to) {
     for (; outputs >= 4; outputs -= 4, picks += 4, to += 4)
-        vertical_outputs<4>(strips, rows, step, weights, frequencies, picks, columns, to);
+        vertical_outputs<4>(strips, rows, step, sources, weights, frequencies, picks, columns, to);
     switch (outputs) {
-        case 3:
-            return vertical_outputs<3>(strips, rows, step, weights, frequencies, picks, columns, to);
-        case 2:
-            return vertical_outputs<2>(strips, rows, step, weights, frequencies, picks, columns, to);
-        case 1:
-            return vertical_outputs<1>(strips, rows, step, weights, frequencies, picks, columns, to);
+#define FREQVISION_CASE(K) \
+    case K:                \
+        return vertical_outputs<K>(strips, rows, step, sources, weights, frequencies, picks, columns, to);
+        FREQVISION_CASE(3)
+        FREQVISION_CASE(2)
+        FREQVISION_CASE(1)
+#undef FREQVISION_CASE
     }
 }
 
@@ -445,7 +517,8 @@ void turn(const uint8_t* from, int lines, size_t line_size, int columns, size_t 
 }  // namespace
 
 extern const ResampleKernels kResampleKernels;
-const ResampleKernels kResampleKernels = {kGroup, project,  dequantise, inverse, horizontal, resample,
-                                          blend,  vertical, mix,        store,   interleave, turn};
+const ResampleKernels kResampleKernels = {kGroup,  project,    dequantise, spread, gather,
+                                          inverse, horizontal, resample,   blend,  vertical,
+                                          mix,     store,      interleave, turn};
 
 }  // namespace freqvision::FREQVISION_ISA

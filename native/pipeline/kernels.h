@@ -12,9 +12,9 @@ size_t size_of(DataType type);
 constexpr int kLanes = 8;     // one lane for each vertical frequency of a block
 constexpr int kColumns = 16;  // output columns are padded to a multiple of this
 
-// A group is `group` block rows side by side (the width of a vector): [source block][frequency
-// v][row][frequency u]. A strip is what the horizontal product leaves of one block row: [u][output
-// frequency][column].
+// A group is `group` block rows side by side (the width of a vector), or more of them where high frequencies
+// u are zero: [source block][frequency v][row][frequency u]. A strip is what the horizontal product leaves of
+// one block row: [u][output frequency][column].
 struct ResampleKernels {
     int group;
 
@@ -28,16 +28,24 @@ struct ResampleKernels {
     void (*dequantise)(const int16_t* blocks, int count, const float* quant, float* group, int row,
                        uint8_t* limits);
 
+    // The same from lines of values, lines[8 · u + v] from column `begin` on, of which only the first `lanes`
+    // u's (2, 4 or 8) and `count_v` v's may not be zero: the group then has room for 8 / lanes times as many
+    // rows, [source block][frequency v][row][frequency u < lanes]. Writes up to 7 blocks more.
+    void (*spread)(const int16_t* const* lines, int begin, int count, int lanes, int count_v,
+                   const float* quant, float* group, int row);
+    // Such lines, all frequencies → blocks in transposed order, up to 7 more.
+    void (*gather)(const int16_t* const* lines, int begin, int count, int16_t* blocks);
+
     // The same along the horizontal axis of blocks, with an inverse DCT from frequencies v to columns: a
     // group [source column][row][frequency u]. The scale of the inverse DCT is in `quant`.
     void (*inverse)(const int16_t* blocks, int count, const float* quant, float* group, int row);
 
     // Columns of the operator on one group. `weights`, `first`, `count`, `offset` are the Operator's, with
-    // `first` counted from the group's first block. Writes strips[row][(u · frequencies + f) · stride +
+    // `first` counted from the group's first block. What comes of lane l is written to lanes[l][f · stride +
     // column].
     void (*horizontal)(const float* group, const uint8_t* limits, const float* weights, const int* first,
                        const int* count, const size_t* offset, int origin, int columns, int frequencies,
-                       int stride, float* const* strips, float* scratch);
+                       int stride, float* const* lanes, float* scratch);
 
     // Columns of an operator on samples on such a group, and the inverse DCT from frequencies u to rows.
     // Writes strips[8 · row + sample row][column].
@@ -48,10 +56,11 @@ struct ResampleKernels {
     void (*blend)(const float* const* strips, int rows, const float* weights, int columns, float* to);
 
     // One output block row of the channels that share a horizontal frequency: for each k < outputs,
-    // to[k][column] = sum over source rows and u of weights[(row · 8 + u) · frequencies + picks[k]] · strip.
-    // `strips[row]` points at the horizontal frequency in question, `step` apart from one u to the next.
-    void (*vertical)(const float* const* strips, int rows, size_t step, const float* weights, int frequencies,
-                     const int* picks, int outputs, int columns, float* const* to);
+    // to[k][column] = sum over source rows and u < sources of weights[(row · 8 + u) · frequencies + picks[k]]
+    // · strip. `strips[row]` points at the horizontal frequency in question, `step` apart from one u to the
+    // next.
+    void (*vertical)(const float* const* strips, int rows, size_t step, int sources, const float* weights,
+                     int frequencies, const int* picks, int outputs, int columns, float* const* to);
 
     // One channel of a row of pixels: sum of weights[i] · components[i] + 128, clamped to 0…255.
     // `columns` are padded.

@@ -1,6 +1,7 @@
 #include "pipeline/plane.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace freqvision {
 namespace {
@@ -43,11 +44,16 @@ void PlaneResampler::build(Operator PlaneResampler::* which, Built PlaneResample
 
 void PlaneResampler::prepare(const Axis& vertical, const Axis& horizontal,
                              const std::vector<int>& wanted_vertical,
-                             const std::vector<int>& wanted_horizontal, const float* quant,
+                             const std::vector<int>& wanted_horizontal, const float* quant, uint64_t stored,
                              const PlaneResampler* twin) {
-    from_samples_ = wanted_vertical.empty() && samples_in_pixel(vertical) <= kMostSamples &&
-                    samples_in_pixel(horizontal) <= kMostSamples;
+    sources_ = static_cast<int>(std::bit_width(stored) + 7) / 8;
+    const double most_samples = kMostSamples * sources_ / 8;
+    from_samples_ = wanted_vertical.empty() && samples_in_pixel(vertical) <= most_samples &&
+                    samples_in_pixel(horizontal) <= most_samples;
     strips_in_row_ = from_samples_ ? 8 : 1;
+    if (from_samples_) sources_ = 8;
+    lanes_ = sources_ <= 2 ? 2 : sources_ <= 4 ? 4 : 8;
+    group_rows_ = kernels_.group * 8 / lanes_;
     using Self = PlaneResampler;
     build(&Self::vertical_, &Self::built_vertical_, vertical, wanted_vertical, twin);
     build(&Self::horizontal_, &Self::built_horizontal_, horizontal, wanted_horizontal, twin);
@@ -58,11 +64,13 @@ void PlaneResampler::prepare(const Axis& vertical, const Axis& horizontal,
     for (int u = 0; u < 8; ++u)
         for (int v = 0; v < 8; ++v)
             quant_[8 * v + u] = quant[8 * u + v] * (from_samples_ ? kScale[u] * kScale[v] : 1.0f);
-    const int blocks = std::max(1, range_.column_end - range_.column_begin);
+    const int blocks = (std::max(1, range_.column_end - range_.column_begin) + 7) / 8 * 8;
     group_.resize(static_cast<size_t>(64) * kernels_.group * blocks);
-    limits_.assign(blocks, 0);
-    strip_size_ = static_cast<size_t>(stride_) * (from_samples_ ? 1 : 8 * horizontal_.frequencies);
-    ring_ = vertical_.max_count + (kernels_.group + lead_) * strips_in_row_;
+    int count_v = 0;  // the horizontal product takes them by twos
+    for (int u = 0; u < 8; ++u) count_v = std::max<int>(count_v, std::bit_width(stored >> 8 * u & 0xFF));
+    limits_.assign(blocks, static_cast<uint8_t>((count_v + 1) & ~1));
+    strip_size_ = static_cast<size_t>(stride_) * (from_samples_ ? 1 : lanes_ * horizontal_.frequencies);
+    ring_ = vertical_.max_count + (group_rows_ + lead_) * strips_in_row_;
     // Padding columns are computed and dropped; zeros keep them from being slow subnormals.
     if (strips_.size() < strip_size_ * ring_) strips_.resize(strip_size_ * ring_);
 }
@@ -85,8 +93,24 @@ bool PlaneResampler::add(int block_row, const int16_t* blocks, int oldest) {
         kernels_.inverse(blocks, count, quant_.data(), group_.data(), filled_);
     else
         kernels_.dequantise(blocks, count, quant_.data(), group_.data(), filled_, limits_.data());
+    return added(block_row, oldest);
+}
+
+bool PlaneResampler::add(int block_row, const int16_t* const* lines, int oldest) {
+    const int begin = range_.column_begin, count = range_.column_end - begin;
+    if (from_samples_) {
+        blocks_.resize(64 * static_cast<size_t>(count + 7));
+        kernels_.gather(lines, begin, count, blocks_.data());
+        return add(block_row, blocks_.data(), oldest);
+    }
+    if (filled_ == 0) group_row_ = block_row;
+    kernels_.spread(lines, begin, count, lanes_, limits_[0], quant_.data(), group_.data(), filled_);
+    return added(block_row, oldest);
+}
+
+bool PlaneResampler::added(int block_row, int oldest) {
     ++filled_;
-    if (filled_ < kernels_.group && block_row + 1 < range_.row_end) return false;
+    if (filled_ < group_rows_ && block_row + 1 < range_.row_end) return false;
     flush(oldest);
     return true;
 }
@@ -106,16 +130,18 @@ bool PlaneResampler::add_missing(int oldest) {
 void PlaneResampler::flush(int oldest) {
     const Operator& op = horizontal_;
     reserve_strips(oldest);
-    float* strips[16];
-    for (int i = 0; i < kernels_.group * strips_in_row_; ++i)
-        strips[i] = strip(group_row_ * strips_in_row_ + i);
+    float* lanes[16];
+    for (int i = 0; i < kernels_.group * 8; ++i)
+        lanes[i] = from_samples_ ? strip(8 * group_row_ + i)
+                                 : strip(group_row_ + i / lanes_) +
+                                       static_cast<size_t>(i % lanes_) * op.frequencies * stride_;
     if (from_samples_)
         kernels_.resample(group_.data(), op.weights.data(), op.first.data(), op.count.data(),
-                          op.offset.data(), 8 * op.begin, op.outputs, strips, scratch_.data());
+                          op.offset.data(), 8 * op.begin, op.outputs, lanes, scratch_.data());
     else
         kernels_.horizontal(group_.data(), limits_.data(), op.weights.data(), op.first.data(),
                             op.count.data(), op.offset.data(), op.begin, op.outputs, op.frequencies, stride_,
-                            strips, scratch_.data());
+                            lanes, scratch_.data());
     done_ = (group_row_ + filled_) * strips_in_row_;
     filled_ = 0;
 }
@@ -124,9 +150,9 @@ void PlaneResampler::flush(int oldest) {
 // strips of the others must stay.
 void PlaneResampler::reserve_strips(int oldest) {
     const int begin = group_row_ * strips_in_row_;
-    const int needed = begin + kernels_.group * strips_in_row_ - std::min(oldest, begin);
+    const int needed = begin + group_rows_ * strips_in_row_ - std::min(oldest, begin);
     if (needed <= ring_) return;
-    const int more = (needed - ring_) / strips_in_row_ + kernels_.group;
+    const int more = (needed - ring_) / strips_in_row_ + group_rows_;
     const int larger = ring_ + more * strips_in_row_;
     moved_.assign(strip_size_ * larger, 0.0f);
     for (int i = oldest; i < done_; ++i)
@@ -144,7 +170,7 @@ void PlaneResampler::product(int output, int horizontal, const int* picks, int c
     if (from_samples_)
         kernels_.blend(inputs_.data(), rows, vertical_.output(output), stride_, to[0]);
     else
-        kernels_.vertical(inputs_.data(), rows, strip_size_ / 8, vertical_.output(output),
+        kernels_.vertical(inputs_.data(), rows, strip_size_ / lanes_, sources_, vertical_.output(output),
                           vertical_.frequencies, picks, count, stride_, to);
 }
 

@@ -21,10 +21,11 @@ class PlaneResampler {
   public:
     explicit PlaneResampler(const ResampleKernels& kernels);
 
-    // `wanted`: see Operator::build. `quant` is in natural order. A twin, prepared before, may lend its
-    // operators.
+    // `wanted`: see Operator::build. `quant` is in natural order. Frequencies (bit 8·u + v) that are not
+    // `stored` are zero. A twin, prepared before, may lend its operators.
     void prepare(const Axis& vertical, const Axis& horizontal, const std::vector<int>& wanted_vertical,
-                 const std::vector<int>& wanted_horizontal, const float* quant, const PlaneResampler* twin);
+                 const std::vector<int>& wanted_horizontal, const float* quant, uint64_t stored,
+                 const PlaneResampler* twin);
 
     // The blocks that are needed, and (bit 8·u + v) their frequencies. Where nothing of the component is
     // seen, the range is empty, and it is not ready for anything.
@@ -35,6 +36,7 @@ class PlaneResampler {
 
     // True if more outputs may be ready now. `oldest` is the first strip that is still needed.
     bool add(int block_row, const int16_t* blocks, int oldest);
+    bool add(int block_row, const int16_t* const* lines, int oldest);  // see LineSink
     // What waits for a full group; then rows that never came, which count as zero, one at a time until false.
     bool add_missing(int oldest);
 
@@ -60,6 +62,7 @@ class PlaneResampler {
 
     void build(Operator PlaneResampler::* which, Built PlaneResampler::* built, const Axis& axis,
                const std::vector<int>& wanted, const PlaneResampler* twin);
+    bool added(int block_row, int oldest);
     void flush(int oldest);
     void reserve_strips(int oldest);
     float* strip(int number) { return strips_.data() + strip_size_ * (number % ring_); }
@@ -70,10 +73,14 @@ class PlaneResampler {
     BlockRange range_;
     bool from_samples_ = false;
     int strips_in_row_ = 1;  // of blocks
+    int sources_ = 8;        // frequencies u from here on are zero
+    int lanes_ = 8;          // of a row in a group: 8, or 2 or 4 where that suffices for the sources
+    int group_rows_ = 1;     // for which a group has room
     int stride_ = 0;
     std::array<float, 64> quant_;  // transposed order
     std::vector<float> group_;     // dequantised block rows waiting for the horizontal product
     std::vector<uint8_t> limits_;
+    std::vector<int16_t> blocks_;        // made of lines
     int group_row_ = 0;                  // first block row of the group
     int filled_ = 0;                     // rows in the group
     int done_ = 0;                       // strips up to this one are there

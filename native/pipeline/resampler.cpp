@@ -123,7 +123,7 @@ void Resampler::prepare(const ImageInfo& info, int orientation, const View& view
         float quant[64];
         for (int k = 0; k < 64; ++k) quant[k] = component.step ? component.step[k] : component.quant[k];
         planes_[i].prepare(vertical, horizontal, wanted[i].vertical, wanted[i].horizontal, quant,
-                           i == 2 ? &planes_[1] : nullptr);
+                           component.stored, i == 2 ? &planes_[1] : nullptr);
         request_.ranges[i] = planes_[i].range();
         request_.frequencies[i] = planes_[i].frequencies();
         stride = planes_[i].stride();
@@ -143,6 +143,10 @@ void Resampler::prepare(const ImageInfo& info, int orientation, const View& view
 
 void Resampler::row(int component, int block_row, const int16_t* blocks) {
     if (planes_[component].add(block_row, blocks, oldest(component))) emit(component);
+}
+
+void Resampler::lines(int component, int block_row, const int16_t* const* lines) {
+    if (planes_[component].add(block_row, lines, oldest(component))) emit(component);
 }
 
 void Resampler::finish() {
@@ -239,6 +243,9 @@ void Resampler::write(const float* values, size_t channel, int row) {
     uint8_t* const to = to_ + channel * plane;
     uint8_t* const line = transposed_ ? line_.data() : to + static_cast<size_t>(row) * columns_ * size;
     kernels_.store(values, columns_, spec_.gain[channel], spec_.bias[channel], spec_.type, line);
+    // The next row of this channel is far from what is written until then.
+    for (size_t byte = 0; byte < columns_ * size; byte += 64)
+        __builtin_prefetch(line + columns_ * size + byte);
     if (transposed_) kernels_.turn(line, 1, 0, columns_, size, to + row * size, rows_ * size);
 }
 

@@ -38,7 +38,7 @@ struct View {
 
 // Use: prepare, then feed rows in `request()`'s ranges (the reader does), then finish. Reusable; allocates
 // nothing once it has seen images of the same kind.
-class Resampler final : public RowSink {
+class Resampler final : public RowSink, public LineSink {
   public:
     explicit Resampler(const OutputSpec& spec);
 
@@ -47,6 +47,7 @@ class Resampler final : public RowSink {
     void prepare(const ImageInfo& info, int orientation, const View& view, void* to);
     const RowRequest& request() const { return request_; }
     void row(int component, int block_row, const int16_t* blocks) override;
+    void lines(int component, int block_row, const int16_t* const* lines) override;
     // Writes what is still open: rows that never came count as zero.
     void finish();
 
