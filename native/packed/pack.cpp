@@ -15,44 +15,81 @@ void append(std::vector<uint8_t>& to, Number value) {
     to.insert(to.end(), bytes, bytes + sizeof value);
 }
 
-// Rows of int8 for each row of blocks and frequency, and what does not fit.
+// A line of one frequency's values, DC as differences.
+void line_of(const PackedImage& image, int number, size_t row, int k, std::vector<int16_t>& line) {
+    const Component& shape = image.header.info.components[number];
+    const int index = image.header.components[number].index[k];
+    const size_t wide = shape.blocks_wide, plane = wide * shape.blocks_high;
+    line.resize(wide + 1);
+    line[wide] = 0;  // to make a pair
+    uint16_t left = 0;
+    for (size_t column = 0; column < wide; ++column) {
+        const size_t block = row * wide + column;
+        const int16_t* blocks = image.blocks[number];
+        const auto value = static_cast<uint16_t>(blocks ? blocks[64 * block + index]
+                                                        : image.planes[number][k * plane + block]);
+        line[column] = static_cast<int16_t>(value);
+        if (index != 0) continue;
+        line[column] = static_cast<int16_t>(value - left);
+        if (!image.header.exact) line[column] = static_cast<int8_t>(line[column]);
+        left = value;
+    }
+}
+
+// LZ4 does not code short values by fewer bits, so those of four bits are made for it; zstd does better
+// itself.
+constexpr size_t kMostEscapes =
+    8;  // a frequency has four bits if less than one of so many values does not fit
+
+void choose_halved(PackedImage& image, int number) {
+    PackedComponent& component = image.header.components[number];
+    const Component& shape = image.header.info.components[number];
+    if (image.header.codec != Codec::lz4) return;
+    std::vector<int16_t> line;
+    for (int k = 0; k < component.frequencies; ++k) {
+        size_t escapes = 0;
+        for (int row = 0; row < shape.blocks_high; ++row) {
+            line_of(image, number, row, k, line);
+            escapes += std::count_if(line.begin(), line.end(), [](int x) { return x < -7 || x > 7; });
+        }
+        if (kMostEscapes * escapes < size_t{1} * shape.blocks_high * shape.blocks_wide)
+            component.halved |= uint64_t{1} << component.index[k];
+    }
+}
+
+// The lines of all rows of blocks, and what does not fit in them.
 std::vector<uint8_t> rows_of(const PackedImage& image, int number) {
     const Component& shape = image.header.info.components[number];
     const PackedComponent& component = image.header.components[number];
     const size_t high = shape.blocks_high, wide = shape.blocks_wide;
-    std::vector<uint8_t> counts, rows;
-    std::vector<int16_t> escapes;
-    rows.reserve(high * wide * component.frequencies);
+    std::vector<uint8_t> rows(3 * high), low, upper;
+    std::vector<int16_t> line;
+    const auto fitting = [&](int16_t value, int least) {
+        if (value > least && value < -least) return value;
+        if (least == -128 && !image.header.exact) return value;
+        low.push_back(static_cast<uint8_t>(value));
+        if (image.header.exact) upper.push_back(static_cast<uint8_t>(value >> 8));
+        return static_cast<int16_t>(least);
+    };
     for (size_t row = 0; row < high; ++row) {
-        append(counts, static_cast<uint32_t>(escapes.size()));
+        const size_t before = low.size();
         for (int k = 0; k < component.frequencies; ++k) {
-            uint16_t left = 0;
-            for (size_t column = 0; column < wide; ++column) {
-                const size_t block = row * wide + column;
-                const int16_t* blocks = image.blocks[number];
-                const auto value =
-                    static_cast<uint16_t>(blocks ? blocks[64 * block + component.index[k]]
-                                                 : image.planes[number][k * high * wide + block]);
-                uint16_t stored = value;
-                if (component.index[k] == 0) {
-                    stored = static_cast<uint16_t>(value - left);
-                    left = value;
-                }
-                const auto number16 = static_cast<int16_t>(stored);
-                if (image.header.exact && (number16 <= -128 || number16 > 127)) {
-                    escapes.push_back(number16);
-                    rows.push_back(0x80);
-                } else {
-                    rows.push_back(static_cast<uint8_t>(stored));
-                }
+            line_of(image, number, row, k, line);
+            const size_t size = line_size(component, k, wide);
+            const bool halved = component.halved >> component.index[k] & 1;
+            for (size_t i = 0; i < size; ++i) {
+                const int first = fitting(line[i], halved ? -8 : -128);
+                const int second = halved ? fitting(line[size + i < wide ? size + i : wide], -8) : 0;
+                rows.push_back(static_cast<uint8_t>(halved ? (first & 15) | second << 4 : first));
             }
         }
+        const size_t count = low.size() - before;
+        for (int byte = 0; byte < 3; ++byte)
+            rows[byte * high + row] = static_cast<uint8_t>(count >> 8 * byte);
     }
-    if (!image.header.exact) return rows;
-    append(counts, static_cast<uint32_t>(escapes.size()));
-    counts.insert(counts.end(), rows.begin(), rows.end());
-    for (int16_t value : escapes) append(counts, value);
-    return counts;
+    rows.insert(rows.end(), low.begin(), low.end());
+    rows.insert(rows.end(), upper.begin(), upper.end());
+    return rows;
 }
 
 }  // namespace
@@ -75,11 +112,12 @@ void set_geometry(ImageInfo& info) {
     }
 }
 
-std::vector<uint8_t> pack(const PackedImage& image, int level) {
+std::vector<uint8_t> pack(PackedImage image, int level) {
     const PackedHeader& header = image.header;
     std::vector<uint8_t> body, data;
     size_t total = 0;
     for (int i = 0; i < header.info.component_count; ++i) {
+        choose_halved(image, i);
         const PackedComponent& component = header.components[i];
         const std::vector<uint8_t> raw = rows_of(image, i);
         if (raw.size() > INT32_MAX) throw std::length_error("too large to be packed");
@@ -90,15 +128,15 @@ std::vector<uint8_t> pack(const PackedImage& image, int level) {
             body.push_back(static_cast<uint8_t>(value));
         append(body, static_cast<uint32_t>(packed.size()));
         append(body, static_cast<uint32_t>(raw.size()));
-        body.insert(body.end(), component.index, component.index + component.frequencies);
+        for (int k = 0; k < component.frequencies; ++k)
+            body.push_back(component.index[k] | (component.halved >> component.index[k] & 1) << 7);
         for (int k = 0; k < component.frequencies; ++k) append(body, component.step[component.index[k]]);
         data.insert(data.end(), packed.begin(), packed.end());
     }
     body.insert(body.end(), data.begin(), data.end());
     if (header.codec == Codec::zstd && claims_too_much(total, body.size())) {
-        PackedImage other = image;
-        other.header.codec = Codec::lz4;
-        return pack(other, 9);
+        image.header.codec = Codec::lz4;
+        return pack(image, 9);
     }
 
     std::vector<uint8_t> photo{'F', 'Q', 'P', 'K', 1};

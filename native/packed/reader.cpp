@@ -1,6 +1,7 @@
 #include "packed/reader.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <string>
@@ -12,6 +13,7 @@ namespace {
 
 constexpr size_t kHeader = 36;
 constexpr int kVersion = 1;
+constexpr uint64_t kHalves = 0x1111111111111111;
 
 [[noreturn]] void corrupt(size_t offset, const std::string& what) {
     throw JpegError(ErrorKind::corrupt, offset, "packed photo: " + what);
@@ -40,6 +42,16 @@ class Fields {
     size_t size_;
     size_t position_ = 0;
 };
+
+// Values of four bits: the lower ones of all bytes, and the upper ones.
+void widen(const uint8_t* __restrict bytes, size_t count, int16_t* __restrict lower,
+           int16_t* __restrict upper) {
+    for (size_t i = 0; i < count; ++i) {
+        const auto value = static_cast<int16_t>(bytes[i] << 8);
+        lower[i] = static_cast<int16_t>(static_cast<int16_t>(value << 4) >> 12);
+        upper[i] = static_cast<int16_t>(value >> 12);
+    }
+}
 
 int side(uint32_t value, size_t offset) {
     if (value == 0 || value > 65535)
@@ -103,9 +115,10 @@ const PackedHeader& PackedReader::open(const uint8_t* data, size_t size, const L
         component.raw_size = fields.take<uint32_t>();
         uint64_t seen = 0;
         for (int k = 0; k < component.frequencies; ++k) {
-            const int index = fields.take<uint8_t>();
-            if (index > 63 || seen >> index & 1) corrupt(fields.position() - 1, "frequency");
+            const int byte = fields.take<uint8_t>(), index = byte & 63;
+            if ((byte & 64) || seen >> index & 1) corrupt(fields.position() - 1, "frequency");
             seen |= uint64_t{1} << index;
+            component.halved |= static_cast<uint64_t>(byte >> 7) << index;
             component.index[k] = static_cast<uint8_t>(index);
         }
         for (int k = 0; k < component.frequencies; ++k) {
@@ -126,12 +139,11 @@ const PackedHeader& PackedReader::open(const uint8_t* data, size_t size, const L
     for (int i = 0; i < count; ++i) {
         const Component& shape = info.components[i];
         const PackedComponent& component = header_.components[i];
-        const size_t cells = size_t{1} * shape.blocks_high * shape.blocks_wide * component.frequencies;
-        const size_t counts = header_.exact ? size_t{4} * (shape.blocks_high + 1) : 0;
-        const bool sound = header_.exact ? component.raw_size >= cells + counts &&
-                                               component.raw_size <= 3 * cells + counts &&
-                                               (component.raw_size - cells - counts) % 2 == 0
-                                         : component.raw_size == cells;
+        const size_t wide = shape.blocks_wide, high = shape.blocks_high;
+        const size_t values = high * wide * component.frequencies, escape = header_.exact ? 2 : 1;
+        const size_t least = high * (3 + row_size(component, wide));
+        const bool sound = component.raw_size >= least && component.raw_size <= least + escape * values &&
+                           (component.raw_size - least) % escape == 0;
         if (!sound) corrupt(position, "component " + std::to_string(i) + " is not of the photo's size");
         if (component.packed_size > size - position)
             throw JpegError(ErrorKind::truncated, size, "packed photo: ends within its data");
@@ -157,15 +169,26 @@ void PackedReader::decode_component(int number, const RowRequest& request, LineS
     const Component& shape = header_.info.components[number];
     const BlockRange& range = request.ranges[number];
     const size_t wide = shape.blocks_wide, high = shape.blocks_high;
-    raw_.resize(component.raw_size);
-    if (!decompress(header_.codec, data_ + begin_[number], component.packed_size, raw_.data(), raw_.size()))
+    raw_.resize(size_t{component.raw_size} + 8);  // eight bytes are read at once
+    if (!decompress(header_.codec, data_ + begin_[number], component.packed_size, raw_.data(),
+                    component.raw_size))
         corrupt(begin_[number], "component " + std::to_string(number) + " cannot be decompressed");
 
     const bool exact = header_.exact;
-    const size_t counts = exact ? 4 * (high + 1) : 0;
-    const uint8_t* rows = raw_.data() + counts;
-    const uint8_t* escapes = rows + wide * high * component.frequencies;
-    const size_t available = (raw_.data() + raw_.size() - escapes) / 2;
+    const size_t row_bytes = row_size(component, wide);
+    const uint8_t *counts = raw_.data(), *rows = counts + 3 * high, *low = rows + row_bytes * high;
+    const size_t available = (raw_.data() + component.raw_size - low) / (exact ? 2 : 1);
+    const uint8_t* upper = low + available;
+    const auto count_of = [&](int row) {
+        return counts[row] | size_t{counts[row + high]} << 8 | size_t{counts[row + 2 * high]} << 16;
+    };
+    size_t escape = 0, last = 0;  // of the row
+    for (int row = 0; row < range.row_begin; ++row) last += count_of(row);
+    const auto escaped = [&] {
+        const int value = exact ? upper[escape] << 8 | low[escape] : low[escape];
+        ++escape;
+        return exact ? static_cast<int16_t>(value) : static_cast<int8_t>(value);
+    };
     const size_t size = wide + kLinePadding;
     lines_.assign(size * (component.frequencies + 1), 0);  // the last one stays zero
     const int16_t* lines[64];
@@ -174,39 +197,46 @@ void PackedReader::decode_component(int number, const RowRequest& request, LineS
         if (request.frequencies[number] >> component.index[k] & 1)
             lines[component.index[k]] = &lines_[size * k];
     for (int row = range.row_begin; row < range.row_end; ++row) {
-        uint32_t escape = 0, last = 0;  // of this row
-        if (exact) {
-            std::memcpy(&escape, raw_.data() + 4 * static_cast<size_t>(row), 4);
-            std::memcpy(&last, raw_.data() + 4 * (static_cast<size_t>(row) + 1), 4);
-            if (escape > last || last > available) corrupt(begin_[number], "more values than it holds");
-        }
-        const auto escaped = [&] {
-            int16_t value = 0;
-            std::memcpy(&value, escapes + 2 * size_t{escape++}, 2);
-            return value;
-        };
-        const auto* values = reinterpret_cast<const int8_t*>(rows + wide * component.frequencies * row);
-        for (int k = 0; k < component.frequencies; ++k, values += wide) {
-            const int index = component.index[k];
+        escape = last;
+        last += count_of(row);
+        if (last > available) corrupt(begin_[number], "more values than it holds");
+        const uint8_t* bytes = rows + row_bytes * row;
+        for (int k = 0; k < component.frequencies; ++k) {
+            const size_t taken = line_size(component, k, wide);
             int16_t* const line = &lines_[size * k];
-            if (index == 0) {
-                uint16_t left = 0;
-                for (size_t column = 0; column < wide; ++column) {
-                    const bool is_escape = exact && values[column] == -128 && escape < last;
-                    left = static_cast<uint16_t>(left + (is_escape ? escaped() : values[column]));
-                    line[column] = exact ? static_cast<int16_t>(left) : static_cast<int8_t>(left);
-                }
-                continue;
+            const auto* values = reinterpret_cast<const int8_t*>(bytes);
+            const bool halved = component.halved >> component.index[k] & 1;
+            const bool shown = request.frequencies[number] >> component.index[k] & 1;
+            if (halved && shown) {
+                widen(bytes, taken, line, line + taken);
+            } else if (shown) {
+                std::copy_n(values, wide, line);
             }
-            const bool shown = request.frequencies[number] >> index & 1;
-            if (shown)
-                std::copy(values + range.column_begin, values + range.column_end, line + range.column_begin);
-            for (const int8_t* from = values; escape < last; ++from) {
+            for (size_t i = 0; halved && i < taken && escape < last; i += 8) {
+                uint64_t eight;
+                std::memcpy(&eight, bytes + i, 8);
+                if (taken - i < 8) eight &= (uint64_t{1} << 8 * (taken - i)) - 1;
+                // 8 in each half of a byte that is −8.
+                uint64_t found = eight ^ kHalves * 8;
+                found = ~(((found & kHalves * 7) + kHalves * 7) | found | kHalves * 7);
+                for (; found && escape < last; found &= found - 1) {
+                    const size_t place = std::countr_zero(found) / 4;
+                    line[i + place / 2 + place % 2 * taken] = escaped();
+                }
+            }
+            for (const int8_t* from = values; exact && !halved && escape < last; ++from) {
                 from = static_cast<const int8_t*>(std::memchr(from, 0x80, values + wide - from));
                 if (!from) break;
-                const int16_t value = escaped();
-                if (shown) line[from - values] = value;
+                line[from - values] = escaped();
             }
+            if (component.index[k] == 0) {
+                uint16_t left = 0;
+                for (size_t column = 0; column < wide; ++column) {
+                    left = static_cast<uint16_t>(left + line[column]);
+                    line[column] = exact ? static_cast<int16_t>(left) : static_cast<int8_t>(left);
+                }
+            }
+            bytes += taken;
         }
         sink.lines(number, row, lines);
     }

@@ -245,7 +245,7 @@ def test_a_large_flat_photo_can_be_read_again():
     """zstd makes nearly nothing of it, from which no reader would take that much memory."""
     blocks = np.zeros((1200, 1200, 8, 8), dtype=np.int16)
     packed = _native.pack_blocks([blocks], [np.ones((8, 8), np.uint16)], [(1, 1)], 9600, 9600, 1, "zstd", 3)
-    assert len(packed) > 200_000
+    assert len(packed) > 150_000
     assert not unpack(packed).planes[0].any()
 
 

@@ -24,7 +24,7 @@ from freqvision.jpeg.read import (
 )
 
 # Smaller is faster to write and larger on disk; all read at the same speed.
-LEVELS = {"lz4": 9, "zstd": 9}
+LEVELS = {"lz4": 9, "zstd": 17}
 MAX_LEVELS = {"lz4": 12, "zstd": 19}
 
 
@@ -35,7 +35,7 @@ class Packer:
         spec: Which channels are kept, at which size and in which steps; None keeps all coefficients as they
             are stored.
         codec: "lz4" is read fastest, "zstd" is smallest.
-        level: Of the codec; None is 9.
+        level: Of the codec; None is 9 (lz4) or 17 (zstd).
         num_threads: As for `Decoder`.
 
     Raises:
@@ -164,7 +164,7 @@ def pack(
         sources: Paths, or the bytes of files.
         spec: Such as ``FrequencySpec(resize=512, crop=None)``; None for no loss.
         codec: "lz4" is read fastest, "zstd" is smallest.
-        level: Of the codec, 1 to 12 (lz4) or 19 (zstd); None is 9.
+        level: Of the codec, 1 to 12 (lz4) or 19 (zstd); None is 9 or 17.
         num_threads: As for `Decoder`.
 
     Returns:
