@@ -105,7 +105,8 @@ def sizes(contents: Sequence[bytes], packed: dict[str, list[bytes]]) -> Iterator
     yield "store", "bytes / JPEG's", *("error, " + view for view in VIEWS)
     for store, photos in packed.items():
         size = sum(map(len, photos)) / whole
-        loss = measure_loss(contents, STORES[store], READ) if STORES[store].spec else dict.fromkeys(VIEWS, 0.0)
+        lossy = STORES[store].spec is not None
+        loss = measure_loss(contents, STORES[store], READ) if lossy else dict.fromkeys(VIEWS, 0.0)
         yield store, f"{size:.3f}", *(f"{error:.3f}" for error in loss.values())
 
 
