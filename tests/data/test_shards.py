@@ -184,7 +184,7 @@ def test_pack_writes_shards_that_a_stopped_run_continues(photos, folder, tmp_pat
     assert packed.classes == folder.classes
     assert torch.equal(packed.labels, folder.labels)
     decode = fv.Decoder(fv.FrequencySpec(resize=72, crop=None, dtype="int8"))  # all that is stored
-    found = decode.each([packed.source(index) for index in range(24)])
+    found = decode.each([packed.photos[index] for index in range(24)])
     for images, expected in zip(found, decode.each(folder.paths), strict=True):
         # Without the last column, whose blocks are in part beyond the photo.
         difference = (images.int() - expected.int()).abs()[..., :-1]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from freqvision.inputs.decoder import Decoder
+from freqvision.inputs.decoder import Decoder, source_name
 from freqvision.inputs.spec import FrequencySpec
 from freqvision.jpeg.read import Source
 from freqvision.runtime import batches, progress_bar, replacing
@@ -37,8 +37,8 @@ def find_faults(sources: Sequence[Source], num_threads: int = 0, *, progress: bo
     with progress_bar(total=len(sources), desc="check", unit="photo", shown=progress) as bar:
         for batch in batches(sources, BATCH):
             for place, error in decoder.try_decode(batch)[1].items():
-                name = str(batch[place]) if isinstance(batch[place], (str, Path)) else f"source {place}"
-                faults[done + place] = re.sub(rf"^{re.escape(name)}( \(\w+\))?: ", "", str(error))
+                name = source_name(place, batch[place])
+                faults[done + place] = str(error).removeprefix(f"{name}: ")
             done += len(batch)
             bar.update(len(batch))
     return faults
@@ -59,22 +59,29 @@ class PhotoCheck:
     damaged: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, folder: str | Path, paths: Sequence[str], num_threads: int = 0) -> PhotoCheck:
-        """Check the photos of a folder; shows a progress bar."""
+    def of(
+        cls, folder: str | Path, paths: Sequence[Source], num_threads: int = 0, names: Any = None
+    ) -> PhotoCheck:
+        """Check the photos of a folder; shows a progress bar. `names` gives a photo's name by its place."""
         faults = find_faults(paths, num_threads, progress=True)
-        return cls(str(folder), len(paths), {paths[place]: cause for place, cause in faults.items()})
+        names = names or paths.__getitem__
+        return cls(str(folder), len(paths), {names(place): cause for place, cause in faults.items()})
 
     def covers(self, path: str | Path) -> bool:
         """Whether a photo was checked: whether it lies in the folder."""
-        return os.path.abspath(path).startswith(os.path.join(os.path.abspath(self.folder), ""))
+        return absolute(str(path)).startswith(os.path.join(absolute(self.folder), ""))
 
     def save(self, path: str | Path) -> None:
         """Write JSON, with paths relative to the file's folder, so that it can be moved with the photos."""
         parent = Path(path).absolute().parent
+
+        def relative(name: str) -> str:
+            return name if "://" in name else os.path.relpath(name, parent)
+
         values = {
-            "folder": os.path.relpath(self.folder, parent),
+            "folder": relative(self.folder),
             "checked": self.checked,
-            "damaged": {os.path.relpath(photo, parent): cause for photo, cause in self.damaged.items()},
+            "damaged": {relative(photo): cause for photo, cause in self.damaged.items()},
         }
         with replacing(path) as draft:
             draft.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -90,8 +97,8 @@ class PhotoCheck:
         try:
             values = json.loads(Path(path).read_text(encoding="utf-8"))
             found = values["damaged"].items()
-            damaged = {os.path.normpath(parent / photo): str(cause) for photo, cause in found}
-            return cls(os.path.normpath(parent / values["folder"]), int(values["checked"]), damaged)
+            damaged = {absolute(photo, parent): str(cause) for photo, cause in found}
+            return cls(absolute(values["folder"], parent), int(values["checked"]), damaged)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{path} is no list of freqvision check: {error!r}") from error
 
@@ -101,5 +108,10 @@ def without(paths: Sequence[str], exclude: str | Path | PhotoCheck | None) -> li
     if exclude is None:
         return list(paths)
     check = exclude if isinstance(exclude, PhotoCheck) else PhotoCheck.load(exclude)
-    damaged = {os.path.abspath(path) for path in check.damaged}
-    return [path for path in paths if os.path.abspath(path) not in damaged]
+    damaged = {absolute(path) for path in check.damaged}
+    return [path for path in paths if absolute(path) not in damaged]
+
+
+def absolute(name: str, folder: str | Path = "") -> str:
+    """A path made absolute; an address such as ``s3://bucket/a.tar`` is so already."""
+    return name if "://" in name else os.path.abspath(os.path.join(folder, name))

@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from freqvision.data.check import PhotoCheck, find_faults, without
+from freqvision.data.sources import Files, Sources
 from freqvision.inputs.decoder import DAMAGED, Decoder
 from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
 from freqvision.inputs.view import View, random_resized_view
-from freqvision.jpeg.read import Source
 
 PACKED = ".fqpk"  # photos of freqvision.pack
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff", PACKED)
@@ -141,30 +141,39 @@ def list_photos(
 
 
 class PhotoDataset(Dataset):
-    """What all data sets of photos with labels share: classes, random views and damaged photos.
+    """Photos with labels as batches: random views and damaged photos, wherever the photos are.
 
-    Subclasses say where photo `index` is: in `source`, which the decoder reads, and in `name`, for messages.
     An item's random view depends on (seed, epoch, index) only, so the number of workers, threads and
     processes never changes what is trained on.
+
+    Args:
+        photos: The photos and their classes.
+        spec: What they become.
+        augment: Random resized crops and flips for training; None for the spec's own resize and centre crop.
+        damaged: As for `FrequencyFolder`.
+        seed: Seed of the random views.
+        num_threads: Threads that decode a batch, see `freqvision.runtime.threads_here`.
     """
 
     def __init__(
         self,
+        photos: Sources,
         spec: InputSpec,
-        labels: Tensor,
-        classes: Sequence[str],
-        augment: RandomView | None,
-        damaged: Damaged,
-        seed: int,
-        num_threads: int,
+        augment: RandomView | None = None,
+        *,
+        damaged: Damaged = "error",
+        seed: int = 0,
+        num_threads: int = 0,
     ) -> None:
         if damaged not in DAMAGED:
             raise ValueError(f"damaged is one of {', '.join(DAMAGED)}; got {damaged!r}")
         if augment is not None and spec.crop is None:
             raise ValueError("random resized crops need a size: set crop in the spec, or pass augment=None")
+        self.photos = photos
+        self.root, self.remote = photos.root, photos.remote
         self.spec = spec
-        self.labels = labels
-        self.classes = list(classes)
+        self.labels = photos.labels
+        self.classes = photos.classes
         self.class_to_idx = {name: index for index, name in enumerate(self.classes)}
         self.augment = augment
         self.damaged = damaged
@@ -174,18 +183,14 @@ class PhotoDataset(Dataset):
         # In shared memory, so that worker processes that outlive an epoch see the new one and can report what
         # they skipped.
         self._epoch = torch.zeros((), dtype=torch.int64, device="cpu").share_memory_()
-        self._faulty = torch.zeros(len(labels), dtype=torch.bool, device="cpu").share_memory_()
+        self._faulty = torch.zeros(len(photos), dtype=torch.bool, device="cpu").share_memory_()
 
-    def source(self, index: int) -> Source:
-        """A photo as the decoder takes it: its path, or its bytes."""
-        raise NotImplementedError
+    def __len__(self) -> int:
+        return len(self.photos)
 
     def name(self, index: int) -> str:
         """A photo's name, for messages."""
-        raise NotImplementedError
-
-    def __len__(self) -> int:
-        return len(self.labels)
+        return self.photos.name(index)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         images, labels = self.__getitems__([index])
@@ -197,14 +202,18 @@ class PhotoDataset(Dataset):
             return torch.empty(0), self.labels[:0]
         indices = [int(index) for index in indices]
         images, errors = self._load(indices)
-        shown_in_part = {place for place in range(len(indices)) if self._shown_in_part(place, indices)}
-        self._faulty[[indices[place] for place in {*errors, *shown_in_part}]] = True
+        for place, index in enumerate(indices) if errors or self._decoder.damage else ():
+            self._faulty[index] |= place in errors or self.photos.name(index) in self._decoder.damage
         if not errors:
             return images, self.labels[indices]
         if self.damaged != "skip" or len(errors) == len(indices):
             raise errors[min(errors)]
         good = [place for place in range(len(indices)) if place not in errors]
         return images[good], self.labels[indices][good]
+
+    def fetch(self, indices: Sequence[int]) -> None:
+        """Begin to fetch photos of a later batch, if they are far away; returns at once."""
+        self.photos.fetch(indices)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the random views of an epoch; call it before each one, as for `DistributedSampler`."""
@@ -213,8 +222,8 @@ class PhotoDataset(Dataset):
     def skipped(self) -> list[str]:
         """Photos left out so far, or with ``damaged="decode"`` shown in part, each with its cause."""
         places = [int(index) for index in self._faulty.nonzero()]
-        causes = find_faults([self.source(place) for place in places], self.num_threads)
-        return [f"{self.name(places[place])}: {cause}" for place, cause in causes.items()]
+        causes = find_faults(self.photos.chosen(places), self.num_threads)
+        return [f"{self.photos.name(places[place])}: {cause}" for place, cause in causes.items()]
 
     @staticmethod
     def collate(batch: Any) -> Any:
@@ -227,12 +236,7 @@ class PhotoDataset(Dataset):
         def choose(sizes: list[tuple[int, int]]) -> list[View]:
             return [self._random_view(index, size) for index, size in zip(indices, sizes, strict=True)]
 
-        sources = [self.source(index) for index in indices]
-        return self._decoder.try_decode(sources, None if self.augment is None else choose)
-
-    def _shown_in_part(self, place: int, indices: list[int]) -> bool:
-        """Whether the batch that was decoded last shows only part of the photo at a place."""
-        return self.name(indices[place]) in self._decoder.damage
+        return self._decoder.try_decode(self.photos.take(indices), None if self.augment is None else choose)
 
     def _random_view(self, index: int, size: tuple[int, int]) -> View:
         """The part of photo `index`, of (height, width) `size`, that is seen in this epoch."""
@@ -265,17 +269,10 @@ class _Folder(PhotoDataset):
             raise TypeError(f"{type(self).__name__} takes a {self.spec_class.__name__}, not {spec!r}")
         found = list_classes(root)
         classes = found if classes is None else classes
-        self.root = Path(root)
         self.paths, labels = list_photos(root, classes, exclude)
-        super().__init__(
-            spec, torch.tensor(labels, device="cpu"), classes, augment, damaged, seed, num_threads
-        )
-
-    def source(self, index: int) -> str:
-        """The path of a photo."""
-        return self.paths[index]
-
-    name = source
+        files = Files(self.paths, labels, classes)
+        files.root = Path(root)
+        super().__init__(files, spec, augment, damaged=damaged, seed=seed, num_threads=num_threads)
 
 
 class FrequencyFolder(_Folder):

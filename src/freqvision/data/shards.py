@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import io
 import json
 import mmap
 import os
 import tarfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from freqvision.data.check import PhotoCheck
 from freqvision.data.folder import EXTENSIONS, Damaged, PhotoDataset, RandomView
+from freqvision.data.remote import REQUESTS, Part, Remote, Storage, is_remote
+from freqvision.data.sources import UNLABELLED, Photo, Sources, named, relabelled
 from freqvision.inputs.spec import InputSpec
 from freqvision.runtime import progress_bar, replacing
 
 INDEX = "index.npy"
 ABOUT = "index.json"
 RECORD = np.dtype([("shard", "<i4"), ("offset", "<i8"), ("length", "<i8"), ("label", "<i4")])
-UNLABELLED = -1
 
 
 class PhotoShards(PhotoDataset):
@@ -33,19 +39,27 @@ class PhotoShards(PhotoDataset):
     ``freqvision pack``, WebDataset or img2dataset. The files are mapped into memory, so that any photo
     is read at random, and worker processes share them.
 
-    The first use writes an index next to the shards, if it can.
+    Shards may be in object storage: ``s3://``, ``gs://``, ``az://`` or ``https://``. Chunks of 4 MiB are read
+    by byte ranges, many at once, and kept in a bounded cache; a `PhotoLoader` has them fetched some batches
+    ahead.
+
+    The first use writes an index next to the shards if it can, for object storage into the cache.
 
     Args:
-        shards: A folder of ``.tar`` files, a pattern such as ``"photos/train-*.tar"``, or paths.
+        shards: A folder of ``.tar`` files or an address below which they are, a pattern such as
+            ``"photos/train-*.tar"``, or paths or addresses.
         spec: What the photos become.
         augment: Random resized crops and flips for training; None for the spec's own resize and centre crop.
         classes: Names of the classes in the order of their labels; None takes those of the shards.
         damaged: As for `FrequencyFolder`.
+        exclude: As for `FrequencyFolder`.
         seed: Seed of the random views.
         num_threads: As for `FrequencyFolder`.
+        storage: How object storage is read and cached; None takes credentials from the environment.
 
     Raises:
         FileNotFoundError: There are no shards.
+        OSError: Object storage does not answer, or refuses.
         ValueError: A shard is no tar file, or no shard holds a photo; labels are not among the classes.
 
     Example:
@@ -69,57 +83,79 @@ class PhotoShards(PhotoDataset):
         *,
         classes: Sequence[str] | None = None,
         damaged: Damaged = "error",
+        exclude: str | Path | PhotoCheck | None = None,
         seed: int = 0,
         num_threads: int = 0,
+        storage: Storage | None = None,
     ) -> None:
-        self.shards = find_shards(shards)
-        self.index, names = open_index(self.shards)
+        photos = Shards(shards, classes, storage).without(exclude)
+        super().__init__(photos, spec, augment, damaged=damaged, seed=seed, num_threads=num_threads)
+
+
+class Shards(Sources):
+    """The photos of tar files, without what they become: see `PhotoShards` for arguments and errors."""
+
+    def __init__(
+        self,
+        shards: str | Path | Sequence[str | Path],
+        classes: Sequence[str] | None = None,
+        storage: Storage | None = None,
+    ) -> None:
+        self.storage = (storage or Storage()) if is_remote(shards) else None
+        if self.storage is None:
+            self.shards = find_shards(shards)
+            self.index, names = open_index(self.shards)
+        else:
+            self.shards, self.index, names, self._key = open_remote_index(self.storage, shards)
+        self.root = os.path.dirname(self.shards[0])
         labels = torch.from_numpy(np.ascontiguousarray(self.index["label"]).astype(np.int64))
-        if classes is not None and names and list(classes) != names:
-            place = {name: label for label, name in enumerate(classes)}
-            missing = sorted(set(names) - set(place))
-            if missing:
-                raise ValueError(
-                    f"the shards have classes that are not among the {len(classes)} given classes: "
-                    + ", ".join(missing)
-                )
-            labels = torch.tensor([place[name] for name in names] + [UNLABELLED])[labels]
-        known = names if classes is None else list(classes)
-        largest = int(labels.max())
-        if not known:
-            known = [str(label) for label in range(largest + 1)]
-        if largest >= len(known):
-            raise ValueError(f"label {largest} is beyond the {len(known)} classes {', '.join(known[:5])}, …")
-        super().__init__(spec, labels, known, augment, damaged, seed, num_threads)
+        super().__init__(*relabelled(labels, names, classes))
+        self.remote = self.storage is not None
         self._maps: dict[int, mmap.mmap] = {}
 
-    def source(self, index: int) -> memoryview:
-        """The bytes of a photo, in the memory that its shard is mapped to."""
-        shard, offset, length, _ = self.index[index].item()
-        if shard not in self._maps:
-            with open(self.shards[shard], "rb") as file:
-                self._maps[shard] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        photo = memoryview(self._maps[shard])[offset : offset + length]
-        if len(photo) < length:
-            raise ValueError(f"{self.shards[shard]} ends before its last photos: copy it again")
-        return photo
+    def take(self, indices: Sequence[int]) -> list[Photo]:
+        """The bytes of photos, in the memory that their shards are mapped to if they are local."""
+        rows = [self.index[index].item() for index in indices]
+        contents: Iterable[Any] = map(self._mapped, rows)
+        if self.storage is not None:
+            contents = self.storage.read(list(map(self._part, rows)))
+        photos = []
+        for index, row, photo in zip(indices, rows, contents, strict=True):
+            if len(photo) < row[2]:
+                raise ValueError(f"{self.shards[row[0]]} ends before its last photos: copy it again")
+            photos.append(named(photo, self.name(index)))
+        return photos
+
+    def fetch(self, indices: Sequence[int]) -> None:
+        """Begin to fetch photos from object storage."""
+        if self.storage is not None:
+            self.storage.fetch(self._part(self.index[index].item()) for index in indices)
 
     def name(self, index: int) -> str:
         """The shard of a photo and its place there."""
         shard, offset, _, _ = self.index[index].item()
         return f"{self.shards[shard]}, photo at byte {offset}"
 
+    def _mapped(self, row: tuple[int, int, int, int]) -> memoryview:
+        shard, offset, length, _ = row
+        if shard not in self._maps:
+            with open(self.shards[shard], "rb") as file:
+                self._maps[shard] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return memoryview(self._maps[shard])[offset : offset + length]
+
+    def _part(self, row: tuple[int, int, int, int]) -> Part:
+        shard, offset, length, _ = row
+        return Part(self.shards[shard], f"{self._key}/{shard}", offset, length)
+
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_maps": {}}
+        # A mapped index is found again by its path.
+        path = self.index.filename if isinstance(self.index, np.memmap) else None
+        return {**self.__dict__, "_maps": {}, "index": path or self.index}
 
-    def _load(self, indices: list[int]) -> tuple[torch.Tensor, dict[int, Exception]]:
-        images, errors = super()._load(indices)
-        for place, error in errors.items():  # whose names are those of places in the batch
-            error.args = (f"{self.name(indices[place])}: {error}", *error.args[1:])
-        return images, errors
-
-    def _shown_in_part(self, place: int, indices: list[int]) -> bool:
-        return self._decoder.damage.pop(f"source {place} (memoryview)", None) is not None
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if isinstance(self.index, (str, Path)):
+            self.index = np.load(self.index, mmap_mode="r", allow_pickle=False)
 
 
 def find_shards(shards: str | Path | Sequence[str | Path]) -> list[str]:
@@ -158,6 +194,61 @@ def open_index(shards: Sequence[str]) -> tuple[np.ndarray, list[str]]:
     """
     folder = Path(shards[0]).parent
     known = [[os.path.relpath(path, folder), *_version(path)] for path in shards]
+    return _kept_index(folder, known, lambda: _make_index(shards))
+
+
+def open_remote_index(
+    storage: Storage, where: str | Sequence[str]
+) -> tuple[list[str], np.ndarray, list[str], str]:
+    """The same for shards in object storage.
+
+    The index that lies with the shards is copied if it is of the very same names and sizes. Otherwise one is
+    made from the headers of the tar files, a few kilobytes for each photo, and kept in the cache.
+
+    Args:
+        storage: How it is read.
+        where: An address below which the shards are, a pattern, or their addresses.
+
+    Returns:
+        The shards' addresses, their index, the names of the classes, and the folder of the cache.
+
+    Raises:
+        OSError: The storage does not answer, or refuses.
+        ValueError: As for `open_index`.
+    """
+    root = where.rstrip("/") if isinstance(where, str) and not where.endswith(".tar") else ""
+    about = None
+    if root:
+        with suppress(FileNotFoundError):
+            about = json.loads(storage.get(f"{root}/{ABOUT}", 0, 2**30))
+    try:
+        files = storage.files(where)
+    except OSError:  # storage that does not list what it holds, such as most servers of https
+        if about is None:
+            raise
+        files = [Remote(f"{root}/{name}", size, "") for name, size, *_ in about["shards"]]
+    urls = [file.url for file in files]
+    known = [list(file) for file in files]
+    if about and [[f"{root}/{name}", size] for name, size, *_ in about["shards"]] == [k[:2] for k in known]:
+        known.append(about)
+    key = hashlib.sha256(json.dumps(known).encode()).hexdigest()[:24]
+
+    def copy_or_make() -> tuple[np.ndarray, list[str]]:
+        if len(known) == len(files):
+            return _make_index(files, storage)
+        storage.download(f"{root}/{INDEX}", storage.cache / key / INDEX)
+        index = np.load(storage.cache / key / INDEX, mmap_mode="r", allow_pickle=False)
+        if index.dtype != RECORD or len(index) != about["photos"]:
+            raise ValueError(f"{root}/{INDEX} does not fit {ABOUT}: copy both again")
+        return index, about["classes"]
+
+    return urls, *_kept_index(storage.cache / key, known, copy_or_make), key
+
+
+def _kept_index(
+    folder: Path, known: list[Any], make: Callable[[], tuple[np.ndarray, list[str]]]
+) -> tuple[np.ndarray, list[str]]:
+    """The index in a folder if it is of the known shards, or a new one, which is written there."""
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         if about["shards"] == known:
@@ -166,7 +257,7 @@ def open_index(shards: Sequence[str]) -> tuple[np.ndarray, list[str]]:
                 return index, about["classes"]
     except (OSError, ValueError, KeyError, TypeError):
         pass  # not there, of other shards, or damaged: it is made again
-    index, classes = _make_index(shards)
+    index, classes = make()
     about = {"shards": known, "photos": len(index), "classes": classes}
     try:
         with replacing(folder / INDEX) as draft, open(draft, "wb") as file:
@@ -185,51 +276,66 @@ def _version(path: str) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _make_index(shards: Sequence[str]) -> tuple[np.ndarray, list[str]]:
-    records: list[tuple[int, int, int]] = []
+def _make_index(
+    shards: Sequence[str] | Sequence[Remote], storage: Storage | None = None
+) -> tuple[np.ndarray, list[str]]:
+    columns: list[list[int]] = [[], [], []]
     labels: list[str | int] = []
-    for number, path in enumerate(progress_bar(shards, desc="index", unit="shard")):
-        try:
-            for offset, length, label in _read_shard(path):
-                records.append((number, offset, length))
+    with (
+        progress_bar(total=len(shards), desc="index", unit="shard") as bar,
+        ThreadPoolExecutor(1 if storage is None else REQUESTS) as pool,
+    ):
+        for number, samples in enumerate(pool.map(partial(_list_shard, storage=storage), shards)):
+            for offset, length, label in samples:
+                for column, value in zip(columns, (number, offset, length), strict=True):
+                    column.append(value)
                 labels.append(label)
-        except (tarfile.TarError, EOFError) as error:
-            raise ValueError(f"{path} is no tar file, or damaged: {error}") from error
-    if not records:
+            bar.update()
+    if not labels:
         raise ValueError(f"no photos in {len(shards)} shards such as {shards[0]}")
     classes: list[str] = []
     if any(isinstance(label, str) for label in labels):
         classes = sorted({str(label) for label in labels if label != UNLABELLED})
         place = {name: label for label, name in enumerate(classes)}
         labels = [place.get(str(label), UNLABELLED) for label in labels]
-    index = np.zeros(len(records), RECORD)
-    for column, name in enumerate(("shard", "offset", "length")):
-        index[name] = [record[column] for record in records]
+    index = np.zeros(len(labels), RECORD)
+    for name, column in zip(("shard", "offset", "length"), columns, strict=True):
+        index[name] = column
     index["label"] = labels
     return index, classes
 
 
-def _read_shard(path: str) -> Iterator[tuple[int, int, str | int]]:
+def _list_shard(shard: str | Remote, storage: Storage | None) -> list[tuple[int, int, str | int]]:
+    """Offset, length and label of each photo of a tar file."""
+    name = shard if isinstance(shard, str) else shard.url
+    try:
+        file = storage.open(shard) if storage and isinstance(shard, Remote) else open(name, "rb")  # noqa: SIM115
+        with file, tarfile.open(fileobj=file, mode="r:") as tar:
+            return list(_read_shard(tar))
+    except (tarfile.TarError, EOFError) as error:
+        raise ValueError(f"{name} is no tar file, or damaged: {error}") from error
+
+
+def _read_shard(tar: tarfile.TarFile) -> Iterator[tuple[int, int, str | int]]:
     """Offset, length and label of each photo of a tar file, whose samples' files follow each other."""
     photo: tuple[int, int] | None = None
     key = ""
     label: str | int = UNLABELLED
-    with tarfile.open(path, "r:") as tar:
-        for member in tar:
-            if not member.isfile():
-                continue
-            folder, _, name = member.name.rpartition("/")
-            stem, _, ending = name.partition(".")
-            ending = f".{ending.lower()}"
-            if f"{folder}/{stem}" != key:
-                if photo is not None:
-                    yield *photo, label
-                key, photo, label = f"{folder}/{stem}", None, UNLABELLED
-            if ending in EXTENSIONS:
-                photo = member.offset_data, member.size
-            elif ending in (".cls", ".json") and member.size < 2**20:
-                text = tar.extractfile(member)
-                label = _label(text.read() if text else b"", ending, label)
+    for member in tar:
+        if not member.isfile():
+            continue
+        folder, _, name = member.name.rpartition("/")
+        stem, _, ending = name.partition(".")
+        ending = f".{ending.lower()}"
+        if f"{folder}/{stem}" != key:
+            if photo is not None:
+                yield *photo, label
+            key, photo, label = f"{folder}/{stem}", None, UNLABELLED
+        if ending in EXTENSIONS:
+            photo = member.offset_data, member.size
+        elif ending in (".cls", ".json") and member.size < 2**20:
+            text = tar.extractfile(member)
+            label = _label(text.read() if text else b"", ending, label)
     if photo is not None:
         yield *photo, label
 

@@ -205,8 +205,9 @@ class _NativePass:
             sizes.append((1, 1) if index in errors else (height, width))
         shots = choose(sizes)
         for index, several in enumerate(shots):
+            name = source_name(index, sources[index])
             for _, view in several:
-                if index not in errors and (refused := self._too_large(_name(index, sources[index]), view)):
+                if index not in errors and (refused := self._too_large(name, view)):
                     errors[index] = refused
         outputs = allocate(shots, errors)
         jobs, addresses = [], []
@@ -214,32 +215,32 @@ class _NativePass:
             if index in errors:
                 continue
             # What has been judged once is not again: a random view then costs no more than what it shows.
-            path = sources[index]
-            whole = self.damaged != "decode" and not (isinstance(path, str) and path in self._sound)
+            whole = self.damaged != "decode" and _lasting_name(sources[index]) not in self._sound
             for (spec, view), output in zip(several, outputs[index], strict=True):
                 top, left, height, width = view.box
                 if top + height > size[0] or left + width > size[1]:
+                    name = source_name(index, sources[index])
                     raise ValueError(
-                        f"{_name(index, sources[index])}: the view's box {view.box} (top, left, height, "
-                        f"width) leaves the photo of {size}"
+                        f"{name}: the view's box {view.box} (top, left, height, width) leaves the photo of "
+                        f"{size}"
                     )
                 if index not in images:
                     jobs.append((index, spec, *view.box, *view.size, *view.crop, view.flip, whole))
                     addresses.append(output.data_ptr())
         table = np.array(jobs, dtype=np.int32).reshape(len(jobs), 14)
         for index, failure in enumerate(native.decode(table, addresses)):
-            path = sources[index]
+            name = _lasting_name(sources[index])
             if failure is None:
                 judged = index not in errors and index not in images
-                if judged and isinstance(path, str) and len(self._sound) < MAX_REMEMBERED:
-                    self._sound.add(path)
+                if judged and name is not None and len(self._sound) < MAX_REMEMBERED:
+                    self._sound.add(name)
             elif failure[0] == "damage":
-                self.damage[_name(index, path)] = failure[1]
+                self.damage[source_name(index, sources[index])] = failure[1]
             else:
-                errors[index] = _exception(_name(index, path), failure)
+                errors[index] = _exception(source_name(index, sources[index]), failure)
         for index in list(images):
             image = images.pop(index)  # the decoded images of a batch are never in memory together
-            name = _name(index, sources[index])
+            name = source_name(index, sources[index])
             try:
                 for (spec, view), output in zip(shots[index], outputs[index], strict=True):
                     output.copy_(image_in_view(image, self._specs[spec], view, self.max_pixels, name))
@@ -247,7 +248,7 @@ class _NativePass:
                 errors[index] = _without_frames(error)
         for index, cause in errors.items():
             if self.damaged == "skip" and _is_damage(cause):
-                self.damage[_name(index, sources[index])] = str(cause)
+                self.damage[source_name(index, sources[index])] = str(cause)
             for output in outputs[index]:
                 output.zero_()
         return dict(sorted(errors.items()))
@@ -275,7 +276,7 @@ class _NativePass:
     ) -> Image.Image:
         """The image that the JPEG reader refused, opened but not yet decoded by Pillow."""
         kind, message, reason, _ = failure
-        name = _name(index, source)
+        name = source_name(index, source)
         if not (kind == "colour" or (kind == "jpeg" and reason in _PIXEL_KINDS)):
             raise _exception(name, failure)
         if not self.pixel_fallback:
@@ -719,10 +720,14 @@ def _native_source(index: int, source: Source, max_bytes: int, errors: dict[int,
     return b""
 
 
-def _name(index: int, source: Source) -> str:
-    return (
-        str(source) if isinstance(source, (str, os.PathLike)) else f"source {index} ({type(source).__name__})"
-    )
+def source_name(index: int, source: Source) -> str:
+    """What messages call a source: its path, the name that a buffer may have, or its place in the batch."""
+    return _lasting_name(source) or f"source {index} ({type(source).__name__})"
+
+
+def _lasting_name(source: Source) -> str | None:
+    """The name by which a photo is known in other batches, too."""
+    return str(source) if isinstance(source, (str, os.PathLike)) else getattr(source, "name", None)
 
 
 def _without_frames(error: Exception) -> Exception:

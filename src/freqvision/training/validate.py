@@ -8,7 +8,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader
 
-from freqvision.data.folder import open_folder
+from freqvision.data.opening import open_photos
 from freqvision.models.saved import read_saved
 from freqvision.runtime import fastest_precision
 from freqvision.training.callbacks import quieten
@@ -75,7 +75,7 @@ def validate(
     root = data or saved.validation
     if root is None:
         raise ValueError("the checkpoint does not say what it was validated on: name a folder of photos")
-    photos = open_folder(root, module.spec, classes=module.class_names, num_threads=num_threads)
+    photos = open_photos(root, module.spec, classes=module.class_names, num_threads=num_threads)
     loader: DataLoader = DataLoader(photos, batch_size or 64, collate_fn=photos.collate)
     metrics: Any = trainer.validate(module, loader, verbose=False)[0]
     return {"photos": len(photos), **{name.removeprefix("val/"): value for name, value in metrics.items()}}
