@@ -1,14 +1,13 @@
 """Shards in object storage: the same photos, few requests, a bounded cache, errors that say what failed."""
 
 import logging
-import os
 import pickle
-import shutil
 import urllib.request
 from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 import freqvision as fv
 from freqvision.data import FrequencyFolder, PhotoLoader, PhotoShards, RandomView
@@ -16,7 +15,7 @@ from freqvision.data import remote as remote_files
 from freqvision.data.remote import Part, Storage
 from freqvision.data.shards import Shards, find_shards, open_index, write_shard
 
-pytest.importorskip("obstore")
+obstore = pytest.importorskip("obstore")
 moto = pytest.importorskip("moto.server")
 SPEC = fv.FrequencySpec(resize=72, crop=64)
 
@@ -31,8 +30,12 @@ def server():
     running.address = f"http://{host}:{port}"
     urllib.request.urlopen(urllib.request.Request(f"{running.address}/bucket", method="PUT"))
     running.options = {
-        **{"endpoint": running.address, "region": "us-east-1", "client_options": {"allow_http": True}},
-        **{"access_key_id": "a", "secret_access_key": "b", "retry_config": {"max_retries": 1}},
+        "endpoint": running.address,
+        "region": "us-east-1",
+        "client_options": {"allow_http": True},
+        "access_key_id": "a",
+        "secret_access_key": "b",
+        "retry_config": {"max_retries": 1},
     }
     yield running
     running.stop()
@@ -65,11 +68,11 @@ def local(folder, tmp_path_factory):
 @pytest.fixture(scope="module")
 def bucket(server, local):
     """The same with an index (``with``) and without (``without``)."""
+    store = obstore.store.from_url("s3://bucket", **server.options)
     for path in local.iterdir():
-        for place in ("with", "without"):
-            if place == "with" or path.suffix == ".tar":
-                url = f"{server.address}/bucket/{place}/{path.name}"
-                urllib.request.urlopen(urllib.request.Request(url, path.read_bytes(), method="PUT"))
+        obstore.put(store, f"with/{path.name}", path)
+        if path.suffix == ".tar":
+            obstore.put(store, f"without/{path.name}", path)
     return "s3://bucket"
 
 
@@ -103,14 +106,23 @@ def test_remote_shards_are_the_local_ones(place, bucket, storage, folder, reques
     assert not [url for url, *_ in requests if url.endswith(".tar")], "index and photos are in the cache"
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_loader_fetches_ahead(workers, bucket, storage, folder):
+def test_a_loader_fetches_ahead(bucket, storage, folder):
     ours = PhotoShards(f"{bucket}/with", SPEC, RandomView(), seed=3, num_threads=1, storage=storage)
-    loaders = [PhotoLoader(ours, 5, shuffle=True, num_workers=workers), PhotoLoader(folder, 5, shuffle=True)]
+    loaders = [PhotoLoader(ours, 5, shuffle=True), PhotoLoader(folder, 5, shuffle=True)]
     for (images, labels), (expected, truth) in zip(*loaders, strict=True):
         assert torch.equal(images, expected)
         assert torch.equal(labels, truth)
     folder.set_epoch(0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are spawned here")
+def test_a_forked_worker_reads_the_cache_and_nothing_else(bucket, storage, folder):
+    ours = PhotoShards(f"{bucket}/with", SPEC, num_threads=1, storage=storage)
+    loader = DataLoader(ours, 24, collate_fn=ours.collate, num_workers=1, multiprocessing_context="fork")
+    with pytest.raises(RuntimeError, match="multiprocessing_context='spawn'"):
+        next(iter(loader))
+    expected, _ = ours.__getitems__(range(24))
+    assert torch.equal(next(iter(loader))[0], expected)
 
 
 def test_what_was_fetched_ahead_is_not_fetched_again(bucket, storage, requests):
@@ -124,12 +136,12 @@ def test_what_was_fetched_ahead_is_not_fetched_again(bucket, storage, requests):
 
 def test_the_cache_is_bounded_and_keeps_what_is_used(tmp_path, monkeypatch):
     monkeypatch.setattr(remote_files, "CHUNK", 100)
-    monkeypatch.setattr(
-        Storage, "get", lambda self, url, begin, end: bytes([begin // 100]) * 100
-    )
+    monkeypatch.setattr(Storage, "get", lambda self, url, begin, end: bytes([begin // 100]) * 100)
     storage = Storage(cache=tmp_path, cache_bytes=6400)
     for chunk in range(200):
-        data = storage.read([Part("s3://b/a.tar", "key/0", 100 * chunk + 50, 100), Part("s3://b/a.tar", "key/0", 0, 9)])
+        data = storage.read(
+            [Part("s3://b/a.tar", "key/0", 100 * chunk + 50, 100), Part("s3://b/a.tar", "key/0", 0, 9)]
+        )
         assert data == [bytes([chunk]) * 50 + bytes([chunk + 1]) * 50, bytes(9)]
         sizes = [path.stat().st_size for path in (tmp_path / "key").iterdir()]
         assert sum(sizes) <= 6400
@@ -148,7 +160,9 @@ def test_errors_name_file_range_and_cause(bucket, storage, server, tmp_path):
     photos.photos.shards[1] = f"{bucket}/gone.tar"
     with pytest.raises(FileNotFoundError, match=r"s3://bucket/gone\.tar, bytes 0 to 4,194,304: .*not found"):
         photos.__getitems__([9])
-    closed = Storage({**server.options, "endpoint": "http://127.0.0.1:9", "retry_config": {"max_retries": 0}}, tmp_path)
+    closed = Storage(
+        {**server.options, "endpoint": "http://127.0.0.1:9", "retry_config": {"max_retries": 0}}, tmp_path
+    )
     with pytest.raises(OSError, match="s3://bucket/with"):
         PhotoShards(f"{bucket}/with", SPEC, storage=closed)
 
@@ -168,7 +182,3 @@ def test_what_workers_get_is_small(bucket, storage):
     photos.take([0])
     copy = pickle.loads(pickle.dumps(photos))
     assert [bytes(photo) for photo in copy.take([5])] == [bytes(photos[5])]
-
-
-def test_https_needs_no_listing(local, tmp_path):
-    """A plain web server, of which an index tells what it holds."""

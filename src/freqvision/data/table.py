@@ -1,0 +1,205 @@
+"""Photos in Hugging Face Datasets: Arrow tables mapped into memory, of which any row is read at random."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from freqvision.data.check import PhotoCheck
+from freqvision.data.folder import Damaged, PhotoDataset, RandomView
+from freqvision.data.sources import UNLABELLED, Sources, named, relabelled
+from freqvision.inputs.spec import InputSpec
+from freqvision.jpeg.read import Source
+
+IMAGES = ("image", "img", "jpg", "jpeg", "photo", "pixel_values", "bytes")  # usual names of columns
+LABELS = ("label", "labels", "fine_label", "class", "cls", "target", "category")
+
+
+class PhotoTable(PhotoDataset):
+    """Photos of a Hugging Face data set, as batches; otherwise like a `FrequencyFolder`.
+
+    The photos stay as they are stored: JPEGs are decoded by the native pass. The table is mapped into memory,
+    so that worker processes share it.
+
+    Args:
+        table: A folder of ``save_to_disk``, a file of Parquet or Arrow, a folder or a list of them, the name
+            of a data set of the hub, or a ``datasets.Dataset``.
+        spec: What the photos become.
+        augment: Random resized crops and flips for training; None for the spec's own resize and centre crop.
+        split: Which part, where there are several, such as "train".
+        image: Column of the photos; None finds it by its type, or by its usual names.
+        label: Column of the labels, whole numbers or text; likewise. A table may have none.
+        classes: Names of the classes in the order of their labels; None takes those of the table.
+        damaged: As for `FrequencyFolder`.
+        exclude: As for `FrequencyFolder`.
+        seed: Seed of the random views.
+        num_threads: As for `FrequencyFolder`.
+
+    Raises:
+        ImportError: ``datasets`` is not installed.
+        FileNotFoundError: There is no such table.
+        ValueError: It has no such column or split, or classes that are not among those given.
+
+    Example:
+        >>> import io, datasets, freqvision as fv
+        >>> from PIL import Image
+        >>> file = io.BytesIO()
+        >>> Image.new("RGB", (80, 60), "teal").save(file, "JPEG")
+        >>> rows = {"image": [{"bytes": file.getvalue()}] * 3, "label": ["cat", "dog", "cat"]}
+        >>> photos = PhotoTable(datasets.Dataset.from_dict(rows), fv.FrequencySpec(resize=64, crop=64))
+        >>> images, labels = photos.__getitems__([0, 1])
+        >>> images.shape, labels.tolist(), photos.classes
+        (torch.Size([2, 24, 8, 8]), [0, 1], ['cat', 'dog'])
+    """
+
+    def __init__(
+        self,
+        table: Any,
+        spec: InputSpec,
+        augment: RandomView | None = None,
+        *,
+        split: str | None = None,
+        image: str | None = None,
+        label: str | None = None,
+        classes: Sequence[str] | None = None,
+        damaged: Damaged = "error",
+        exclude: str | Path | PhotoCheck | None = None,
+        seed: int = 0,
+        num_threads: int = 0,
+    ) -> None:
+        photos = Table(table, classes, split=split, image=image, label=label).without(exclude)
+        super().__init__(photos, spec, augment, damaged=damaged, seed=seed, num_threads=num_threads)
+
+
+class Table(Sources):
+    """The photos of a table, without what they become: see `PhotoTable` for arguments and errors."""
+
+    def __init__(
+        self,
+        table: Any,
+        classes: Sequence[str] | None = None,
+        *,
+        split: str | None = None,
+        image: str | None = None,
+        label: str | None = None,
+    ) -> None:
+        self.rows = open_table(table, split)
+        self.root = str(table) if isinstance(table, (str, Path)) else "the table"
+        features = self.rows.features
+        self.image = _column(features, image, IMAGES, _is_image)
+        if self.image is None:
+            raise ValueError(f"{self.root} has no column of photos: name one of {', '.join(features)}")
+        self._photos = self.rows.select_columns([self.image]).with_format("arrow")
+        label = _column(features, label, LABELS, lambda feature: hasattr(feature, "names"))
+        labels, names = torch.full((len(self.rows),), UNLABELLED), []
+        if label is not None:
+            labels, names = _labels(self.rows, label)
+        super().__init__(*relabelled(labels, names, classes))
+
+    def take(self, indices: Sequence[int]) -> list[Source]:
+        """The bytes of photos where the table has them, or the paths that it has."""
+        column = self._photos[list(indices)].column(0).combine_chunks()
+        if not hasattr(column.type, "fields"):  # bytes without a structure around them
+            return [named(cell.as_buffer(), self.name(i)) for i, cell in zip(indices, column, strict=True)]
+        contents, paths = column.field("bytes"), column.field("path")
+        photos: list[Source] = []
+        for place, index in enumerate(indices):
+            if contents[place].is_valid:
+                photos.append(named(contents[place].as_buffer(), self.name(index)))
+            elif paths[place].is_valid:
+                photos.append(paths[place].as_py())
+            else:
+                raise ValueError(f"{self.name(index)} is empty: leave it out by Dataset.filter")
+        return photos
+
+    def name(self, index: int) -> str:
+        """The table and the row."""
+        return f"{self.root}, row {index}"
+
+
+def open_table(table: Any, split: str | None = None) -> Any:
+    """A ``datasets.Dataset``, mapped into memory; see `PhotoTable` for arguments and errors."""
+    try:
+        import datasets
+    except ImportError as error:
+        raise ImportError("tables need Hugging Face Datasets: pip install 'freqvision[table]'") from error
+    found = table
+    if isinstance(table, (str, os.PathLike)):
+        path = os.fspath(table)
+        if any(os.path.isfile(os.path.join(path, name)) for name in ("state.json", "dataset_dict.json")):
+            found = datasets.load_from_disk(path)
+        elif files := _files(path):
+            found = datasets.load_dataset(_format(files[0]), data_files=files, split="train")
+        elif os.path.exists(path):
+            raise FileNotFoundError(f"no table at {path}: pass a folder of save_to_disk, or Parquet files")
+        else:  # of the hub
+            found = datasets.load_dataset(path, split=split)
+    elif isinstance(table, (list, tuple)):
+        files = [os.fspath(file) for file in table]
+        found = datasets.load_dataset(_format(files[0]), data_files=files, split="train")
+    if isinstance(found, datasets.DatasetDict):
+        if split not in found and len(found) > 1:
+            raise ValueError(f"{table} has the splits {', '.join(found)}: name one of them, got {split!r}")
+        found = found[split if split in found else next(iter(found))]
+    if not isinstance(found, datasets.Dataset):
+        raise ValueError(f"a table is a datasets.Dataset or where one is, not {type(found).__name__}")
+    for name, feature in found.features.items():
+        if isinstance(feature, datasets.Image):
+            found = found.cast_column(name, datasets.Image(decode=False))
+    return found
+
+
+def is_table(path: str | Path) -> bool:
+    """Whether there is a table at a path: a folder of ``save_to_disk``, Parquet or Arrow."""
+    names = ("state.json", "dataset_dict.json")
+    return any(os.path.isfile(os.path.join(path, name)) for name in names) or bool(_files(os.fspath(path)))
+
+
+def _files(path: str) -> list[str]:
+    """Files of Parquet or Arrow at a path, or in the folder there."""
+    if not os.path.isdir(path):
+        return [path] if path.endswith((".parquet", ".arrow")) and os.path.isfile(path) else []
+    return sorted(map(str, Path(path).glob("*.parquet"))) or sorted(map(str, Path(path).glob("*.arrow")))
+
+
+def _format(path: str) -> str:
+    return "arrow" if path.endswith(".arrow") else "parquet"
+
+
+def _is_image(feature: Any) -> bool:
+    return type(feature).__name__ == "Image" or getattr(feature, "dtype", "") in ("binary", "large_binary")
+
+
+def _column(features: Any, given: str | None, usual: Sequence[str], fits: Any) -> str | None:
+    """The column that was named, or else the one of the type or of a usual name."""
+    if given is not None:
+        if given not in features:
+            raise ValueError(f"there is no column {given!r}: there are {', '.join(features)}")
+        return given
+    fitting = [name for name, feature in features.items() if fits(feature)]
+    known = [name for name in usual if name in features]
+    return next((name for name in [*(n for n in known if n in fitting), *fitting, *known]), None)
+
+
+def _labels(rows: Any, label: str) -> tuple[Tensor, list[str]]:
+    """Labels and the names of classes."""
+    column = rows.select_columns([label]).with_format("arrow")[:].column(0).combine_chunks()
+    names = list(getattr(rows.features[label], "names", None) or ())
+    if str(column.type) in ("string", "large_string"):
+        encoded = column.dictionary_encode()
+        found = encoded.dictionary.to_pylist()
+        names = sorted(found)
+        places = np.array([names.index(name) for name in found], dtype=np.int64)
+        labels = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        labels = np.where(labels < 0, UNLABELLED, places[labels] if len(places) else UNLABELLED)
+    elif str(column.type).startswith(("int", "uint")):
+        labels = column.fill_null(UNLABELLED).to_numpy(zero_copy_only=False)
+    else:
+        raise ValueError(f"the column {label!r} holds {column.type}: labels are whole numbers or text")
+    return torch.from_numpy(labels.astype(np.int64)), names
