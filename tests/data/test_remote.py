@@ -1,6 +1,7 @@
 """Shards in object storage: the same photos, few requests, a bounded cache, errors that say what failed."""
 
 import logging
+import os
 import pickle
 import urllib.request
 from pathlib import Path

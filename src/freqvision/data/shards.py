@@ -22,8 +22,9 @@ import torch
 from freqvision.data.check import PhotoCheck
 from freqvision.data.folder import EXTENSIONS, Damaged, PhotoDataset, RandomView
 from freqvision.data.remote import REQUESTS, Part, Remote, Storage, is_remote
-from freqvision.data.sources import UNLABELLED, Photo, Sources, named, relabelled
+from freqvision.data.sources import UNLABELLED, Sources, named, relabelled
 from freqvision.inputs.spec import InputSpec
+from freqvision.jpeg.read import Source
 from freqvision.runtime import progress_bar, replacing
 
 INDEX = "index.npy"
@@ -104,22 +105,23 @@ class Shards(Sources):
         self.storage = (storage or Storage()) if is_remote(shards) else None
         if self.storage is None:
             self.shards = find_shards(shards)
-            self.index, names = open_index(self.shards)
+            self.records, names = open_index(self.shards)
         else:
-            self.shards, self.index, names, self._key = open_remote_index(self.storage, shards)
+            where: Any = shards
+            self.shards, self.records, names, self._key = open_remote_index(self.storage, where)
         self.root = os.path.dirname(self.shards[0])
-        labels = torch.from_numpy(np.ascontiguousarray(self.index["label"]).astype(np.int64))
+        labels = torch.from_numpy(np.ascontiguousarray(self.records["label"]).astype(np.int64))
         super().__init__(*relabelled(labels, names, classes))
         self.remote = self.storage is not None
         self._maps: dict[int, mmap.mmap] = {}
 
-    def take(self, indices: Sequence[int]) -> list[Photo]:
+    def take(self, indices: Sequence[int]) -> list[Source]:
         """The bytes of photos, in the memory that their shards are mapped to if they are local."""
-        rows = [self.index[index].item() for index in indices]
+        rows = [self.records[index].item() for index in indices]
         contents: Iterable[Any] = map(self._mapped, rows)
         if self.storage is not None:
             contents = self.storage.read(list(map(self._part, rows)))
-        photos = []
+        photos: list[Source] = []
         for index, row, photo in zip(indices, rows, contents, strict=True):
             if len(photo) < row[2]:
                 raise ValueError(f"{self.shards[row[0]]} ends before its last photos: copy it again")
@@ -129,11 +131,11 @@ class Shards(Sources):
     def fetch(self, indices: Sequence[int]) -> None:
         """Begin to fetch photos from object storage."""
         if self.storage is not None:
-            self.storage.fetch(self._part(self.index[index].item()) for index in indices)
+            self.storage.fetch(self._part(self.records[index].item()) for index in indices)
 
     def name(self, index: int) -> str:
         """The shard of a photo and its place there."""
-        shard, offset, _, _ = self.index[index].item()
+        shard, offset, _, _ = self.records[index].item()
         return f"{self.shards[shard]}, photo at byte {offset}"
 
     def _mapped(self, row: tuple[int, int, int, int]) -> memoryview:
@@ -149,13 +151,13 @@ class Shards(Sources):
 
     def __getstate__(self) -> dict[str, Any]:
         # A mapped index is found again by its path.
-        path = self.index.filename if isinstance(self.index, np.memmap) else None
-        return {**self.__dict__, "_maps": {}, "index": path or self.index}
+        path = self.records.filename if isinstance(self.records, np.memmap) else None
+        return {**self.__dict__, "_maps": {}, "records": path or self.records}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        if isinstance(self.index, (str, Path)):
-            self.index = np.load(self.index, mmap_mode="r", allow_pickle=False)
+        if isinstance(self.records, (str, Path)):
+            self.records = np.load(self.records, mmap_mode="r", allow_pickle=False)
 
 
 def find_shards(shards: str | Path | Sequence[str | Path]) -> list[str]:
@@ -217,7 +219,7 @@ def open_remote_index(
         ValueError: As for `open_index`.
     """
     root = where.rstrip("/") if isinstance(where, str) and not where.endswith(".tar") else ""
-    about = None
+    about: Any = None
     if root:
         with suppress(FileNotFoundError):
             about = json.loads(storage.get(f"{root}/{ABOUT}", 0, 2**30))

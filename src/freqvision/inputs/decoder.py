@@ -229,11 +229,11 @@ class _NativePass:
                     addresses.append(output.data_ptr())
         table = np.array(jobs, dtype=np.int32).reshape(len(jobs), 14)
         for index, failure in enumerate(native.decode(table, addresses)):
-            name = _lasting_name(sources[index])
             if failure is None:
+                known = _lasting_name(sources[index])
                 judged = index not in errors and index not in images
-                if judged and name is not None and len(self._sound) < MAX_REMEMBERED:
-                    self._sound.add(name)
+                if judged and known is not None and len(self._sound) < MAX_REMEMBERED:
+                    self._sound.add(known)
             elif failure[0] == "damage":
                 self.damage[source_name(index, sources[index])] = failure[1]
             else:
