@@ -5,6 +5,7 @@ from freqvision.data.folder import FrequencyFolder, PixelFolder, RandomView
 from freqvision.data.loader import EpochBatches, PhotoLoader
 from freqvision.data.shards import PhotoShards
 from freqvision.data.synthetic import write_synthetic_photos
+from freqvision.data.table import PhotoTable
 
 __all__ = [
     "EpochBatches",
@@ -12,6 +13,7 @@ __all__ = [
     "PhotoCheck",
     "PhotoLoader",
     "PhotoShards",
+    "PhotoTable",
     "PixelFolder",
     "RandomView",
     "write_synthetic_photos",

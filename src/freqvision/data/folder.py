@@ -337,9 +337,3 @@ def evenly(items: Sequence[Item], count: int) -> list[Item]:
     """
     count = min(count, len(items))
     return [items[place * len(items) // count] for place in range(count)]
-
-
-def readable(paths: Sequence[str], num_threads: int = 0) -> list[str]:
-    """Those of the photos that can be decoded."""
-    faults = find_faults(paths, num_threads)
-    return [path for place, path in enumerate(paths) if place not in faults]

@@ -12,6 +12,7 @@ from freqvision.data.folder import EXTENSIONS, PhotoDataset, find_photos, list_c
 from freqvision.data.remote import Storage, is_remote
 from freqvision.data.shards import Shards
 from freqvision.data.sources import Files, Sources
+from freqvision.data.table import Table, is_table
 from freqvision.inputs.spec import InputSpec
 
 
@@ -27,7 +28,7 @@ def open_sources(
 
     Args:
         where: A folder of photos, or of tar shards; a shard, or a pattern such as ``photos/train-*.tar``; the
-            same in object storage; or `Sources`, which are returned.
+            same in object storage; a table, see `PhotoTable`; or `Sources`, which are returned.
         classes: Names of the classes in the order of their labels; None takes those that are there.
         labelled: Whether a folder's photos lie in one sub-folder for each class; it is searched with all its
             sub-folders otherwise, and its photos have no labels.
@@ -53,10 +54,12 @@ def open_sources(
     if is_remote(where):
         return Shards(where, classes, storage).without(exclude)
     where = os.fspath(where)
+    if is_table(where):
+        return Table(where, classes).without(exclude)
     if where.endswith(".tar") or (os.path.isdir(where) and any(Path(where).glob("*.tar"))):
         return Shards(where, classes).without(exclude)
     if not os.path.isdir(where):
-        raise FileNotFoundError(f"no folder of photos and no shards at {where}")
+        raise FileNotFoundError(f"no folder of photos, no shards and no table at {where}")
     if labelled or classes is not None:
         classes = list_classes(where) if classes is None else classes
         photos = Files(*list_photos(where, classes, exclude), classes)

@@ -232,7 +232,7 @@ class Storage:
             if root not in self._stores:
                 self._stores[root] = _obstore().store.from_url(root, **self.options)
             return request(self._stores[root], name)
-        except ImportError:
+        except (ImportError, RuntimeError):  # of _obstore
             raise
         except Exception as error:  # obstore has a hierarchy of its own
             kind = FileNotFoundError if isinstance(error, FileNotFoundError) else OSError

@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 
 from freqvision.data.check import find_faults
 from freqvision.data.folder import Damaged
+from freqvision.data.sources import Files, Sources
 from freqvision.detection.targets import objects_of, target_in_view, turned, view_pixels
 from freqvision.inputs.decoder import DAMAGED, Decoder
 from freqvision.inputs.spec import InputSpec
@@ -108,7 +109,7 @@ class DetectionPhotos(Dataset):
     and processes never changes what is trained on.
 
     Args:
-        sources: The photos: paths, or whatever else a `Decoder` takes.
+        sources: The photos: paths, or whatever else a `Decoder` takes, or `Sources` such as a table's.
         targets: For each photo a dictionary as torchvision's detectors take it, in pixels of the photo:
             "boxes" (N, 4) as x1, y1, x2, y2; "labels" (N,); optionally "masks" (N, H, W). Other tensors of N
             elements belong to the objects, and "image_id" and all else to the photo. Objects whose "iscrowd"
@@ -170,7 +171,8 @@ class DetectionPhotos(Dataset):
             raise ValueError(f"orientation is one of {', '.join(ORIENTATIONS)}; got {orientation!r}")
         if damaged not in DAMAGED:
             raise ValueError(f"damaged is one of {', '.join(DAMAGED)}; got {damaged!r}")
-        self.paths = list(sources)
+        self.photos = sources if isinstance(sources, Sources) else Files(sources)
+        self.remote = self.photos.remote
         self.targets = targets
         self.spec = spec
         self.augment = augment
@@ -182,13 +184,13 @@ class DetectionPhotos(Dataset):
         # In shared memory, so that worker processes that outlive an epoch see the new one, and can report
         # what they skipped.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
-        self._faulty = torch.zeros(len(self.paths), dtype=torch.bool).share_memory_()
+        self._faulty = torch.zeros(len(self.photos), dtype=torch.bool).share_memory_()
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.photos)
 
     def __getitem__(self, index: int) -> tuple[Tensor, dict[str, Any]]:
-        images, targets = self._load([int(index)])
+        images, targets = self._load([int(index)], self.photos.take([index]))
         return images[0], targets[0]
 
     def __getitems__(self, indices: Sequence[int]) -> tuple[list[Tensor], list[dict[str, Any]]]:
@@ -198,16 +200,17 @@ class DetectionPhotos(Dataset):
         boxes and masks were turned, if they were. Both lists are empty if all photos are left out.
         """
         indices = [int(index) for index in indices]
+        sources = self.photos.take(indices)
         try:
-            return self._load(indices)
+            return self._load(indices, sources)
         except (JpegError, OSError):
             if self.damaged != "skip":
                 raise
         images: list[Tensor] = []
         targets: list[dict[str, Any]] = []
-        for index in indices:  # one by one, which is rare enough
+        for index, source in zip(indices, sources, strict=True):  # one by one, which is rare enough
             try:
-                image, target = self._load([index])
+                image, target = self._load([index], [source])
             except (JpegError, OSError):
                 self._faulty[index] = True
             else:
@@ -217,7 +220,11 @@ class DetectionPhotos(Dataset):
 
     def name(self, index: int) -> str:
         """A photo's path, or what else it is read from, for messages."""
-        return str(self.paths[index])
+        return self.photos.name(index)
+
+    def fetch(self, indices: Sequence[int]) -> None:
+        """Begin to fetch photos of a later batch, if they are far away; returns at once."""
+        self.photos.fetch(indices)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the random views of an epoch; call it before each one, as for `DistributedSampler`."""
@@ -225,15 +232,17 @@ class DetectionPhotos(Dataset):
 
     def skipped(self) -> list[str]:
         """Photos left out so far, or with ``damaged="decode"`` shown in part, each with its cause."""
-        sources: list[Any] = [self.paths[int(index)] for index in self._faulty.nonzero()]
-        return [f"{sources[place]}: {cause}" for place, cause in find_faults(sources).items()]
+        faulty = self.photos.chosen(self._faulty.nonzero()[:, 0].tolist())
+        return [f"{faulty.name(place)}: {cause}" for place, cause in find_faults(faulty).items()]
 
     @staticmethod
     def collate(batch: Any) -> Any:
         """Pass a batch through: pass this as `collate_fn` to `DataLoader`."""
         return batch
 
-    def _load(self, indices: Sequence[int]) -> tuple[list[Tensor], list[dict[str, Any]]]:
+    def _load(
+        self, indices: Sequence[int], sources: Sequence[Source]
+    ) -> tuple[list[Tensor], list[dict[str, Any]]]:
         views: list[View] = []
         sizes: list[tuple[int, int]] = []
 
@@ -242,10 +251,10 @@ class DetectionPhotos(Dataset):
             views.extend(self._view(index, size) for index, size in zip(indices, found, strict=True))
             return views
 
-        images = self._decoder.each([self.paths[index] for index in indices], choose)
+        images = self._decoder.each(sources, choose)
         for index in indices if self._decoder.damage else ():
-            self._faulty[index] |= str(self.paths[index]) in self._decoder.damage
-        return images, [self._target(*item) for item in zip(indices, views, sizes, strict=True)]
+            self._faulty[index] |= self.name(index) in self._decoder.damage
+        return images, [self._target(*item) for item in zip(indices, sources, views, sizes, strict=True)]
 
     def _view(self, index: int, size: tuple[int, int]) -> View:
         if self.augment is None:
@@ -254,9 +263,8 @@ class DetectionPhotos(Dataset):
         generator = torch.Generator().manual_seed(int(entropy.generate_state(1)[0]))
         return self.augment.view(size, self.spec, generator)
 
-    def _target(self, index: int, view: View, shown: tuple[int, int]) -> dict[str, Any]:
-        source: Any = self.paths[index]
-        name = str(source) if isinstance(source, (str, os.PathLike)) else f"photo {index}"
+    def _target(self, index: int, source: Source, view: View, shown: tuple[int, int]) -> dict[str, Any]:
+        name = self.name(index)
         orientation = 1 if self.orientation == self.spec.orientation else exif_orientation(source)
         if self.orientation == "exif":  # and the photo is shown as it is stored
             orientation = {6: 8, 8: 6}.get(orientation, orientation)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
+from freqvision.inputs.decoder import Decoder
 from freqvision.inputs.spec import FrequencySpec
-from freqvision.inputs.transform import PixelTransform
+from freqvision.jpeg.read import Source
 from freqvision.models.reconstruction import SmallPixels
 from freqvision.models.surgery import Stem
 from freqvision.runtime import progress_bar
@@ -101,7 +100,7 @@ def fit_stem(
     spec: FrequencySpec,
     mean: tuple[float, ...],
     std: tuple[float, ...],
-    photos: Iterable[str | Path],
+    photos: Iterable[Source],
 ) -> float:
     """Fit the convolution of `fitted_stem` to the stem's output.
 
@@ -115,7 +114,7 @@ def fit_stem(
         spec: Which channels, normalised how, of which view.
         mean: The RGB network's, on [0, 1].
         std: Likewise.
-        photos: Paths; no labels are needed.
+        photos: Paths or bytes; no labels are needed.
 
     Returns:
         The share of the variance of the stem's output that the convolution explains.
@@ -124,16 +123,15 @@ def fit_stem(
         ValueError: There are no photos.
     """
     everything = spec.raw(ChannelSet.preset(192))
-    to_cube = PixelTransform(everything)
+    decode = Decoder(everything, num_threads=1)
     small_pixels = SmallPixels(everything, stem.stride)
     channel_mean, channel_std = (values[:, None, None] for values in spec.normalisation())
     rgb_mean, rgb_std = (torch.tensor(values)[:, None, None] for values in (mean, std))
     convolution = layers[0]
     assert isinstance(convolution, nn.Conv2d)
     problem = LeastSquares(convolution.in_channels, convolution.out_channels)
-    for path in progress_bar(list(photos), desc="fitting the stem", unit="photo", leave=False):
-        with Image.open(path) as image:
-            cube = to_cube(image)[None]  # (1, 192, h, w)
+    for photo in progress_bar(list(photos), desc="fitting the stem", unit="photo", leave=False):
+        cube = decode([photo])  # (1, 192, h, w)
         rgb = small_pixels(cube).clamp(0, 1)  # (1, 3, n·h, n·w)
         target = stem_output(network, stem, (rgb - rgb_mean) / rgb_std)  # (1, S, h, w)
         features = (cube[:, list(spec.channels)] - channel_mean) / channel_std  # (1, C, h, w)

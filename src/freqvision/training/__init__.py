@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from freqvision.training.classifier import Classifier
     from freqvision.training.coco import CocoPhotos
     from freqvision.training.detector import Detector
-    from freqvision.training.photos import PhotoFolder
+    from freqvision.training.photos import PhotoFolder, PhotoShards, PhotoTable
 
 __all__ = [
     "Augmentation",
@@ -18,6 +18,8 @@ __all__ = [
     "Detector",
     "Optimisation",
     "PhotoFolder",
+    "PhotoShards",
+    "PhotoTable",
 ]
 
 _FILES = {
@@ -27,6 +29,8 @@ _FILES = {
     "Detector": "training.detector",
     "Optimisation": "models.optimisation",
     "PhotoFolder": "training.photos",
+    "PhotoShards": "training.photos",
+    "PhotoTable": "training.photos",
 }
 
 

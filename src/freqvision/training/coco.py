@@ -9,6 +9,7 @@ from typing import Any, Literal
 from freqvision.data.check import without
 from freqvision.data.folder import Damaged
 from freqvision.data.loader import PhotoLoader
+from freqvision.data.sources import Files, Sources
 from freqvision.detection.coco import CocoAnnotations
 from freqvision.detection.coco_file import read_coco
 from freqvision.detection.photos import DetectionPhotos, RandomDetectionView
@@ -144,9 +145,9 @@ class CocoPhotos(PhotoData):
             hflip, tuple(sizes), (scale[0], scale[1]), None if crop is None else (crop[0], crop[1])
         )
 
-    def statistics_paths(self) -> list[str]:
-        """Paths of the training photos."""
-        return [image.path for image in self.train_coco.images]
+    def statistics_photos_of(self) -> Sources:
+        """The training photos."""
+        return Files([image.path for image in self.train_coco.images])
 
     def setup(self, stage: str) -> None:
         """Complete the spec with the statistics, and open the data sets."""

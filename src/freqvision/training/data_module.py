@@ -10,8 +10,9 @@ import numpy as np
 from lightning.pytorch import LightningDataModule, Trainer
 
 from freqvision.data.check import PhotoCheck
-from freqvision.data.folder import Damaged, evenly
+from freqvision.data.folder import Damaged
 from freqvision.data.loader import EpochBatches, PhotoLoader
+from freqvision.data.sources import Sources
 from freqvision.inputs.measure import collect_statistics
 from freqvision.inputs.spec import InputSpec
 from freqvision.inputs.statistics import ChannelStatistics
@@ -19,7 +20,7 @@ from freqvision.runtime import replacing
 
 
 class PhotoData(LightningDataModule):
-    """Photos to train on and to validate on; subclasses say which, in `statistics_paths` and `setup`.
+    """Photos to train on and to validate on; subclasses say which, in `statistics_photos_of` and `setup`.
 
     Args:
         spec: What the photos become; statistics and type are still to come.
@@ -69,7 +70,7 @@ class PhotoData(LightningDataModule):
         if dtype != "int8":  # which has its scale from the statistics, so it waits for them
             self.spec = self.spec.with_dtype(dtype)
 
-    def statistics_paths(self) -> list[str]:
+    def statistics_photos_of(self) -> Sources:
         """The photos whose statistics are those of training."""
         raise NotImplementedError
 
@@ -84,7 +85,8 @@ class PhotoData(LightningDataModule):
 
     def notes(self) -> list[str]:
         """What should be known of the photos before they are trained on."""
-        paths = [*self.train_set.paths, *self.validation_set.paths]
+        sets = (self.train_set.photos, self.validation_set.photos)
+        paths = [str(path) for photos in sets for path in getattr(photos, "paths", ())]
         check = PhotoCheck.load(self.exclude) if self.exclude else None
         unchecked = sum(not check.covers(path) for path in paths) if check else len(paths)
         slow = sum(not path.lower().endswith((".jpg", ".jpeg")) for path in paths)
@@ -98,11 +100,9 @@ class PhotoData(LightningDataModule):
     def prepare_data(self) -> None:
         """Measure the training photos' statistics, in one process, where no file holds them."""
         if self.spec.channels and not self._statistics_file().exists():
-            paths = self.statistics_paths()
-            if self.statistics_photos > 0:
-                paths = evenly(paths, self.statistics_photos)
+            photos = self.statistics_photos_of().spread(self.statistics_photos)
             statistics = collect_statistics(
-                paths, self.spec, num_threads=self.num_threads, damaged=self.damaged
+                photos, self.spec, num_threads=self.num_threads, damaged=self.damaged
             )
             with replacing(self._statistics_file()) as draft:
                 statistics.save(draft)

@@ -28,10 +28,10 @@ from freqvision.training.coco import CocoPhotos
 from freqvision.training.data_module import PhotoData
 from freqvision.training.detector import Detector
 from freqvision.training.module import ModelModule
-from freqvision.training.photos import PhotoFolder
+from freqvision.training.photos import PhotoFolder, PhotoShards, PhotoTable
 
 CLASSES = {"model": "freqvision.training.Classifier", "data": "freqvision.training.PhotoFolder"}  # by default
-SHORT_NAMES = (Classifier, CocoPhotos, Detector, PhotoFolder)  # known by their names, since they are imported
+SHORT_NAMES = (Classifier, CocoPhotos, Detector, PhotoFolder, PhotoShards, PhotoTable)  # known: imported
 
 
 class FitParser(LightningArgumentParser):
@@ -278,9 +278,9 @@ def check_pair(config: Any) -> None:
         ValueError: They do not go together.
     """
     model, data = (config[name].class_path.rpartition(".")[2] for name in ("model", "data"))
-    pairs = {"Classifier": "PhotoFolder", "Detector": "CocoPhotos"}
-    if model in pairs and data in pairs.values() and pairs[model] != data:
-        raise ValueError(f"--model {model} does not train on --data {data}: use --data {pairs[model]}")
+    pairs = {"Classifier": ("PhotoFolder", "PhotoShards", "PhotoTable"), "Detector": ("CocoPhotos",)}
+    if model in pairs and data not in pairs[model] and any(data in known for known in pairs.values()):
+        raise ValueError(f"--model {model} does not train on --data {data}: use --data {pairs[model][0]}")
 
 
 def prepare_folder(cli: FitCLI) -> None:

@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from freqvision.data.folder import evenly, readable
+from freqvision.data.check import find_faults
 from freqvision.data.loader import PhotoLoader
 from freqvision.inputs.spec import InputSpec
 from freqvision.models import FrequencyModel
@@ -86,8 +86,9 @@ class ModelModule(LightningModule):
         options = self.weights()
         with plain_defaults():
             if self.hparams["start"] == "fit":
-                paths = evenly(data.train_set.paths, FIT_PHOTOS)
-                options["photos"] = readable(paths, data.num_threads) if data.damaged == "skip" else paths
+                photos = data.train_set.photos.spread(FIT_PHOTOS)
+                faults = find_faults(photos, data.num_threads) if data.damaged == "skip" else {}
+                options["photos"] = photos.chosen([i for i in range(len(photos)) if i not in faults])[:]
             self.build(data.spec, data.class_names, **options)
 
     def configure_optimizers(self) -> Any:

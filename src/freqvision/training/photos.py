@@ -1,20 +1,18 @@
-"""The Lightning data module of classification: two folders of photos, as frequencies or as pixels."""
+"""The Lightning data modules of classification: photos in folders, tar shards or tables."""
 
 import os
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from freqvision.data.folder import (
-    EXTENSIONS,
-    Damaged,
-    PhotoDataset,
-    RandomView,
-    list_classes,
-    list_photos,
-    open_folder,
-)
+from freqvision.data import shards, table
+from freqvision.data.folder import EXTENSIONS, Damaged, PhotoDataset, RandomView, list_classes
 from freqvision.data.loader import PhotoLoader
+from freqvision.data.opening import open_sources
+from freqvision.data.remote import CACHE_BYTES, Storage
+from freqvision.data.sources import Sources
 from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
 from freqvision.spectrum.channels import ChannelSet
 from freqvision.training.data_module import PhotoData
@@ -89,22 +87,13 @@ class PhotoFolder(PhotoData):
             spec = FrequencySpec(resize or 512, crop or 448, chosen, interpolation=interpolation)
         else:
             spec = PixelSpec(resize or 256, crop or 224, input, interpolation=interpolation)
-        self.train_root = Path(root) / train
-        self.validation_root = Path(root) / validation
-        class_names = list_classes(self.train_root)
+        self.exclude = exclude
+        class_names = self._open(root, train, validation)
         if len(class_names) == 1:
             raise ValueError(
-                f"{self.train_root} has one class, {class_names[0]!r}: a classifier needs two or more, a "
-                "sub-folder of photos for each"
+                f"{train} has one class, {class_names[0]!r}: a classifier needs two or more, and a folder of "
+                "photos a sub-folder for each"
             )
-        if not self.validation_root.is_dir():
-            named = [name for name in ("val", "valid", "validation", "test") if (Path(root) / name).is_dir()]
-            if named:
-                raise FileNotFoundError(
-                    f"no folder of validation photos at {self.validation_root}: there is {root}/{named[0]}, "
-                    f"which --data.validation {named[0]} takes"
-                )
-        self.missing = sorted(set(class_names) - set(list_classes(self.validation_root)))
         super().__init__(
             spec,
             class_names,
@@ -119,19 +108,38 @@ class PhotoFolder(PhotoData):
         self.save_hyperparameters()
         self.augment = RandomView((scale[0], scale[1]), (ratio[0], ratio[1]), hflip)
         self.damaged = damaged if on_error is None else "skip" if on_error == "skip" else "error"
-        self.exclude = exclude
         self.shuffle_block = shuffle_block
         self.shuffle_window = shuffle_window
 
-    def statistics_paths(self) -> list[str]:
-        """Paths of the training photos."""
-        return list_photos(self.train_root, self.class_names, self.exclude)[0]
+    def _open(self, root: str, train: str, validation: str) -> list[str]:
+        """Look at where the photos are; returns the names of the classes."""
+        self.train_root = Path(root) / train
+        self.validation_root: str | Path = Path(root) / validation
+        class_names = list_classes(self.train_root)
+        if not self.validation_root.is_dir():
+            named = [name for name in ("val", "valid", "validation", "test") if (Path(root) / name).is_dir()]
+            if named:
+                raise FileNotFoundError(
+                    f"no folder of validation photos at {self.validation_root}: there is {root}/{named[0]}, "
+                    f"which --data.validation {named[0]} takes"
+                )
+        self.missing = sorted(set(class_names) - set(list_classes(self.validation_root)))
+        return class_names
+
+    def _sources(self, of: Literal["train", "validation"]) -> Sources:
+        """The photos to train on or to validate on."""
+        root = self.train_root if of == "train" else self.validation_root
+        return open_sources(root, self.class_names, exclude=self.exclude)
+
+    def statistics_photos_of(self) -> Sources:
+        """The training photos."""
+        return self._sources("train")
 
     def setup(self, stage: str) -> None:
         """Complete the spec with the statistics, and open the data sets."""
         super().setup(stage)
-        self.train_set = self._photos(self.train_root, self.augment)
-        self.validation_set = self._photos(self.validation_root, None)
+        self.train_set = self._photos("train", self.augment)
+        self.validation_set = self._photos("validation", None)
 
     def train_dataloader(self) -> PhotoLoader:
         """All training photos, each in a random view."""
@@ -143,26 +151,106 @@ class PhotoFolder(PhotoData):
         if self.missing:
             names = ", ".join(self.missing[:10]) + (", …" if len(self.missing) > 10 else "")
             notes.insert(0, f"no photos to validate {len(self.missing)} of the classes: {names}")
-        left_out = Counter(
-            suffix
-            for root in (self.train_root, self.validation_root)
-            for _, _, files in os.walk(root)
-            for suffix in (os.path.splitext(file)[1].lower() for file in files)
-            if suffix in NOT_READ
-        )
+        left_out = Counter(self._not_read())
         if left_out:
             counts = ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(left_out.items()))
             notes.append(f"left out, since only {' '.join(EXTENSIONS)} are read: {counts}")
         return notes
 
-    def _photos(self, root: Path, augment: RandomView | None) -> PhotoDataset:
-        return open_folder(
-            root,
+    def _photos(self, of: Literal["train", "validation"], augment: RandomView | None) -> PhotoDataset:
+        return PhotoDataset(
+            self._sources(of),
             self.spec,
             augment,
-            classes=self.class_names,
             damaged=self.damaged,
-            exclude=self.exclude,
             seed=self.seed,
             num_threads=self.num_threads,
         )
+
+    def _not_read(self) -> list[str]:
+        """Photos in the folders that are of formats that nothing here reads."""
+        return [
+            suffix
+            for root in (self.train_root, self.validation_root)
+            for _, _, files in os.walk(root)
+            for suffix in (os.path.splitext(file)[1].lower() for file in files)
+            if suffix in NOT_READ
+        ]
+
+
+class PhotoShards(PhotoFolder):
+    """Photos in tar shards, of WebDataset, img2dataset or `freqvision pack`, here or in object storage.
+
+    Args:
+        train: Folder of the training photos' .tar files, an address such as s3://bucket/train, or a pattern.
+        validation: The same of the validation photos.
+        storage_options: How object storage is reached, as obstore takes it; the environment counts, too.
+        cache: Folder that keeps what was read from object storage; None is in the user's folder of caches.
+        cache_bytes: Size of that cache.
+        settings: Of `PhotoFolder`, but for `root`.
+    """
+
+    _opener: Callable[..., Sources]
+
+    def __init__(
+        self,
+        train: str,
+        validation: str,
+        storage_options: dict[str, Any] | None = None,
+        cache: str | None = None,
+        cache_bytes: int = CACHE_BYTES,
+        **settings: Any,
+    ) -> None:
+        storage = Storage(storage_options, cache, cache_bytes)
+        self._opener = partial(shards.Shards, storage=storage)
+        super().__init__(root="", train=train, validation=validation, **settings)
+
+    def _open(self, root: str, train: str, validation: str) -> list[str]:
+        self.validation_root = validation
+        self._found: dict[str, Any] = {"train": self._opener(train)}
+        classes: list[str] = self._found["train"].classes
+        self._found["validation"] = self._opener(validation, classes=classes)
+        self.missing = sorted(set(classes) - {classes[i] for i in self._found["validation"].labels.unique()})
+        return classes
+
+    def _sources(self, of: Literal["train", "validation"]) -> Sources:
+        photos: Sources = self._found[of].without(self.exclude)
+        unlabelled = int((photos.labels < 0).sum())
+        if unlabelled:
+            raise ValueError(f"{unlabelled:,} of the {len(photos):,} photos of {photos.root} have no label")
+        return photos
+
+    def _not_read(self) -> list[str]:
+        return []
+
+
+class PhotoTable(PhotoShards):
+    """Photos in Hugging Face Datasets.
+
+    Args:
+        train: A folder of save_to_disk, files of Parquet or Arrow, or the name of a data set of the hub.
+        validation: The same; None is another split of `train`.
+        train_split: Part of `train` to train on, where it has several.
+        validation_split: Part of `validation`.
+        image: Column of the photos; None finds it.
+        label: Column of the labels; None finds it.
+        settings: Of `PhotoFolder`, but for `root`.
+    """
+
+    def __init__(
+        self,
+        train: str,
+        validation: str | None = None,
+        train_split: str = "train",
+        validation_split: str = "validation",
+        image: str | None = None,
+        label: str | None = None,
+        **settings: Any,
+    ) -> None:
+
+        def opener(where: str, classes: Any = None) -> table.Table:
+            split = train_split if classes is None else validation_split
+            return table.Table(where, classes, split=split, image=image, label=label)
+
+        self._opener = opener
+        PhotoFolder.__init__(self, root="", train=train, validation=validation or train, **settings)
