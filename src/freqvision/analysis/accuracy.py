@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -14,7 +13,7 @@ from torch import nn
 
 from freqvision.analysis.probe import LabelledPhotos
 from freqvision.inputs import FrequencySpec, InputSpec, PixelSpec
-from freqvision.inputs.decoder import Decoder
+from freqvision.inputs.decoder import Decoder, source_name
 from freqvision.models import FrequencyModel, Transport
 from freqvision.runtime import progress_bar
 from freqvision.spectrum.channels import BLOCK, ChannelSet
@@ -145,22 +144,24 @@ def measure(
         raise ValueError("to measure accuracy the photos need labels: one sub-folder a class, or a CSV file")
     read: Callable[[list[Any]], torch.Tensor] = Decoder(spec, num_threads)
     model = model.to(device).eval()
-    batches = [photos.paths[i : i + batch_size] for i in range(0, len(photos.paths), batch_size)]
+    starts = range(0, len(photos.paths), batch_size)
     ranks: list[torch.Tensor] = []
     reading = computing = 0.0
     size = 0
-    for batch in progress_bar(batches, desc=f"{spec.label} {spec.dtype}", leave=False, shown=progress):
+    for start in progress_bar(starts, desc=f"{spec.label} {spec.dtype}", leave=False, shown=progress):
         started = time.perf_counter()
-        inputs = read([Path(path) for path in batch])
+        batch = photos.paths[start : start + batch_size]
+        inputs = read(batch)
         finished = time.perf_counter()
         logits = model(inputs.to(device)).float().cpu()  # .cpu() waits for the device
         reading, computing = reading + finished - started, computing + time.perf_counter() - finished
         size += inputs.nbytes
-        truth = torch.tensor(photos.labels[len(ranks) * batch_size :][: len(batch)])
-        for path, label in zip(batch, truth.tolist(), strict=True):
+        truth = torch.tensor(photos.labels[start : start + len(batch)])
+        for place, label in enumerate(truth.tolist()):
             if not 0 <= label < logits.shape[1]:
+                name = source_name(place, batch[place])
                 raise ValueError(
-                    f"{path} has the label {label}; the model's classes are 0 to {logits.shape[1] - 1}: "
+                    f"{name} has the label {label}; the model's classes are 0 to {logits.shape[1] - 1}: "
                     "count labels from 0, and give the network all of its classes"
                 )
         ranks.append(rank_of_truth(logits, truth))

@@ -12,10 +12,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from freqvision.data.folder import evenly, find_photos, list_photos
+from freqvision.data.folder import evenly, find_photos
+from freqvision.data.opening import open_sources
+from freqvision.data.sources import Sources
 from freqvision.inputs.decoder import Decoder
 from freqvision.inputs.spec import FrequencySpec
 from freqvision.inputs.statistics import ChannelStatistics
+from freqvision.jpeg.read import Source
 from freqvision.models.frequency_model import FrequencyModel
 from freqvision.models.transport import Transport
 from freqvision.runtime import progress_bar
@@ -27,12 +30,12 @@ class LabelledPhotos:
     """Paths of photos, and their labels.
 
     Args:
-        paths: Files.
+        paths: Files, or `Sources` such as those of shards.
         labels: Index of each photo's class; None without labels.
         class_names: Names of the classes; None if the labels are only numbers.
     """
 
-    paths: list[str]
+    paths: Sequence[Source]
     labels: list[int] | None = None
     class_names: list[str] | None = None
 
@@ -41,16 +44,21 @@ class LabelledPhotos:
         if not 0 < count < len(self.paths):
             return self
         labels = None if self.labels is None else evenly(self.labels, count)
-        return replace(self, paths=evenly(self.paths, count), labels=labels)
+        paths = self.paths
+        paths = paths.spread(count) if isinstance(paths, Sources) else evenly(paths, count)
+        return replace(self, paths=paths, labels=labels)
 
 
 def find_labelled_photos(
-    root: str | Path, class_names: Sequence[str] | None = None, table: str | Path | None = None
+    root: str | Path | Sources,
+    class_names: Sequence[str] | None = None,
+    table: str | Path | None = None,
 ) -> LabelledPhotos:
-    """Photos below a folder, and their classes.
+    """Photos below a folder, or of shards or a table, and their classes.
 
     Args:
-        root: Folder of photos, with one sub-folder for each class if `class_names` are given.
+        root: Folder of photos, with one sub-folder for each class if `class_names` are given; or what else
+            `open_sources` takes, which may have labels of its own.
         class_names: Names of the sub-folders in the order of their labels; None for no labels from folders.
         table: CSV file with the columns file (path below `root`, or a file name that is unique) and
             class_index.
@@ -59,28 +67,27 @@ def find_labelled_photos(
         FileNotFoundError: The folder or the table does not exist.
         ValueError: There are no photos, or one is missing in the table.
     """
-    if not Path(root).is_dir():
-        raise FileNotFoundError(f"no folder of photos at {root}")
-    if table is not None:
-        paths = find_photos(root)
-        known = _read_labels(table)
-        names = [str(Path(path).relative_to(root)) for path in paths]
-        files = Counter(Path(name).name for name in names)  # a bare name must be unique
-        bare = {name: Path(name).name for name in names if files[Path(name).name] == 1}
-        keys = [name if name in known else bare.get(name, name) for name in names]
-        missing = [key for key in keys if key not in known]
-        if missing or not paths:
-            raise ValueError(
-                f"{table} has no label for {len(missing)} of {len(paths)} photos in {root}"
-                + (f", such as {missing[0]}" if missing else "")
-            )
-        return LabelledPhotos(paths, [known[key] for key in keys])
-    if class_names is not None:
-        return LabelledPhotos(*list_photos(root, class_names), list(class_names))
+    if table is None:
+        photos = open_sources(root, class_names)
+        paths = getattr(photos, "paths", photos)
+        if photos.labels.min() < 0:
+            return LabelledPhotos(paths)
+        return LabelledPhotos(paths, photos.labels.tolist(), class_names and list(class_names))
+    if isinstance(root, Sources) or not Path(root).is_dir():
+        raise FileNotFoundError(f"a table of labels is for a folder of photos, and there is none at {root}")
     paths = find_photos(root)
-    if not paths:
-        raise ValueError(f"no photos in {root} or its sub-folders")
-    return LabelledPhotos(paths)
+    known = _read_labels(table)
+    names = [str(Path(path).relative_to(root)) for path in paths]
+    files = Counter(Path(name).name for name in names)  # a bare name must be unique
+    bare = {name: Path(name).name for name in names if files[Path(name).name] == 1}
+    keys = [name if name in known else bare.get(name, name) for name in names]
+    missing = [key for key in keys if key not in known]
+    if missing or not paths:
+        raise ValueError(
+            f"{table} has no label for {len(missing)} of {len(paths)} photos in {root}"
+            + (f", such as {missing[0]}" if missing else "")
+        )
+    return LabelledPhotos(paths, [known[key] for key in keys])
 
 
 def _read_labels(table: str | Path) -> dict[str, int]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
+from freqvision.cli.data import HELP, add_data, data_of
 from freqvision.cli.help import HelpFormatter
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def parser() -> ArgumentParser:
     parser.add_argument("--weights", help="weights of --model: a file, or DEFAULT for published ones")
     parser.add_argument("--strides", default="standard", help="strides of --model: standard, v1 or released")
     parser.add_argument("--num_classes", type=PositiveInt, default=1000, help="classes of --model")
-    parser.add_argument("--data", help="folder of photos; with a sub-folder for each class to use labels")
+    add_data(parser, f"{HELP}; a folder has a sub-folder for each class to use labels")
     parser.add_argument("--labels", help="CSV file with columns file and class_index, instead of sub-folders")
     parser.add_argument(
         "--photos",
@@ -185,15 +186,14 @@ def _photos(options: Namespace, class_names: list[str] | None) -> LabelledPhotos
 
     if options.data is None:
         return None
-    if not Path(options.data).is_dir():
-        raise FileNotFoundError(f"no folder of photos at {options.data}")
+    data = data_of(options.data)
     named = class_names
-    if class_names and options.labels is None:
-        folders = {path.name for path in Path(options.data).iterdir() if path.is_dir()}
+    if class_names and options.labels is None and isinstance(data, str) and Path(data).is_dir():
+        folders = {path.name for path in Path(data).iterdir() if path.is_dir()}
         if not folders & set(class_names):
             named = None
-            print(f"{options.data} has no sub-folders of the model's classes: measured without labels")
-    return find_labelled_photos(options.data, named, options.labels).spread(options.photos or 0)
+            print(f"{data} has no sub-folders of the model's classes: measured without labels")
+    return find_labelled_photos(data, named, options.labels).spread(options.photos or 0)
 
 
 def _probe(options: Namespace, model: FrequencyModel | None, photos: LabelledPhotos | None) -> Probe:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from jsonargparse import ArgumentParser
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
+from freqvision.cli.data import HELP, add_data, data_of
 from freqvision.cli.help import HelpFormatter
 
 if TYPE_CHECKING:
@@ -44,12 +45,12 @@ def main(args: list[str]) -> None:
     parser.add_argument("--weights", help="weights of --model: a file, or DEFAULT for published ones")
     parser.add_argument("--strides", default="standard", help="strides of --model: standard, v1 or released")
     parser.add_argument("--num_classes", type=PositiveInt, default=1000, help="classes of --model")
-    parser.add_argument(
-        "--data",
+    add_data(
+        parser,
+        f"{HELP}; a folder has a sub-folder for each class of the --checkpoint, or there are --labels",
         required=True,
-        help="folder of photos, with a sub-folder for each class of the --checkpoint, or with --labels",
     )
-    parser.add_argument("--labels", help="CSV file with columns file and class_index, needed with --model")
+    parser.add_argument("--labels", help="CSV file with columns file and class_index, folders with --model")
     parser.add_argument("--batch_size", type=PositiveInt, default=32, help="photos in a batch")
     parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help="decoding threads, 0 for all")
     parser.add_argument("--device", help="such as cpu or cuda; default: a GPU if there is one")
@@ -62,7 +63,11 @@ def main(args: list[str]) -> None:
     from freqvision.spectrum import ChannelSet
 
     model, names = _rgb_model(options)
-    photos = find_labelled_photos(options.data, names, options.labels)
+    photos = find_labelled_photos(data_of(options.data), names, options.labels)
+    if photos.labels is None:
+        raise ValueError(
+            "--model does not know the names of its classes: add --labels, or name shards or tables that have them"
+        )
     texts = options.channels.split(",")
     texts = texts if all(text.strip().isdecimal() for text in texts) else [options.channels]
     measurements = list(
@@ -115,8 +120,6 @@ def _rgb_model(options: Any) -> "tuple[FrequencyModel, list[str] | None]":
             "--model and --weights go together: a network without weights answers at random, and a "
             "--checkpoint holds its own"
         )
-    if options.model is not None and options.labels is None:
-        raise ValueError("--model does not know the names of its classes: add --labels")
     if options.checkpoint is not None:
         from freqvision.models import load
 

@@ -6,6 +6,7 @@ import math
 from jsonargparse import ArgumentParser
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
+from freqvision.cli.data import HELP, add_data, data_of
 from freqvision.cli.help import HelpFormatter
 
 
@@ -19,9 +20,9 @@ def main(args: list[str]) -> None:
         description="Measure a trained model. Input, classes and network come from the checkpoint.",
     )
     parser.add_argument("--checkpoint", required=True, help="file of freqvision fit, or folder of fv.save")
-    parser.add_argument(
-        "--data",
-        help="folder with a sub-folder for each class, for detectors of photos; default: training's own",
+    add_data(
+        parser,
+        f"{HELP}; a folder has a sub-folder for each class, for detectors photos; default: training's own",
     )
     parser.add_argument("--annotations", help="detectors: JSON file in COCO's format")
     parser.add_argument("--results", help="detectors: JSON file for all detections, in COCO's format")
@@ -32,11 +33,14 @@ def main(args: list[str]) -> None:
     parser.add_argument("--accelerator", default="auto", help="auto, cpu, gpu or another of Lightning's")
     parser.add_argument("--precision", help="such as 32-true or bf16-mixed; default: what suits the machine")
     parser.add_argument("--json", action="store_true", help="print only JSON")
-    options = parser.parse_args(args).as_dict()
+    parsed = parser.parse_args(args)
+    data, parsed.data = parsed.data, None
+    options = parsed.as_dict()
     as_json = options.pop("json")
 
     from freqvision.training.validate import validate
 
+    options["data"] = data_of(data)
     metrics = validate(**options, progress=not as_json)
     if as_json:
         # JSON has no nan, which stands for sizes of which there are no objects.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from freqvision.data.check import PhotoCheck
+from freqvision.data.check import PhotoCheck, without
 from freqvision.data.folder import EXTENSIONS, PhotoDataset, find_photos, list_classes, list_photos
 from freqvision.data.remote import Storage, is_remote
 from freqvision.data.shards import Shards
@@ -62,15 +62,15 @@ def open_sources(
         raise FileNotFoundError(f"no folder of photos, no shards and no table at {where}")
     if labelled or classes is not None:
         classes = list_classes(where) if classes is None else classes
-        photos = Files(*list_photos(where, classes, exclude), classes)
-        photos.root = where
-        return photos
-    photos = Files(find_photos(where)).without(exclude)
-    if not len(photos):
+        labelled_files = Files(*list_photos(where, classes, exclude), classes)
+        labelled_files.root = where
+        return labelled_files
+    paths = without(find_photos(where), exclude)
+    if not paths:
         raise ValueError(
             f"no photos in {where} or its sub-folders: looked for files that end in {', '.join(EXTENSIONS)}"
         )
-    return photos
+    return Files(paths)
 
 
 def open_photos(

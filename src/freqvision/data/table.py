@@ -97,9 +97,8 @@ class Table(Sources):
             raise ValueError(f"{self.root} has no column of photos: name one of {', '.join(features)}")
         self._photos = self.rows.select_columns([self.image]).with_format("arrow")
         label = _column(features, label, LABELS, lambda feature: hasattr(feature, "names"))
-        labels, names = torch.full((len(self.rows),), UNLABELLED), []
-        if label is not None:
-            labels, names = _labels(self.rows, label)
+        none: tuple[Tensor, list[str]] = torch.full((len(self.rows),), UNLABELLED), []
+        labels, names = none if label is None else _labels(self.rows, label)
         super().__init__(*relabelled(labels, names, classes))
 
     def take(self, indices: Sequence[int]) -> list[Source]:

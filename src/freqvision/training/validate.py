@@ -9,6 +9,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader
 
 from freqvision.data.opening import open_photos
+from freqvision.data.sources import Sources
 from freqvision.models.saved import read_saved
 from freqvision.runtime import fastest_precision
 from freqvision.training.callbacks import quieten
@@ -17,7 +18,7 @@ from freqvision.training.classifier import Classifier
 
 def validate(
     checkpoint: str | Path,
-    data: str | Path | None = None,
+    data: str | Path | Sources | None = None,
     batch_size: int | None = None,
     num_threads: int = 0,
     accelerator: str = "auto",
@@ -30,8 +31,8 @@ def validate(
 
     Args:
         checkpoint: File that `fit` wrote, or folder that `fv.save` wrote.
-        data: Folder with one sub-folder of photos for each class, or of a detector the folder of its photos;
-            None is the one that training validated on.
+        data: Photos with labels, see `freqvision.data.opening.open_sources`, or of a detector the folder of
+            its photos; None is what training validated on.
         batch_size: Photos in a batch; None is 64, or 2 of a detector.
         num_threads: Threads that decode a batch; 0 for all cores.
         accelerator: "auto", "cpu", "gpu" or another of Lightning's.
