@@ -29,11 +29,29 @@ def test_plain_pytorch_trains(tmp_path):
     assert fv.FrequencySpec.from_dict(saved["spec"]).crop == 64
 
 
-def test_shards_are_read_whole_and_once():
-    command = [sys.executable, EXAMPLES / "stream_shards.py", "--batch-size", "7"]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("300 photos as (24, 16, 16) int8: ")
+def run_example(monkeypatch, capsys, name: str, *arguments: str) -> str:
+    """What a program prints."""
+    monkeypatch.setattr(sys, "argv", [name, *arguments])
+    example(name).main()
+    return capsys.readouterr().out
+
+
+def test_shards_are_packed_and_read_whole_and_once(monkeypatch, capsys):
+    printed = run_example(monkeypatch, capsys, "shards", "--batch-size", "7")
+    assert "300 photos packed into 0." in printed
+    assert "300 photos as (24, 16, 16) int8: " in printed
+
+
+def test_hub_table_trains(monkeypatch, capsys):
+    pytest.importorskip("datasets")
+    printed = run_example(monkeypatch, capsys, "hub_table", "--batch-size", "40")
+    assert "120 photos, 6 classes: last loss " in printed
+
+
+def test_exact_resume(monkeypatch, capsys):
+    printed = run_example(monkeypatch, capsys, "exact_resume")
+    assert "continues in epoch 1" in printed
+    assert "equal to the last bit" in printed
 
 
 def example(name: str) -> ModuleType:

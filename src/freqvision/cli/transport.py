@@ -66,7 +66,7 @@ def main(args: list[str]) -> None:
     photos = find_labelled_photos(data_of(options.data), names, options.labels)
     if photos.labels is None:
         raise ValueError(
-            "--model does not know the names of its classes: add --labels, or name shards or tables that have them"
+            "--model does not know the names of its classes: add --labels, or name shards that have labels"
         )
     texts = options.channels.split(",")
     texts = texts if all(text.strip().isdecimal() for text in texts) else [options.channels]

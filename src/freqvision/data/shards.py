@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from freqvision.runtime import progress_bar, replacing
 
 INDEX = "index.npy"
 ABOUT = "index.json"
+Sample = tuple[int, int, "str | int", bytes]
 RECORD = np.dtype([("shard", "<i4"), ("offset", "<i8"), ("length", "<i8"), ("label", "<i4")])
 
 
@@ -104,11 +106,13 @@ class Shards(Sources):
     ) -> None:
         self.storage = (storage or Storage()) if is_remote(shards) else None
         if self.storage is None:
+            self._files: list[Remote] = []
             self.shards = find_shards(shards)
             self.records, names = open_index(self.shards)
         else:
             where: Any = shards
-            self.shards, self.records, names, self._key = open_remote_index(self.storage, where)
+            self._files, self.records, names, self._key = open_remote_index(self.storage, where)
+            self.shards = [file.url for file in self._files]
         self.root = os.path.dirname(self.shards[0])
         labels = torch.from_numpy(np.ascontiguousarray(self.records["label"]).astype(np.int64))
         super().__init__(*relabelled(labels, names, classes))
@@ -132,6 +136,16 @@ class Shards(Sources):
         """Begin to fetch photos from object storage."""
         if self.storage is not None:
             self.storage.fetch(self._part(self.records[index].item()) for index in indices)
+
+    def sidecars(self) -> list[dict[str, Any]]:
+        """What the .json file of each photo holds, such as its objects, for detection."""
+        files = self._files or self.shards
+        with ThreadPoolExecutor(REQUESTS if self.storage else 1) as pool:
+            texts = [text for *_, text in chain.from_iterable(pool.map(self._samples, files))]
+        return list(map(_object, texts))
+
+    def _samples(self, shard: str | Remote) -> list[Sample]:
+        return list_shard(shard, self.storage)
 
     def name(self, index: int) -> str:
         """The shard of a photo and its place there."""
@@ -201,7 +215,7 @@ def open_index(shards: Sequence[str]) -> tuple[np.ndarray, list[str]]:
 
 def open_remote_index(
     storage: Storage, where: str | Sequence[str]
-) -> tuple[list[str], np.ndarray, list[str], str]:
+) -> tuple[list[Remote], np.ndarray, list[str], str]:
     """The same for shards in object storage.
 
     The index that lies with the shards is copied if it is of the very same names and sizes. Otherwise one is
@@ -212,7 +226,7 @@ def open_remote_index(
         where: An address below which the shards are, a pattern, or their addresses.
 
     Returns:
-        The shards' addresses, their index, the names of the classes, and the folder of the cache.
+        The shards, their index, the names of the classes, and the folder of the cache.
 
     Raises:
         OSError: The storage does not answer, or refuses.
@@ -229,7 +243,6 @@ def open_remote_index(
         if about is None:
             raise
         files = [Remote(f"{root}/{name}", size, "") for name, size, *_ in about["shards"]]
-    urls = [file.url for file in files]
     known = [list(file) for file in files]
     if about and [[f"{root}/{name}", size] for name, size, *_ in about["shards"]] == [k[:2] for k in known]:
         known.append(about)
@@ -244,7 +257,7 @@ def open_remote_index(
             raise ValueError(f"{root}/{INDEX} does not fit {ABOUT}: copy both again")
         return index, about["classes"]
 
-    return urls, *_kept_index(storage.cache / key, known, copy_or_make), key
+    return files, *_kept_index(storage.cache / key, known, copy_or_make), key
 
 
 def _kept_index(
@@ -287,8 +300,8 @@ def _make_index(
         progress_bar(total=len(shards), desc="index", unit="shard") as bar,
         ThreadPoolExecutor(1 if storage is None else REQUESTS) as pool,
     ):
-        for number, samples in enumerate(pool.map(partial(_list_shard, storage=storage), shards)):
-            for offset, length, label in samples:
+        for number, samples in enumerate(pool.map(partial(list_shard, storage=storage), shards)):
+            for offset, length, label, _ in samples:
                 for column, value in zip(columns, (number, offset, length), strict=True):
                     column.append(value)
                 labels.append(label)
@@ -307,8 +320,8 @@ def _make_index(
     return index, classes
 
 
-def _list_shard(shard: str | Remote, storage: Storage | None) -> list[tuple[int, int, str | int]]:
-    """Offset, length and label of each photo of a tar file."""
+def list_shard(shard: str | Remote, storage: Storage | None) -> list[Sample]:
+    """Offset, length, label and .json of each photo of a tar file."""
     name = shard if isinstance(shard, str) else shard.url
     try:
         file = storage.open(shard) if storage and isinstance(shard, Remote) else open(name, "rb")  # noqa: SIM115
@@ -318,10 +331,10 @@ def _list_shard(shard: str | Remote, storage: Storage | None) -> list[tuple[int,
         raise ValueError(f"{name} is no tar file, or damaged: {error}") from error
 
 
-def _read_shard(tar: tarfile.TarFile) -> Iterator[tuple[int, int, str | int]]:
-    """Offset, length and label of each photo of a tar file, whose samples' files follow each other."""
+def _read_shard(tar: tarfile.TarFile) -> Iterator[Sample]:
+    """Offset, length, label and .json of each photo of a tar file, whose samples' files follow each other."""
     photo: tuple[int, int] | None = None
-    key = ""
+    key, text = "", b""
     label: str | int = UNLABELLED
     for member in tar:
         if not member.isfile():
@@ -331,30 +344,38 @@ def _read_shard(tar: tarfile.TarFile) -> Iterator[tuple[int, int, str | int]]:
         ending = f".{ending.lower()}"
         if f"{folder}/{stem}" != key:
             if photo is not None:
-                yield *photo, label
-            key, photo, label = f"{folder}/{stem}", None, UNLABELLED
+                yield *photo, label, text
+            key, photo, label, text = f"{folder}/{stem}", None, UNLABELLED, b""
         if ending in EXTENSIONS:
             photo = member.offset_data, member.size
         elif ending in (".cls", ".json") and member.size < 2**20:
-            text = tar.extractfile(member)
-            label = _label(text.read() if text else b"", ending, label)
+            file = tar.extractfile(member)
+            contents = file.read() if file else b""
+            label = _label(contents, ending, label)
+            text = contents if ending == ".json" else text
     if photo is not None:
-        yield *photo, label
+        yield *photo, label, text
 
 
 def _label(text: bytes, ending: str, otherwise: str | int) -> str | int:
     """A class's number or name from the text of a sample's file."""
     value: Any = text.decode("utf-8", "replace").strip()
     if ending == ".json":
-        try:
-            values = json.loads(value)
-        except ValueError:
-            return otherwise
-        value = values.get("label", values.get("class")) if isinstance(values, dict) else None
+        values = _object(text)
+        value = values.get("label", values.get("class"))
     if isinstance(value, str) and value.isdecimal():
         value = int(value)
     valid = isinstance(value, str) or (type(value) is int and 0 <= value < 2**31)
     return value if valid and value != "" else otherwise
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    """JSON's object; an empty one if the text is something else."""
+    try:
+        values = json.loads(text.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return {}
+    return values if isinstance(values, dict) else {}
 
 
 def write_shard(path: str | Path, samples: Iterable[tuple[str, str, bytes, str | int | None]]) -> Path:

@@ -117,6 +117,18 @@ class Table(Sources):
                 raise ValueError(f"{self.name(index)} is empty: leave it out by Dataset.filter")
         return photos
 
+    def annotations(self) -> list[dict[str, Any]]:
+        """The objects of each photo, and its height and width if there are such columns, for detection."""
+        columns = [name for name in ("objects", "height", "width") if name in self.rows.features]
+        return list(self.rows.select_columns(columns)) if columns else [{}] * len(self)
+
+    def categories(self) -> list[str] | None:
+        """Names of the objects' classes, if the table has them."""
+        objects: Any = self.rows.features.get("objects")
+        objects = getattr(objects, "feature", objects)
+        category = objects.get("category", objects.get("category_id")) if isinstance(objects, dict) else None
+        return getattr(getattr(category, "feature", category), "names", None)
+
     def name(self, index: int) -> str:
         """The table and the row."""
         return f"{self.root}, row {index}"

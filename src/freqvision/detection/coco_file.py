@@ -35,11 +35,11 @@ def read_coco(annotations: str | Path, images: str | Path, *, paths_outside: boo
         FileNotFoundError: The file, the folder or a photo is missing.
         ValueError: The file is broken; the message names the entry, what it has and what is valid.
     """
-    return _Reader(annotations, images, paths_outside).read()
+    return CocoReader(annotations, images, paths_outside).read()
 
 
-class _Reader:
-    """Reads one file; the entry at hand is kept for the messages of faults."""
+class CocoReader:
+    """Reads one data set; the entry at hand is kept for the messages of faults."""
 
     def __init__(self, annotations: str | Path, images: str | Path, paths_outside: bool) -> None:
         self.path = str(annotations)
@@ -49,6 +49,7 @@ class _Reader:
         self.degenerate: list[int] = []
 
     def read(self) -> CocoAnnotations:
+        """The annotations, checked."""
         values = self._load()
         names = dict(sorted(self._categories(values).items()))
         labels = {id_: label for label, id_ in enumerate(names, 1)}

@@ -9,10 +9,11 @@ from typing import Any, Literal
 from freqvision.data.check import without
 from freqvision.data.folder import Damaged
 from freqvision.data.loader import PhotoLoader
+from freqvision.data.remote import is_remote
 from freqvision.data.sources import Files, Sources
 from freqvision.detection.coco import CocoAnnotations
-from freqvision.detection.coco_file import read_coco
 from freqvision.detection.photos import DetectionPhotos, RandomDetectionView
+from freqvision.detection.sidecars import read_annotations
 from freqvision.detection.targets import STRIDE, view_pixels
 from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
 from freqvision.spectrum.channels import ChannelSet
@@ -30,9 +31,10 @@ class CocoPhotos(PhotoData):
     Args:
         root: Folder to which the four paths are relative.
         train_photos: Folder of the training photos.
-        train_annotations: JSON file of their annotations.
+        train_annotations: JSON file of their annotations; None if they lie with the photos of shards or of a
+            table, see `freqvision.detection.sidecars.read_annotated`, whose place is then `train_photos`.
         validation_photos: Folder of the validation photos.
-        validation_annotations: JSON file of their annotations.
+        validation_annotations: Likewise.
         train_range: (from, to) of the photos in the order of the file, counted from 0, `to` excluded; None
             for all.
         validation_range: Likewise.
@@ -72,9 +74,9 @@ class CocoPhotos(PhotoData):
         self,
         root: str,
         train_photos: str = "train2017",
-        train_annotations: str = "annotations/instances_train2017.json",
+        train_annotations: str | None = "annotations/instances_train2017.json",
         validation_photos: str = "val2017",
-        validation_annotations: str = "annotations/instances_val2017.json",
+        validation_annotations: str | None = "annotations/instances_val2017.json",
         train_range: tuple[int, int] | None = None,
         validation_range: tuple[int, int] | None = None,
         input: Literal["frequency", "rgb", "ycbcr"] = "frequency",  # noqa: A002  what a config should call it
@@ -106,16 +108,20 @@ class CocoPhotos(PhotoData):
         else:
             spec = PixelSpec(resize, None, input, interpolation=interpolation, max_size=max_size)
         folder = Path(root)
-        self.train_coco, self.validation_coco = (
-            select(
-                read_coco(folder / file, folder / photos, paths_outside=paths_outside), part, empty, exclude
-            )
-            for file, photos, part, empty in (
-                (train_annotations, train_photos, train_range, keep_empty),
-                (validation_annotations, validation_photos, validation_range, True),
-            )
+        places = [
+            place if is_remote(place) else folder / place for place in (train_photos, validation_photos)
+        ]
+        self.train_coco, self.train_photos = read_annotations(
+            None if train_annotations is None else folder / train_annotations, places[0], paths_outside
         )
-        self.validation_root = folder / validation_photos
+        self.validation_coco, self.validation_photos = read_annotations(
+            None if validation_annotations is None else folder / validation_annotations,
+            places[1],
+            paths_outside,
+        )
+        self.train_coco = select(self.train_coco, train_range, keep_empty, exclude)
+        self.validation_coco = select(self.validation_coco, validation_range, True, exclude)
+        self.validation_root = places[1]
         same_categories(
             (self.train_coco.class_names, self.train_coco.category_ids),
             (self.validation_coco.class_names, self.validation_coco.category_ids),
@@ -147,7 +153,7 @@ class CocoPhotos(PhotoData):
 
     def statistics_photos_of(self) -> Sources:
         """The training photos."""
-        return Files([image.path for image in self.train_coco.images])
+        return sources_of(self.train_coco, self.train_photos)
 
     def setup(self, stage: str) -> None:
         """Complete the spec with the statistics, and open the data sets."""
@@ -158,9 +164,17 @@ class CocoPhotos(PhotoData):
             self.validation_coco.require_outlines(crowds=True)
         target = partial(self.train_coco.target, masks=masks)
         self.train_set = photos_of(
-            self.train_coco, self.spec, target, augment=self.augment, seed=self.seed, **self.how
+            self.train_coco,
+            self.spec,
+            target,
+            self.train_photos,
+            augment=self.augment,
+            seed=self.seed,
+            **self.how,
         )
-        self.validation_set = photos_of(self.validation_coco, self.spec, **self.how)
+        self.validation_set = photos_of(
+            self.validation_coco, self.spec, None, self.validation_photos, **self.how
+        )
 
     def train_dataloader(self) -> PhotoLoader:
         """Batches of photos of like shape, which the network sees together, shuffled by (seed, epoch)."""
@@ -182,8 +196,19 @@ class CocoPhotos(PhotoData):
         }
 
 
+def sources_of(coco: CocoAnnotations, photos: Sources | None) -> Sources:
+    """The photos of annotations: files, or those among which the annotations lie, by their numbers."""
+    if photos is None:
+        return Files([image.path for image in coco.images])
+    return photos.chosen([image.id for image in coco.images])
+
+
 def photos_of(
-    coco: CocoAnnotations, spec: InputSpec, target: Callable[[int], Any] | None = None, **options: Any
+    coco: CocoAnnotations,
+    spec: InputSpec,
+    target: Callable[[int], Any] | None = None,
+    photos: Sources | None = None,
+    **options: Any,
 ) -> DetectionPhotos:
     """The photos of annotations.
 
@@ -192,18 +217,19 @@ def photos_of(
         spec: What the photos become.
         target: Of a photo's index. None gives "image_id" only, which is all that validation needs: the truth
             is COCO's own file.
+        photos: Those of `read_annotations`.
         options: Of `DetectionPhotos`.
     """
     images = coco.images
-    photos = DetectionPhotos(
-        [image.path for image in images],
+    shown = DetectionPhotos(
+        sources_of(coco, photos),
         target or [{"image_id": image.id} for image in images],
         spec,
         sizes=[image.size for image in images],
         **options,
     )
-    photos.root = coco.path
-    return photos
+    shown.root = coco.path
+    return shown
 
 
 def select(

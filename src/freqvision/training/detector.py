@@ -139,7 +139,7 @@ class Detector(ModelModule):
         if data is not None:
             photos = data.validation_range
             checkpoint[CHECKPOINT_KEY]["detection"] = {
-                "annotations": data.validation_coco.path,
+                "annotations": data.validation_coco.path if data.validation_photos is None else None,
                 "photos": None if photos is None else list(photos),
                 "category_ids": list(data.validation_coco.category_ids),
                 "orientation": data.how["orientation"],

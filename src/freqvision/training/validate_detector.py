@@ -7,7 +7,7 @@ from typing import Any
 from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader
 
-from freqvision.detection.coco_file import read_coco
+from freqvision.detection.sidecars import read_annotations
 from freqvision.models.saved import SavedModel
 from freqvision.runtime import replacing
 from freqvision.training.coco import photos_of, same_categories, select
@@ -41,19 +41,19 @@ def validate_detector(
         FileNotFoundError: A file or a photo is missing.
         ValueError: Only one of folder and annotations is named, or the categories are not the model's.
     """
-    if (data is None) != (annotations is None):
+    if data is None and annotations is not None:
         raise ValueError("name both the folder of the photos and the file of their annotations, or neither")
-    if data is None or annotations is None:
+    if data is None:
         if saved.validation is None:
             raise ValueError(
                 "the checkpoint does not say what it was validated on: name photos and annotations"
             )
         outside = saved.details.get("paths_outside", False)
-        coco = read_coco(saved.details["annotations"], saved.validation, paths_outside=outside)
+        coco, sources = read_annotations(saved.details["annotations"], saved.validation, outside)
         photos = saved.details["photos"]
         coco = select(coco, None if photos is None else (photos[0], photos[1]))
     else:
-        coco = read_coco(annotations, data)
+        coco, sources = read_annotations(annotations, data)
     names = tuple(saved.names())
     if "category_ids" in saved.details:
         trained = (names, tuple(saved.details["category_ids"]))
@@ -69,7 +69,7 @@ def validate_detector(
     module.model.load_state_dict(saved.state)
     module.truth = coco
     orientation = saved.details.get("orientation", "stored")
-    shown = photos_of(coco, module.spec, orientation=orientation, num_threads=num_threads)
+    shown = photos_of(coco, module.spec, None, sources, orientation=orientation, num_threads=num_threads)
     loader: DataLoader = DataLoader(shown, batch_size, collate_fn=shown.collate)
     metrics: Any = trainer.validate(module, loader, verbose=False)[0]
     if results is not None:
