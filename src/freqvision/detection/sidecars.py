@@ -63,9 +63,7 @@ class _Reader(CocoReader):
         elif isinstance(photos, Shards):
             rows = photos.sidecars()
         else:
-            raise ValueError(
-                f"{self.path}: only tables and shards hold annotations with their photos: name a file"
-            )
+            raise ValueError(f"{self.path}: only tables and shards hold annotations with photos: name a file")
         images: list[dict[str, Any]] = []
         annotations: list[dict[str, Any]] = []
         for place, row in enumerate(rows):
