@@ -200,13 +200,13 @@ class Storage:
             with open(draft, "wb") as file:
                 file.write(contents)
             os.replace(draft, path)
+            self._written += len(contents)
+            if self._written > self.cache_bytes // 16:
+                self._trim()
+            return contents
         finally:
             with self._lock:
                 del self._coming[path]
-        self._written += len(contents)
-        if self._written > self.cache_bytes // 16:
-            self._trim()
-        return contents
 
     def _trim(self) -> None:
         """Remove the chunks that were not used for longest."""

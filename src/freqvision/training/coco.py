@@ -109,7 +109,8 @@ class CocoPhotos(PhotoData):
             spec = PixelSpec(resize, None, input, interpolation=interpolation, max_size=max_size)
         folder = Path(root)
         places = [
-            place if is_remote(place) else folder / place for place in (train_photos, validation_photos)
+            place if is_remote(place) else f"{root}/{place}" if is_remote(root) else folder / place
+            for place in (train_photos, validation_photos)
         ]
         self.train_coco, self.train_photos = read_annotations(
             None if train_annotations is None else folder / train_annotations, places[0], paths_outside
