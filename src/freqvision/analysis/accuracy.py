@@ -142,7 +142,7 @@ def measure(
     """
     if photos.labels is None:
         raise ValueError("to measure accuracy the photos need labels: one sub-folder a class, or a CSV file")
-    read: Callable[[list[Any]], torch.Tensor] = Decoder(spec, num_threads)
+    read: Callable[[Sequence[Any]], torch.Tensor] = Decoder(spec, num_threads)
     model = model.to(device).eval()
     starts = range(0, len(photos.paths), batch_size)
     ranks: list[torch.Tensor] = []

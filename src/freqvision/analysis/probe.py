@@ -72,7 +72,9 @@ def find_labelled_photos(
         paths = getattr(photos, "paths", photos)
         if photos.labels.min() < 0:
             return LabelledPhotos(paths)
-        return LabelledPhotos(paths, photos.labels.tolist(), class_names and list(class_names))
+        return LabelledPhotos(
+            paths, photos.labels.tolist(), None if class_names is None else list(class_names)
+        )
     if isinstance(root, Sources) or not Path(root).is_dir():
         raise FileNotFoundError(f"a table of labels is for a folder of photos, and there is none at {root}")
     paths = find_photos(root)

@@ -15,7 +15,7 @@ from freqvision.jpeg.read import read_header
 
 
 def read_annotations(
-    annotations: str | Path | None, photos: str | Path, paths_outside: bool = False
+    annotations: str | Path | None, photos: str | Path | Sources, paths_outside: bool = False
 ) -> tuple[CocoAnnotations, Sources | None]:
     """Annotations in a file of COCO's format, or without one those that lie with the photos.
 
@@ -27,7 +27,7 @@ def read_annotations(
     Returns:
         The annotations, and the photos, if the annotations lie with them.
     """
-    if annotations is not None:
+    if annotations is not None and not isinstance(photos, Sources):
         return read_coco(annotations, photos, paths_outside=paths_outside), None
     sources = open_sources(photos)
     return read_annotated(sources), sources
@@ -56,7 +56,8 @@ class _Reader(CocoReader):
         self.photos = photos
 
     def _load(self) -> dict[str, Any]:
-        photos, names = self.photos, None
+        photos = self.photos
+        names: Any = None
         if isinstance(photos, Table):
             rows = photos.annotations()
             names = photos.categories()

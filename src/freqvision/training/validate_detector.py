@@ -7,6 +7,7 @@ from typing import Any
 from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader
 
+from freqvision.data.sources import Sources
 from freqvision.detection.sidecars import read_annotations
 from freqvision.models.saved import SavedModel
 from freqvision.runtime import replacing
@@ -17,7 +18,7 @@ from freqvision.training.detector import Detector
 def validate_detector(
     saved: SavedModel,
     trainer: Trainer,
-    data: str | Path | None = None,
+    data: str | Path | Sources | None = None,
     annotations: str | Path | None = None,
     results: str | Path | None = None,
     batch_size: int = 2,
@@ -28,7 +29,7 @@ def validate_detector(
     Args:
         saved: From `read_saved`.
         trainer: Lightning's, with one device.
-        data: Folder of the photos; None takes the one that training validated on.
+        data: Folder of the photos, or a table or shards with their annotations; None takes the one that training validated on.
         annotations: JSON file in COCO's format, likewise.
         results: JSON file for all detections, as COCO's results.
         batch_size: Photos in a batch.
