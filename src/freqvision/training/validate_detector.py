@@ -29,7 +29,7 @@ def validate_detector(
     Args:
         saved: From `read_saved`.
         trainer: Lightning's, with one device.
-        data: Folder of the photos, or a table or shards with their annotations; None takes the one that training validated on.
+        data: Folder of the photos, or a table or shards with annotations; None takes what training had.
         annotations: JSON file in COCO's format, likewise.
         results: JSON file for all detections, as COCO's results.
         batch_size: Photos in a batch.
