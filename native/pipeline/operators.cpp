@@ -171,15 +171,16 @@ void Operator::build_from_samples(const Axis& axis) {
     Taps taps(axis, taps_, samples_);
     int low = axis.component_size, high = 0;
     for (int output = 0; output < outputs; ++output) {
-        const Taps::Span span = taps.span(output);
+        Taps::Span span = taps.span(output);
         offset[output] = weights.size();
         if (span.begin >= span.end) continue;  // outside the resized box
+        const float* weight = taps.weights(span);
+        while (span.end - span.begin > 1 && weight[span.end - span.begin - 1] == 0) --span.end;  // at scale 1
         first[output] = span.begin;
         count[output] = span.end - span.begin;
         max_count = std::max(max_count, count[output]);
         low = std::min(low, span.begin);
         high = std::max(high, span.end);
-        const float* weight = taps.weights(span);
         weights.insert(weights.end(), weight, weight + count[output]);
     }
     if (low >= high) return;

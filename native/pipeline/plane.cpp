@@ -174,4 +174,12 @@ void PlaneResampler::product(int output, int horizontal, const int* picks, int c
                           vertical_.frequencies, picks, count, stride_, to);
 }
 
+const float* PlaneResampler::pixels(int output, float* to) {
+    const bool as_is = from_samples_ && vertical_.count[output] == 1 && *vertical_.output(output) == 1;
+    if (as_is) return strip(vertical_.first[output]);
+    constexpr int kPick = 0;
+    product(output, 0, &kPick, 1, &to);
+    return to;
+}
+
 }  // namespace freqvision

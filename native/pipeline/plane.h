@@ -51,6 +51,8 @@ class PlaneResampler {
     // to[k][column] = the values of an output at one of the horizontal frequencies and the vertical
     // frequencies picks[k], both as places in what was wanted.
     void product(int output, int horizontal, const int* picks, int count, float* const* to);
+    // The values of an output that is a row of pixels: made in `to`, or where they are already.
+    const float* pixels(int output, float* to);
 
   private:
     struct Built {

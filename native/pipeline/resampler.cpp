@@ -192,21 +192,20 @@ void Resampler::emit_channels(int component) {
 }
 
 void Resampler::emit_pixels() {
-    constexpr int kPick = 0;
-    float* rows[4];
-    for (int i = 0; i < 4; ++i) rows[i] = values_.data() + static_cast<size_t>(i) * stride_;
+    const auto place = [&](int i) { return values_.data() + static_cast<size_t>(i) * stride_; };
     for (int& emitted = emitted_[0]; emitted < rows_; ++emitted) {
         const int row = output_row(emitted);
         for (int i = 0; i < components_; ++i)
             if (!planes_[i].ready(row)) return;
         const bool shown = planes_[0].shows(row);
+        const float* rows[3] = {};
         if (shown)
-            for (int i = 0; i < components_; ++i) planes_[i].product(row, 0, &kPick, 1, &rows[i]);
-        write_pixels(rows, row, shown);
+            for (int i = 0; i < components_; ++i) rows[i] = planes_[i].pixels(row, place(i));
+        write_pixels(rows, place(3), row, shown);
     }
 }
 
-void Resampler::write_pixels(float* const* rows, int row, bool shown) {
+void Resampler::write_pixels(const float* const* rows, float* mixed, int row, bool shown) {
     const size_t size = size_of(spec_.type), depth = spec_.depth();
     const int begin = shown ? begin_ : columns_, end = shown ? end_ : columns_;
     const size_t pixel = spec_.interleaved ? depth * size : size, line_size = columns_ * pixel;
@@ -222,8 +221,8 @@ void Resampler::write_pixels(float* const* rows, int row, bool shown) {
         };
         if (begin > 0) fill(0, begin);
         if (begin < end) {
-            kernels_.mix(rows, components_, spec_.matrix[k].data(), stride_, rows[3]);
-            kernels_.store(rows[3] + begin, end - begin, spec_.gain[k], spec_.bias[k], spec_.type,
+            kernels_.mix(rows, components_, spec_.matrix[k].data(), stride_, mixed);
+            kernels_.store(mixed + begin, end - begin, spec_.gain[k], spec_.bias[k], spec_.type,
                            line + begin * size);
         }
         if (end < columns_) fill(end, columns_);
