@@ -12,13 +12,13 @@ from freqvision.runtime import batches
 
 
 def main() -> None:
-    """Pack the preset of 24 channels at a shorter side of 512 pixels, as freqvision pack does."""
+    """Pack the preset of 24 channels at a shorter side of 256 pixels."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("photos", type=Path)
     parser.add_argument("output", type=Path)
     options = parser.parse_args()
     for paths in batches(find_photos(options.photos), 64):
-        for path, photo in zip(paths, fv.pack(paths, fv.FrequencySpec(512, None)), strict=True):
+        for path, photo in zip(paths, fv.pack(paths, fv.FrequencySpec(256, None)), strict=True):
             file = (options.output / Path(path).relative_to(options.photos)).with_suffix(PACKED)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(photo)

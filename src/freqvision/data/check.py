@@ -4,43 +4,57 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from freqvision.inputs.decoder import Decoder, source_name
 from freqvision.inputs.spec import FrequencySpec
 from freqvision.jpeg.read import Source
-from freqvision.runtime import batches, progress_bar, replacing
+from freqvision.parts import Part, map_parts, split
+from freqvision.runtime import replacing
 from freqvision.spectrum.channels import ChannelSet
 
 BATCH = 32
+PART = 8 * BATCH
 
 
-def find_faults(sources: Sequence[Source], num_threads: int = 0, *, progress: bool = False) -> dict[int, str]:
+def find_faults(
+    sources: Sequence[Source], num_threads: int = 0, *, progress: bool = False, ray: str | None = None
+) -> dict[int, str]:
     """Decode each photo once, whole, and return the causes of those that cannot be, by their places.
 
     Args:
         sources: Paths, or the bytes of photos.
         num_threads: Threads that decode, see `freqvision.runtime.threads_here`.
         progress: Show a progress bar.
+        ray: Address of a Ray cluster to work on, see `freqvision.parts.map_parts`.
 
     Example:
         >>> find_faults(["nowhere.jpg"])
         {0: 'cannot be read: No such file or directory'}
     """
+    num_threads = num_threads if ray is None else max(1, num_threads)
+    work = partial(_find_in_part, sources, num_threads)
+    parts = split(len(sources), PART)
+    found = map_parts(work, parts, ray=ray, cpus=num_threads, desc="check", progress=progress)
+    return {place: cause for faults in found for place, cause in faults.items()}
+
+
+def _find_in_part(
+    sources: Sequence[Source], num_threads: int, part: Part, count: Callable[[int], Any]
+) -> dict[int, str]:
     spec = FrequencySpec(resize=(8, 8), crop=8, channels=ChannelSet((0,)))
     decoder = Decoder(spec, num_threads)
     faults: dict[int, str] = {}
-    done = 0
-    with progress_bar(total=len(sources), desc="check", unit="photo", shown=progress) as bar:
-        for batch in batches(sources, BATCH):
-            for place, error in decoder.try_decode(batch)[1].items():
-                name = source_name(place, batch[place])
-                faults[done + place] = str(error).removeprefix(f"{name}: ")
-            done += len(batch)
-            bar.update(len(batch))
+    for start in range(*part, BATCH):
+        batch = sources[start : min(start + BATCH, part[1])]
+        for place, error in decoder.try_decode(batch)[1].items():
+            name = source_name(place, batch[place])
+            faults[start + place] = str(error).removeprefix(f"{name}: ")
+        count(len(batch))
     return faults
 
 
@@ -60,10 +74,15 @@ class PhotoCheck:
 
     @classmethod
     def of(
-        cls, folder: str | Path, paths: Sequence[Source], num_threads: int = 0, names: Any = None
+        cls,
+        folder: str | Path,
+        paths: Sequence[Source],
+        num_threads: int = 0,
+        names: Any = None,
+        ray: str | None = None,
     ) -> PhotoCheck:
         """Check the photos of a folder; shows a progress bar. `names` gives a photo's name by its place."""
-        faults = find_faults(paths, num_threads, progress=True)
+        faults = find_faults(paths, num_threads, progress=True, ray=ray)
         names = names or paths.__getitem__
         return cls(str(folder), len(paths), {names(place): cause for place, cause in faults.items()})
 

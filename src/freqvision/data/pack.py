@@ -1,35 +1,44 @@
-"""A folder of photos → shards of packed photos, and what that costs in bytes and in exactness."""
+"""Photos → shards of packed photos, and what that costs in bytes and in exactness."""
 
 from __future__ import annotations
 
+import hashlib
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
-from freqvision.data.folder import PACKED, evenly, find_photos, list_classes, list_photos
+from freqvision.data.folder import PACKED
 from freqvision.data.shards import open_index, write_shard
+from freqvision.data.sources import Sources
 from freqvision.inputs.decoder import Decoder
 from freqvision.inputs.packed import Packer
 from freqvision.inputs.spec import FrequencySpec
 from freqvision.inputs.view import View, random_resized_view
-from freqvision.runtime import batches, progress_bar
+from freqvision.jpeg.read import Source
+from freqvision.parts import Part, map_parts, recorded, same_settings, split
 
 # Views that a store is judged by: shares of the photo's area.
 VIEWS = {"whole photo": 1.0, "crops of half the area": 0.5, "crops of a fifth": 0.2}
+BATCH = 64
+Size = tuple[int, int]
 
 
 @dataclass
 class Packing:
-    """What `pack_folder` did.
+    """What `pack_photos` did.
 
     Args:
         photos: Photos that were packed, in this run or before.
         source_bytes: Their size as files.
         packed_bytes: Size of the shards.
-        damaged: Cause of each photo that was left out, by its path.
+        damaged: Cause of each photo that was left out, by its name.
     """
 
     photos: int = 0
@@ -38,108 +47,180 @@ class Packing:
     damaged: dict[str, str] = field(default_factory=dict)
 
 
-def pack_folder(
-    photos: str | Path,
+def pack_photos(
+    photos: Sources,
     output: str | Path,
     packer: Packer,
     photos_per_shard: int = 1000,
     skip_damaged: bool = False,
+    ray: str | None = None,
 ) -> Packing:
-    """Pack a folder of photos into shards; shards that are there are kept, so that a stopped run continues.
+    """Pack photos into shards; those that are there are kept, so that a stopped run continues.
+
+    Next to each shard a JSON file says how many photos it holds, of what size they were, and which were
+    damaged.
 
     Args:
-        photos: Folder with one sub-folder for each class, or of photos without classes.
+        photos: See `freqvision.data.open_sources`.
         output: Folder of the shards.
         packer: How photos are packed.
         photos_per_shard: Photos in a shard.
         skip_damaged: Leave photos out that cannot be packed, and list them, instead of stopping.
+        ray: Address of a Ray cluster to work on, see `freqvision.parts.map_parts`.
 
     Raises:
-        FileNotFoundError, ValueError: There are no photos.
+        ValueError: The folder was begun with other photos or settings.
         JpegError, OSError: A photo cannot be packed; the message names it.
     """
-    paths, labels = _list(Path(photos))
+    output = Path(output)
+    settings = {"of": digest(photos), "photos": len(photos), "photos_per_shard": photos_per_shard}
+    spec = None if packer.spec is None else packer.spec.to_dict()
+    same_settings(
+        output / "pack.json", {**settings, "spec": spec, "codec": packer.codec, "level": packer.level}
+    )
+    work = partial(_pack_part, photos, output, packer, photos_per_shard, skip_damaged)
     done = Packing()
-    with progress_bar(total=len(paths), desc="pack", unit="photo") as bar:
-        for number, places in enumerate(batches(range(len(paths)), photos_per_shard)):
-            shard = Path(output) / f"photos-{number:06}.tar"
-            chosen = [paths[place] for place in places]
-            if not shard.exists():
-                samples = []
-                for some in batches(places, 64):
-                    packed, errors = packer.try_pack([paths[place] for place in some])
-                    for place, error in errors.items():
-                        if not skip_damaged:
-                            raise error
-                        done.damaged[paths[some[place]]] = str(error)
-                    samples += [
-                        (f"{place:09}", PACKED, photo, labels[place])
-                        for place, photo in zip(some, packed, strict=True)
-                        if photo
-                    ]
-                    bar.update(len(some))
-                write_shard(shard, samples)
-            else:
-                bar.update(len(places))
-            done.photos += len(chosen)
-            done.source_bytes += sum(os.path.getsize(path) for path in chosen)
-            done.packed_bytes += shard.stat().st_size
-    done.photos -= len(done.damaged)
-    open_index([str(path) for path in sorted(Path(output).glob("*.tar"))])
+    parts = split(len(photos), photos_per_shard)
+    for record in map_parts(work, parts, ray=ray, cpus=max(1, packer.num_threads), desc="pack"):
+        done.photos += record["photos"]
+        done.source_bytes += record["source_bytes"]
+        done.packed_bytes += record["packed_bytes"]
+        done.damaged |= record["damaged"]
+    open_index([str(path) for path in sorted(output.glob("*.tar"))])
     return done
 
 
-def _list(folder: Path) -> tuple[list[str], Sequence[str | None]]:
-    """Paths of all photos, and the name of each one's class, if there are classes."""
-    if any(entry.is_dir() and not entry.name.startswith(".") for entry in os.scandir(folder)):
-        classes = list_classes(folder)
-        paths, labels = list_photos(folder, classes)
-        return paths, [classes[label] for label in labels]
-    paths = find_photos(folder)
-    if not paths:
-        raise ValueError(f"no photos in {folder}")
-    return paths, [None] * len(paths)
+def digest(photos: Sources) -> str:
+    """Twelve hex digits that stand for the photos' names, in their order."""
+    names = hashlib.sha256()
+    for place in range(len(photos)):
+        names.update(photos.name(place).encode("utf-8", "surrogateescape") + b"\0")
+    return names.hexdigest()[:12]
 
 
-def measure_loss(
-    paths: Sequence[str], packer: Packer, spec: FrequencySpec, count: int = 64, seed: int = 0
-) -> dict[str, float]:
+def _pack_part(
+    photos: Sources,
+    output: Path,
+    packer: Packer,
+    photos_per_shard: int,
+    skip_damaged: bool,
+    part: Part,
+    count: Callable[[int], Any],
+) -> dict[str, Any]:
+    """Write one shard, unless it is there, and say what it holds."""
+    shard = output / f"photos-{part[0] // photos_per_shard:06}.tar"
+
+    def write() -> dict[str, Any]:
+        samples = []
+        size = 0
+        damaged: dict[str, str] = {}
+        for start in range(*part, BATCH):
+            sources = photos[start : min(start + BATCH, part[1])]
+            packed, errors = packer.try_pack(sources)
+            for place, (source, photo) in enumerate(zip(sources, packed, strict=True), start):
+                error = errors.get(place - start)
+                if error is not None and not skip_damaged:
+                    raise error
+                if error is not None:
+                    damaged[photos.name(place)] = str(error)
+                    continue
+                size += os.path.getsize(source) if isinstance(source, str) else len(source)
+                label = int(photos.labels[place])
+                samples.append((f"{place:09}", PACKED, photo, photos.classes[label] if label >= 0 else None))
+            count(len(sources))
+        write_shard(shard, samples)
+        found = {"photos": len(samples), "source_bytes": size, "packed_bytes": shard.stat().st_size}
+        return {**found, "damaged": damaged}
+
+    return recorded(shard, write)
+
+
+@dataclass(frozen=True)
+class Loss:
     """How far views of packed photos are from the same views of the files.
 
     Args:
-        paths: Photos, of which `count` are measured, evenly spread.
+        error: RMS of the difference over RMS of the input, in units of the spec's normalised channels.
+        equal: Share of the photos to which a model gives the same answer; None without a model.
+        before: Share of the photos that it classifies correctly from the files; None without labels.
+        after: Likewise from packed photos.
+    """
+
+    error: float
+    equal: float | None = None
+    before: float | None = None
+    after: float | None = None
+
+
+@torch.inference_mode()
+def measure_loss(
+    sources: Sequence[Source],
+    packer: Packer,
+    spec: FrequencySpec,
+    model: nn.Module | None = None,
+    labels: Sequence[int] | None = None,
+    seed: int = 0,
+) -> dict[str, Loss]:
+    """What packing costs, by the name of a kind of view.
+
+    Args:
+        sources: Photos.
         packer: How they are packed.
-        spec: What a model reads.
-        count: Number of photos.
+        spec: What a model reads, in float32. Its own view is the "whole photo"; crops are random.
+        model: Gives logits for what the spec describes, such as a `Transport`.
+        labels: Indices of the photos' classes among the model's.
         seed: Of the random crops.
 
-    Returns:
-        By the name of a kind of view, the error relative to the input: RMS of the difference over RMS of the
-        input, in units of the spec's normalised channels.
+    Raises:
+        ValueError: None of the photos can be packed.
     """
-    sources = evenly(list(paths), count)
     decode = Decoder(spec)
-    crop = spec.crop or 224
-    packed, errors = packer.try_pack(sources)
-    found = {}
-    for name, share in VIEWS.items():
-        sizes: list[tuple[int, int]] = []
+    truth = None if labels is None else torch.tensor(labels)
+    sums = {name: torch.zeros(2, dtype=torch.float64) for name in VIEWS}
+    answers: dict[str, list[torch.Tensor]] = {name: [] for name in VIEWS}
+    for start in range(0, len(sources), BATCH // 2):
+        some = sources[start : start + BATCH // 2]
+        packed, errors = packer.try_pack(some)
+        good = [place for place in range(len(some)) if place not in errors]
+        if not good:
+            continue
+        packed = [packed[place] for place in good]
+        for name, share in VIEWS.items():
+            seeds = [seed + start + place for place in good]
+            views = partial(_views, spec, share, seeds, [])
+            expected = decode([some[place] for place in good], views)
+            shown = decode(packed, views)
+            sums[name] += torch.stack([(shown - expected).square().sum(), expected.square().sum()]).double()
+            if model is not None:
+                found = [model(inputs).argmax(1) for inputs in (expected, shown)]
+                known = found[0] if truth is None else truth[[start + place for place in good]]
+                answers[name].append(torch.stack([*found, known]))  # (3, B)
+    losses = {}
+    for name, (difference, size) in ((name, total.tolist()) for name, total in sums.items()):
+        if not size:
+            raise ValueError(f"none of the {len(sources)} photos can be packed")
+        shares: list[float | None] = [None] * 3
+        if model is not None:
+            before, after, known = torch.cat(answers[name], 1)
+            pairs = [(before, after)] + [(one, known) for one in (before, after) if truth is not None]
+            shares[: len(pairs)] = [(one == other).double().mean().item() for one, other in pairs]
+        losses[name] = Loss(math.sqrt(difference / size), *shares)
+    return losses
 
-        def views(shapes: list[tuple[int, int]], share: float = share, seen: list = sizes) -> list[View]:
-            generator = torch.Generator().manual_seed(seed)
-            seen[:] = seen or shapes
-            chosen = []
-            for size, original in zip(shapes, seen, strict=True):
-                view = random_resized_view(original, crop, (share, share), (1.0, 1.0), 0.0, generator)
-                chosen.append(_scaled(view, original, size))
-            return chosen
 
-        expected, _ = decode.try_decode(sources, views)
-        shown, bad = decode.try_decode(packed, views)
-        good = [place for place in range(len(sources)) if place not in errors and place not in bad]
-        difference = (shown[good].float() - expected[good].float()).square().mean()
-        found[name] = (difference / expected[good].float().square().mean()).sqrt().item()
-    return found
+def _views(
+    spec: FrequencySpec, share: float, seeds: list[int], of: list[Size], sizes: list[Size]
+) -> list[View]:
+    """The same views of photos of any size; `of` remembers the sizes of the first call, which they are of."""
+    of[:] = of or sizes
+    if share == 1:
+        return [spec.view(size) for size in sizes]
+    views = []
+    for size, original, seed in zip(sizes, of, seeds, strict=True):
+        generator = torch.Generator().manual_seed(seed)
+        view = random_resized_view(original, spec.crop or 224, (share, share), (1.0, 1.0), 0.0, generator)
+        views.append(_scaled(view, original, size))
+    return views
 
 
 def _scaled(view: View, size: tuple[int, int], to: tuple[int, int]) -> View:

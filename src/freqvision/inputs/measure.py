@@ -1,15 +1,20 @@
 """Photos → statistics: mean and deviation of every DCT channel, in one pass."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 from freqvision.inputs.decoder import Decoder
 from freqvision.inputs.spec import InputSpec
 from freqvision.inputs.statistics import ChannelStatistics
 from freqvision.jpeg.read import Source
-from freqvision.runtime import batches, progress_bar
+from freqvision.parts import Part, map_parts, split
+from freqvision.runtime import batches
 from freqvision.spectrum.channels import NUM_CHANNELS, ChannelSet
+
+PART = 32  # batches
 
 
 def collect_statistics(
@@ -20,6 +25,7 @@ def collect_statistics(
     about: str | None = None,
     damaged: str = "error",
     damage: list[str] | None = None,
+    ray: str | None = None,
 ) -> ChannelStatistics:
     """Statistics of all 192 channels over photos, in one pass, in the spec's view of evaluation.
 
@@ -32,6 +38,8 @@ def collect_statistics(
         damaged: "error" raises at a photo that cannot be decoded, "skip" leaves it out, "decode" measures
             what is there.
         damage: Filled with a line for each photo that was left out or measured in part, with its cause.
+        ray: Address of a Ray cluster to measure on, see `freqvision.parts.map_parts`. The statistics are the
+            same to the last bit, on machines of one kind.
 
     Raises:
         ValueError: There is no photo, or none that can be decoded.
@@ -50,25 +58,48 @@ def collect_statistics(
     if not len(sources):
         raise ValueError("there is no photo to collect statistics of")
     found: list[str] = [] if damage is None else damage
-    decoder = Decoder(spec.raw(ChannelSet.preset(NUM_CHANNELS)), num_threads, damaged=damaged)
+    spec = spec.raw(ChannelSet.preset(NUM_CHANNELS))
     # A batch's photos have one size; 8 million coefficients are 32 MB.
-    size = 1 if decoder.spec.shape is None else max(1, 8_000_000 // math.prod(decoder.spec.shape))
+    size = 1 if spec.shape is None else max(1, 8_000_000 // math.prod(spec.shape))
+    num_threads = num_threads if ray is None else max(1, num_threads)
+    work = partial(_measure_part, sources, spec, size, num_threads, damaged)
+    parts = split(len(sources), PART * size)
+    measured = map_parts(work, parts, ray=ray, cpus=num_threads, desc="statistics", progress=progress)
     statistics: ChannelStatistics | None = None
-    with progress_bar(total=len(sources), desc="statistics", unit="photo", shown=progress) as bar:
-        for photos in batches(sources, size):
-            cubes, errors = decoder.try_decode(photos)
-            if errors and damaged != "skip":
-                raise errors[min(errors)]
-            found.extend(map(str, errors.values()))
-            good = [place for place in range(len(photos)) if place not in errors]
-            if good:
-                batch = ChannelStatistics.of(cubes[good] if errors else cubes)
-                statistics = batch if statistics is None else statistics.merge(batch)
-            bar.update(len(photos))
-    if damaged == "decode":
-        found.extend(f"{name}: {cause}" for name, cause in decoder.damage.items())
+    for part, lines in measured:
+        found.extend(lines)
+        if part is not None:
+            statistics = part if statistics is None else statistics.merge(part)
     if statistics is None:
         raise ValueError(f"none of the {len(sources)} photos can be decoded: {found[0]}")
     count = len(sources) if damaged == "decode" else len(sources) - len(found)
     about = about or f"{count} photos, resize {spec.resize}, crop {spec.crop}, {spec.interpolation}"
     return replace(statistics, about=about)
+
+
+def _measure_part(
+    sources: Sequence[Source],
+    spec: InputSpec,
+    size: int,
+    num_threads: int,
+    damaged: str,
+    part: Part,
+    count: Callable[[int], Any],
+) -> tuple[ChannelStatistics | None, list[str]]:
+    """Statistics of some of the photos, None where all are damaged, and a line for each damaged one."""
+    decoder = Decoder(spec, num_threads, damaged=damaged)
+    statistics: ChannelStatistics | None = None
+    lines: list[str] = []
+    for photos in batches(sources[slice(*part)], size):
+        cubes, errors = decoder.try_decode(photos)
+        if errors and damaged != "skip":
+            raise errors[min(errors)]
+        lines += map(str, errors.values())
+        good = [place for place in range(len(photos)) if place not in errors]
+        if good:
+            batch = ChannelStatistics.of(cubes[good] if errors else cubes)
+            statistics = batch if statistics is None else statistics.merge(batch)
+        count(len(photos))
+    if damaged == "decode":
+        lines += [f"{name}: {cause}" for name, cause in decoder.damage.items()]
+    return statistics, lines

@@ -20,7 +20,7 @@ _POOLS = (nn.MaxPool2d, nn.AvgPool2d)
 
 def list_timm_models(pattern: str) -> list[str]:
     """Names of timm's networks, with the prefix ``timm/``, for shell-style wildcards with that prefix."""
-    return [f"timm/{name}" for name in _timm().list_models(pattern.removeprefix("timm/"))]
+    return [f"timm/{name}" for name in timm_library().list_models(pattern.removeprefix("timm/"))]
 
 
 @functools.lru_cache(maxsize=64)
@@ -31,7 +31,7 @@ def find_timm_architecture(name: str) -> Architecture:
         ImportError: timm is not installed.
         ValueError: timm has no such network, or its stem is not one convolution with a stride.
     """
-    timm = _timm()
+    timm = timm_library()
     if not timm.is_model(name):
         similar = timm.list_models(f"*{name.partition('.')[0]}*")[:5]
         hint = f"similar: {', '.join(similar)}" if similar else "fv.list_models('timm/*') lists them"
@@ -122,7 +122,8 @@ def _owner(network: nn.Module, name: str) -> nn.Module:
     return network.get_submodule(name.rpartition(".")[0])
 
 
-def _timm() -> ModuleType:
+def timm_library() -> ModuleType:
+    """The package, or an error that says how to install it."""
     try:
         import timm
     except ImportError as error:

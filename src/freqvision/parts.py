@@ -1,0 +1,161 @@
+"""One function over the parts of a task: in this process, or on a Ray cluster with retries."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from freqvision.runtime import progress_bar, replacing
+
+Result = TypeVar("Result")
+Part = tuple[int, int]  # the first place, and the one after the last
+Work = Callable[[Part, Callable[[int], Any]], Result]  # of a part, and a counter of what is done for its bar
+
+
+def split(count: int, size: int) -> list[Part]:
+    """Parts of a size; the last may be shorter. They never depend on how many machines share them.
+
+    Example:
+        >>> split(5, 2)
+        [(0, 2), (2, 4), (4, 5)]
+    """
+    return [(start, min(start + size, count)) for start in range(0, count, size)]
+
+
+def map_parts(
+    work: Work[Result],
+    parts: Sequence[Part],
+    *,
+    ray: str | None = None,
+    cpus: int = 1,
+    gpus: float = 0,
+    desc: str = "",
+    progress: bool = True,
+) -> Iterator[Result]:
+    """Results in the order of the parts, which makes sums over them the same on any number of machines.
+
+    Args:
+        work: ``work(part, count)`` gives the part's result, and calls ``count(n)`` after each n photos. For
+            Ray it can be pickled, and writes files whole or not at all: a part is done again if its machine
+            fails.
+        parts: What to work on.
+        ray: Address of a Ray cluster, "auto" for the one on this machine, "local" to start one; None works
+            in this process. All machines see the same files under the same paths.
+        cpus: Cores of a worker process of Ray.
+        gpus: GPUs of a worker process of Ray.
+        desc: Title of the progress bar.
+        progress: Show a progress bar.
+
+    Raises:
+        ModuleNotFoundError: Ray is not installed.
+        Exception: The first that `work` raised.
+
+    Example:
+        >>> list(map_parts(lambda part, count: part[1] - part[0], split(5, 2)))
+        [2, 2, 1]
+    """
+    total = sum(end - start for start, end in parts)
+    with progress_bar(total=total, desc=desc, unit="photo", shown=progress) as bar:
+        if ray is None:
+            for part in parts:
+                yield work(part, bar.update)
+            return
+        waiting: dict[int, Result] = {}
+        following = 0
+        for place, result in _on_ray(work, parts, ray, cpus, gpus):
+            bar.update(parts[place][1] - parts[place][0])
+            waiting[place] = result
+            while following in waiting:
+                yield waiting.pop(following)
+                following += 1
+
+
+def _on_ray(
+    work: Work[Result], parts: Sequence[Part], address: str, cpus: int, gpus: float
+) -> Iterator[tuple[int, Result]]:
+    """Places of parts with their results, as they come."""
+    import ray
+    from ray.data import ActorPoolStrategy, DataContext, from_items
+
+    ours = not ray.is_initialized()
+    if ours:
+        ray.init(address, logging_level=logging.WARNING)
+    try:
+        context = DataContext.get_current()
+        context.enable_progress_bars = False  # there is one already
+        logging.getLogger("ray.data").setLevel(logging.WARNING)
+        rows = from_items([{"place": place} for place in range(len(parts))], override_num_blocks=len(parts))
+        done = rows.map(
+            _Worker,
+            fn_constructor_args=(work, list(parts), os.getcwd()),
+            compute=ActorPoolStrategy(min_size=1, max_tasks_in_flight_per_actor=2),
+            num_cpus=cpus,
+            num_gpus=gpus,
+        )
+        for row in done.iter_rows():
+            result = pickle.loads(row["result"])
+            if isinstance(result, Exception):
+                raise result
+            yield row["place"], result
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+class _Worker:
+    """A process of Ray's, which keeps what `work` has opened, such as a model, from part to part."""
+
+    def __init__(self, work: Work[Any], parts: list[Part], folder: str) -> None:
+        os.chdir(folder)  # relative paths are those of the command
+        self.work = work
+        self.parts = parts
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        try:
+            result = self.work(self.parts[row["place"]], _uncounted)
+        except Exception as error:  # Ray's own would hide what it says
+            result = error
+        return {"place": row["place"], "result": pickle.dumps(result)}
+
+
+def _uncounted(count: int) -> None:
+    """Only whole parts move the bar from afar."""
+
+
+def recorded(file: Path, write: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Write a file and what is to be known of it, next to it in JSON; or read that, if it is there.
+
+    The record comes last, so a run that was stopped continues after its last whole file.
+    """
+    record = file.with_suffix(".json")
+    if not (record.exists() and file.exists()):
+        values = write()
+        with replacing(record) as draft:
+            draft.write_text(json.dumps(values, ensure_ascii=False) + "\n", encoding="utf-8")
+    return dict(json.loads(record.read_text(encoding="utf-8")))
+
+
+def same_settings(file: Path, settings: dict[str, Any]) -> None:
+    """Keep the settings of an output that is written in several runs.
+
+    Raises:
+        ValueError: The file holds others; the message lists what differs.
+    """
+    settings = json.loads(json.dumps(settings))
+    if file.exists():
+        found = json.loads(file.read_text(encoding="utf-8"))
+        other = [name for name in {**found, **settings} if found.get(name) != settings.get(name)]
+        if other:
+            raise ValueError(
+                f"{file.parent} was begun with other settings: "
+                + ", ".join(f"{name} {found.get(name)!r}, now {settings.get(name)!r}" for name in other)
+                + ". Continue with those, or name another folder"
+            )
+        return
+    with replacing(file) as draft:
+        draft.write_text(json.dumps(settings, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
