@@ -7,6 +7,7 @@ import logging
 import os
 import pickle
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from freqvision.runtime import progress_bar, replacing
 
 Result = TypeVar("Result")
 Part = tuple[int, int]  # the first place, and the one after the last
+RETRIES = 10  # of a part whose machine failed
 Work = Callable[[Part, Callable[[int], Any]], Result]  # of a part, and a counter of what is done for its bar
 
 
@@ -80,7 +82,7 @@ def _on_ray(
 ) -> Iterator[tuple[int, Result]]:
     """Places of parts with their results, as they come."""
     import ray
-    from ray.data import ActorPoolStrategy, DataContext, from_items
+    from ray.data import DataContext, from_items
 
     ours = not ray.is_initialized()
     if ours:
@@ -90,12 +92,14 @@ def _on_ray(
         context.enable_progress_bars = False  # there is one already
         logging.getLogger("ray.data").setLevel(logging.WARNING)
         rows = from_items([{"place": place} for place in range(len(parts))], override_num_blocks=len(parts))
+        # Tasks, not actors: those of a machine that fails are done by the others, and need not wait for room
+        # to restart an actor. max_calls keeps their processes, and what `work` has opened in them.
         done = rows.map(
-            _Worker,
-            fn_constructor_args=(work, list(parts), os.getcwd()),
-            compute=ActorPoolStrategy(min_size=1, max_tasks_in_flight_per_actor=2),
+            partial(_work_remotely, work, list(parts), os.getcwd()),
             num_cpus=cpus,
             num_gpus=gpus,
+            max_retries=RETRIES,
+            max_calls=0,
         )
         for row in done.iter_rows():
             result = pickle.loads(row["result"])
@@ -107,24 +111,13 @@ def _on_ray(
             ray.shutdown()
 
 
-class _Worker:
-    """A process of Ray's, which keeps what `work` has opened, such as a model, from part to part."""
-
-    def __init__(self, work: Work[Any], parts: list[Part], folder: str) -> None:
-        os.chdir(folder)  # relative paths are those of the command
-        self.work = work
-        self.parts = parts
-
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        try:
-            result = self.work(self.parts[row["place"]], _uncounted)
-        except Exception as error:  # Ray's own would hide what it says
-            result = error
-        return {"place": row["place"], "result": pickle.dumps(result)}
-
-
-def _uncounted(count: int) -> None:
-    """Only whole parts move the bar from afar."""
+def _work_remotely(work: Work[Any], parts: list[Part], folder: str, row: dict[str, Any]) -> dict[str, Any]:
+    os.chdir(folder)  # relative paths are those of the command
+    try:
+        result = work(parts[row["place"]], lambda count: None)
+    except Exception as error:  # Ray's own would hide what it says
+        result = error
+    return {"place": row["place"], "result": pickle.dumps(result)}
 
 
 def recorded(file: Path, write: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser
 from jsonargparse.typing import NonNegativeInt
 
-from freqvision.cli.help import THREADS, HelpFormatter
+from freqvision.cli.help import PHOTOS, RAY, THREADS, HelpFormatter
 
 
 def main(args: list[str]) -> int:
@@ -18,30 +18,29 @@ def main(args: list[str]) -> int:
         "  freqvision fit --data.root PHOTOS --data.exclude damaged.json …\n\n"
         "The exit code is 1 if a photo is damaged.",
     )
-    parser.add_argument(
-        "photos", help="folder, searched with its sub-folders, or a JSON file in COCO's format"
-    )
+    parser.add_argument("photos", help=f"{PHOTOS}, or a JSON file in COCO's format")
     parser.add_argument("--images", help="folder of a COCO file's photos; default: the folder of the file")
     parser.add_argument("--output", help="JSON file to write, for --data.exclude; default: print only")
     parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help=THREADS)
+    parser.add_argument("--ray", help=RAY)
     options = parser.parse_args(args)
 
     from freqvision.data.check import PhotoCheck
-    from freqvision.data.folder import find_photos
+    from freqvision.data.opening import open_sources
+    from freqvision.data.sources import Files
 
     source = Path(options.photos)
-    if source.is_dir():
-        folder, paths = source, find_photos(source)
-    elif source.suffix == ".json":
+    if source.suffix == ".json":
         from freqvision.detection import read_coco
 
-        folder = Path(options.images) if options.images else source.parent
-        paths = [image.path for image in read_coco(source, folder).images]
+        folder: str | Path = Path(options.images) if options.images else source.parent
+        photos = Files([image.path for image in read_coco(source, folder).images])
     else:
-        raise ValueError(f"{source} is neither a folder of photos nor a JSON file in COCO's format")
-    if not paths:
+        photos = open_sources(options.photos)
+        folder = options.photos if source.is_dir() else photos.root
+    if not len(photos):
         raise ValueError(f"no photos in {source}")
-    check = PhotoCheck.of(folder, paths, options.num_threads)
+    check = PhotoCheck.of(folder, photos, options.num_threads, photos.name, options.ray)
     for path, cause in check.damaged.items():
         print(f"{path}: {cause}")
     print(f"{len(check.damaged):,} of {check.checked:,} photos cannot be decoded")

@@ -17,6 +17,7 @@ COMMANDS = {
     "export": ("freqvision.cli.export", "write a trained model for other runtimes or for a model hub"),
     "check": ("freqvision.cli.check", "find photos that cannot be decoded, before they end a training"),
     "pack": ("freqvision.cli.pack", "pack photos once, so that every epoch reads them faster"),
+    "embed": ("freqvision.cli.embed", "write a model's features of many photos"),
     "stats": ("freqvision.cli.stats", "measure mean and deviation of each frequency over photos"),
     "select": ("freqvision.cli.select", "rank the DCT channels by how much they matter, and select some"),
     "report": ("freqvision.cli.report", "write what selection found to one HTML page"),
@@ -28,6 +29,7 @@ EXPECTED = (ValueError, TypeError, OSError, ModuleNotFoundError, NotImplementedE
 
 # Modules that whole commands need, and the extra that installs them.
 EXTRAS = {"lightning": "train", "torchmetrics": "train", "tensorboard": "train"}
+EXTRAS |= {"pyarrow": "embed", "ray": "ray"}
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -1,11 +1,9 @@
 """`freqvision stats`: mean and deviation of each frequency over a folder of photos."""
 
-from pathlib import Path
-
 from jsonargparse import ArgumentParser
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
-from freqvision.cli.help import THREADS, HelpFormatter
+from freqvision.cli.help import PHOTOS, RAY, THREADS, HelpFormatter
 
 
 def main(args: list[str]) -> None:
@@ -16,7 +14,7 @@ def main(args: list[str]) -> None:
         description="Measure mean and deviation of all 192 DCT channels over photos, in one pass.\n\n"
         "  freqvision stats PHOTOS --output statistics.json",
     )
-    parser.add_argument("folder", help="folder of photos, searched with its sub-folders")
+    parser.add_argument("folder", help=PHOTOS)
     parser.add_argument("--output", help="JSON file to write, for fit --data.statistics; default: print only")
     parser.add_argument("--channels", help="write only these, such as a file of freqvision select")
     parser.add_argument("--resize", type=PositiveInt, default=512, help="shorter side in pixels")
@@ -30,28 +28,29 @@ def main(args: list[str]) -> None:
     )
     parser.add_argument("--exclude", help="leave out the damaged photos of this list of freqvision check")
     parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help=THREADS)
+    parser.add_argument("--ray", help=RAY)
     options = parser.parse_args(args)
 
-    from freqvision.data.check import without
-    from freqvision.data.folder import find_photos
+    from freqvision.data.opening import open_sources
     from freqvision.inputs import FrequencySpec, collect_statistics
     from freqvision.spectrum import ChannelSet
     from freqvision.spectrum.channels import COMPONENTS
 
     spec = FrequencySpec(options.resize, options.crop, interpolation=options.interpolation)
     chosen = ChannelSet.parse(options.channels) if options.channels else None
-    if not Path(options.folder).is_dir():
-        raise FileNotFoundError(f"no folder at {options.folder}")
-    paths = without(find_photos(options.folder), options.exclude)
-    if not paths:
-        raise ValueError(f"no photos in {options.folder} or its sub-folders")
+    photos = open_sources(options.folder, exclude=options.exclude)
     damage: list[str] = []
     statistics = collect_statistics(
-        paths, spec, num_threads=options.num_threads, damaged=options.damaged, damage=damage
+        photos,
+        spec,
+        num_threads=options.num_threads,
+        damaged=options.damaged,
+        damage=damage,
+        ray=options.ray,
     )
     for line in damage:
         print(f"{'shown in part' if options.damaged == 'decode' else 'left out'}: {line}")
-    count = len(paths) - len(damage) if options.damaged == "skip" else len(paths)
+    count = len(photos) - len(damage) if options.damaged == "skip" else len(photos)
     print(f"{count:,} photos, {statistics.count:,} blocks. Deviation by frequency, low to high:")
     for component, name in enumerate(COMPONENTS):
         print(f"\n{name}, mean of its DC {statistics.mean[64 * component]:.1f}")

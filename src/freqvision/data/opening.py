@@ -73,6 +73,13 @@ def open_sources(
     return Files(paths)
 
 
+def has_classes(where: str | Path) -> bool:
+    """Whether it is a folder with a sub-folder for each class."""
+    if not os.path.isdir(where) or any(Path(where).glob("*.tar")):
+        return False
+    return any(entry.is_dir() and not entry.name.startswith(".") for entry in os.scandir(where))
+
+
 def open_photos(
     where: str | Path | Sources,
     spec: InputSpec,

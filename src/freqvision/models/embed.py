@@ -123,8 +123,11 @@ def embed_photos(
     return done
 
 
+_MODELS: dict[str, nn.Module] = {}  # of this process: the last one, which a worker of Ray's uses many times
+
+
 class _Work:
-    """Embeds parts of photos in one process, where the model is made once."""
+    """Embeds parts of photos."""
 
     def __init__(
         self,
@@ -141,10 +144,6 @@ class _Work:
         self.settings = settings
         self.device = device
         self.num_threads = num_threads
-        self._made: nn.Module | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_made": None}
 
     def __call__(self, part: Part, count: Callable[[int], Any]) -> dict[str, Any]:
         number = part[0] // self.settings["photos_per_shard"]
@@ -152,9 +151,11 @@ class _Work:
         return recorded(file, partial(self._write, file, part, count))
 
     def _write(self, file: Path, part: Part, count: Callable[[int], Any]) -> dict[str, Any]:
-        if self._made is None:
-            self._made = self.model().to(self.device).eval()
-        places, features, damaged = self._features(self._made, part, count)
+        key = f"{self.device} {self.output} {self.settings}"
+        if key not in _MODELS:
+            _MODELS.clear()
+            _MODELS[key] = self.model().to(self.device).eval()
+        places, features, damaged = self._features(_MODELS[key], part, count)
         names = [self.photos.name(place) for place in places]
         labels = self.photos.labels[places]
         with replacing(file) as draft:

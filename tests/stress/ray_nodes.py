@@ -1,0 +1,119 @@
+"""A Ray cluster of two nodes on this machine, one of which is killed while pack, embed, check and stats run.
+
+python tests/stress/ray_nodes.py [--photos 60]
+
+What the cluster writes equals what this process writes, byte for byte, and the machine that is left has done
+the other's part. Needs Ray; without it, it says so and ends.
+"""
+
+import argparse
+import contextlib
+import io
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+os.environ.update(OMP_NUM_THREADS="1", RAY_USAGE_STATS_ENABLED="0", RAY_agent_register_timeout_ms="300000")
+
+import torch
+import torchvision
+from safetensors.torch import save_file
+
+from freqvision import parts
+from freqvision.cli.main import main as command
+from freqvision.data import write_synthetic_photos
+
+torch.set_num_threads(1)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@contextlib.contextmanager
+def killed_after(parts_done: int, kill: Callable[[], None]) -> Iterator[threading.Event]:
+    """Call `kill` once, when the command has got the results of so many parts from the cluster."""
+    whole, killed = parts._on_ray, threading.Event()
+
+    def watched(*arguments):
+        for number, found in enumerate(whole(*arguments), 1):
+            if number == parts_done and not killed.is_set():
+                kill()
+                killed.set()
+            yield found
+
+    parts._on_ray = watched
+    try:
+        yield killed
+    finally:
+        parts._on_ray = whole
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--photos", type=int, default=60)
+    options = parser.parse_args()
+    try:
+        import ray
+        from ray.cluster_utils import Cluster
+    except ImportError:
+        print("Ray is not installed: pip install 'freqvision[ray]'")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        write_synthetic_photos("photos", photos_per_class=options.photos // 6, size=160)
+        bad = sorted(Path("photos").rglob("*.jpg"))[options.photos // 2]
+        bad.write_bytes(bad.read_bytes()[:-300])
+        save_file(torchvision.models.mobilenet_v3_small().state_dict(), "weights.safetensors")
+        network = ["--model", "mobilenet_v3_small", "--weights", "weights.safetensors", "--device", "cpu"]
+        skip = ["--damaged", "skip", "--num_threads", "1"]
+        shards = ["--photos_per_shard", "4"]
+        commands = {
+            "pack": ["pack", "photos", "OUT/packed", "--resize", "128", "--measure", "0", *shards, *skip],
+            "embed": ["embed", "photos", "OUT/features", *network, "--batch_size", "2", *shards, *skip],
+            "check": ["check", "photos", "--output", "OUT/damaged.json", "--num_threads", "1"],
+            "stats": ["stats", "photos", "--output", "OUT/statistics.json", *skip],
+        }
+        # Small parts, so that there is a middle.
+        from freqvision.data import check
+        from freqvision.inputs import measure
+
+        check.PART, measure.PART = 4, 1
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+        try:
+            ray.init(cluster.address, logging_level="ERROR", log_to_driver=False)
+            for name, words in commands.items():
+                second = cluster.add_node(num_cpus=1)
+                started = time.monotonic()
+                with killed_after(2, partial(cluster.remove_node, second, allow_graceful=False)) as killed:
+                    run([word.replace("OUT", "cluster") for word in words] + ["--ray", cluster.address])
+                took = time.monotonic() - started
+                assert killed.is_set()
+                alive = sum(node["Alive"] for node in ray.nodes())
+                assert alive == 1, f"{alive} nodes are alive"
+                run([word.replace("OUT", "here") for word in words])
+                here, there = contents(Path("here")), contents(Path("cluster"))
+                assert here.keys() == there.keys(), here.keys() ^ there.keys()
+                different = [file for file in here if here[file] != there[file]]
+                different = [file for file in different if not file.endswith("index.json")]  # times of files
+                assert not different, different
+                print(f"{name}: a node killed, {took:.0f} s; all {len(here)} files are the same", flush=True)
+        finally:
+            ray.shutdown()
+            cluster.shutdown()
+
+
+def run(words: list[str]) -> None:
+    """Run a command, whose output is shown if it fails."""
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        code = command(words)
+    assert code == int(words[0] == "check"), f"{words}: {output.getvalue()}"
+
+
+if __name__ == "__main__":
+    main()
