@@ -15,7 +15,6 @@ from freqvision.runtime import progress_bar, replacing
 
 Result = TypeVar("Result")
 Part = tuple[int, int]  # the first place, and the one after the last
-RETRIES = 10  # of a part whose machine failed
 Work = Callable[[Part, Callable[[int], Any]], Result]  # of a part, and a counter of what is done for its bar
 
 
@@ -92,13 +91,13 @@ def _on_ray(
         context.enable_progress_bars = False  # there is one already
         logging.getLogger("ray.data").setLevel(logging.WARNING)
         rows = from_items([{"place": place} for place in range(len(parts))], override_num_blocks=len(parts))
-        # Tasks, not actors: those of a machine that fails are done by the others, and need not wait for room
-        # to restart an actor. max_calls keeps their processes, and what `work` has opened in them.
+        # Tasks, not actors: those of a machine that fails are done by the others, which Ray Data sees to, and
+        # need not wait for room to restart an actor. max_calls=0 keeps their processes, and what `work` has
+        # opened in them.
         done = rows.map(
             partial(_work_remotely, work, list(parts), os.getcwd()),
             num_cpus=cpus,
             num_gpus=gpus,
-            max_retries=RETRIES,
             max_calls=0,
         )
         for row in done.iter_rows():

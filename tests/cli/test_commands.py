@@ -111,7 +111,7 @@ def test_failures_are_one_line_without_a_traceback(tmp_path, capsys, monkeypatch
     assert main(["stats", str(tmp_path)]) == 1
     assert "no photos in" in capsys.readouterr().err
     assert main(["stats", str(tmp_path / "nowhere")]) == 1
-    assert "no folder at" in capsys.readouterr().err
+    assert "no folder of photos" in capsys.readouterr().err
     assert main(["fit", "--data.root", str(tmp_path / "nowhere")]) == 1
     error = capsys.readouterr().err
     assert error.startswith(f"freqvision fit: no folder of photos at {tmp_path}/nowhere/train: pass a folder")

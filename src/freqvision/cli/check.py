@@ -27,14 +27,14 @@ def main(args: list[str]) -> int:
 
     from freqvision.data.check import PhotoCheck
     from freqvision.data.opening import open_sources
-    from freqvision.data.sources import Files
+    from freqvision.data.sources import Files, Sources
 
     source = Path(options.photos)
     if source.suffix == ".json":
         from freqvision.detection import read_coco
 
         folder: str | Path = Path(options.images) if options.images else source.parent
-        photos = Files([image.path for image in read_coco(source, folder).images])
+        photos: Sources = Files([image.path for image in read_coco(source, folder).images])
     else:
         photos = open_sources(options.photos)
         folder = options.photos if source.is_dir() else photos.root

@@ -188,8 +188,8 @@ def measure_loss(
         for name, share in VIEWS.items():
             seeds = [seed + start + place for place in good]
             views = partial(_views, spec, share, seeds, [])
-            expected = decode([some[place] for place in good], views)
-            shown = decode(packed, views)
+            expected, _ = decode.try_decode([some[place] for place in good], views)
+            shown, _ = decode.try_decode(packed, views)
             sums[name] += torch.stack([(shown - expected).square().sum(), expected.square().sum()]).double()
             if model is not None:
                 found = [model(inputs).argmax(1) for inputs in (expected, shown)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 
@@ -65,6 +66,10 @@ class Packer:
         self.codec = codec
         self.num_threads = num_threads
         self._of_thread = threading.local()
+
+    def __reduce__(self) -> tuple:
+        # To worker processes, which have threads of their own.
+        return partial(Packer, codec=self.codec, level=self.level, num_threads=self.num_threads), (self.spec,)
 
     def __call__(self, sources: Sequence[Source]) -> list[bytes]:
         """Pack photos: paths, or the bytes of files.

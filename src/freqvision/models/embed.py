@@ -175,7 +175,7 @@ class _Work:
         damaged = self.settings["damaged"]
         batches = _Batches(self.photos, Decoder(spec, self.num_threads, damaged=damaged))
         size = self.settings["batch_size"]
-        parts = [range(start, min(start + size, part[1])) for start in range(*part, size)]
+        parts = [list(range(start, min(start + size, part[1]))) for start in range(*part, size)]
         autocast = torch.autocast(
             self.device.partition(":")[0], torch.bfloat16, enabled=self.settings["precision"] == "bf16"
         )
@@ -206,7 +206,7 @@ class _Batches:
         self.photos = photos
         self.decoder = decoder
 
-    def __getitems__(self, places: range) -> tuple[torch.Tensor, list[int], dict[int, Exception]]:
+    def __getitems__(self, places: list[int]) -> tuple[torch.Tensor, list[int], dict[int, Exception]]:
         inputs, errors = self.decoder.try_decode(self.photos.take(places))
         good = [place for place in range(len(places)) if place not in errors]
         inputs = inputs[good] if errors else inputs

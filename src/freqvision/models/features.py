@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -41,7 +42,7 @@ def rgb_network(name: str, weights: str | Path | StateDict, strides: str = "stan
     import torchvision
 
     published = str(weights) if is_published_name(weights) else None
-    state = {} if published else read_weights(weights)
+    state: StateDict = {} if published else read_weights(weights)
     if name.startswith("timm/"):
         timm = timm_library()
         short = name.removeprefix("timm/")
@@ -77,8 +78,9 @@ def without_classifier(network: nn.Module) -> nn.Module:
         >>> without_classifier(torchvision.models.mobilenet_v2())(torch.zeros(2, 3, 64, 64)).shape
         torch.Size([2, 1280])
     """
-    if hasattr(network, "reset_classifier"):  # timm
-        network.reset_classifier(0)
+    reset: Any = getattr(network, "reset_classifier", None)  # timm's
+    if reset is not None:
+        reset(0)
     elif not isinstance(network.get_submodule(classifier_name(network)), nn.Linear):
         raise ValueError(
             f"{type(network).__name__} ends in a convolution: it has no features before its classes"
