@@ -1,6 +1,6 @@
 """Features of photos, computed on a Ray cluster, and the nearest neighbours that they give.
 
-    python examples/embed_on_ray.py                                     # generated photos, a cluster on this machine
+    python examples/embed_on_ray.py    # generated photos, and a cluster on this machine
     python examples/embed_on_ray.py --photos PHOTOS --ray auto --model resnet50 --weights DEFAULT
 
 The same as `freqvision embed`, with a model of one's own choice.
@@ -21,7 +21,7 @@ from freqvision.models.features import feature_model
 
 
 def untrained(folder: Path) -> Path:
-    """Weights of a small network that was never trained: random features tell colours and shapes apart, too."""
+    """Weights of a small network that was never trained, whose features still tell colours apart."""
     from safetensors.torch import save_file
     from torchvision.models import mobilenet_v3_small
 

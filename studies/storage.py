@@ -2,8 +2,8 @@
 
     python studies/storage.py ../shared/data/imagenet-sample
 
-Bytes are the photos' mean times ImageNet's 1,281,167; requests are those that read it once from object storage
-in chunks. Times are the CPU time of one thread, medians of interleaved rounds.
+Bytes are the photos' mean times ImageNet's 1,281,167; requests are those that read it once from object
+storage in chunks. Times are the CPU time of one thread, medians of interleaved rounds.
 """
 
 import argparse

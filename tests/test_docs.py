@@ -23,7 +23,7 @@ from freqvision.data import write_synthetic_photos
 from freqvision.detection import write_synthetic_scenes
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ["README.md", *(f"docs/{name}.md" for name in ("guide", "models", "selection", "detection", "scale"))]
+PAGES = ["README.md", *(f"docs/{name}.md" for name in ("guide", "models", "selection", "detection", "scale", "cluster"))]
 PAGES += ["docs/index.md", "docs/coming_from.md"]
 
 # Settings that make a documented training small, added after the command's own.
@@ -74,7 +74,7 @@ def small(words: list[str]) -> list[str]:
         extra = ["--allow_ties"] if "--top" in options else []  # the network has hardly been trained
         return [command, *options, *extra, *(["--photos=2"] if "sensitivity" in options else [])]
     if command == "pack":
-        return [command, *options, "--crop=64"]
+        return [command, *options, "--crop=64", "--measure=2"]
     if "--size" in options:
         return [command, *options, "--size=[64,96]"]
     if command == "bench":

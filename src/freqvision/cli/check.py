@@ -5,7 +5,8 @@ from pathlib import Path
 from jsonargparse import ArgumentParser
 from jsonargparse.typing import NonNegativeInt
 
-from freqvision.cli.help import PHOTOS, RAY, THREADS, HelpFormatter
+from freqvision.cli.data import KINDS
+from freqvision.cli.help import RAY, THREADS, HelpFormatter
 
 
 def main(args: list[str]) -> int:
@@ -18,7 +19,7 @@ def main(args: list[str]) -> int:
         "  freqvision fit --data.root PHOTOS --data.exclude damaged.json …\n\n"
         "The exit code is 1 if a photo is damaged.",
     )
-    parser.add_argument("photos", help=f"{PHOTOS}, or a JSON file in COCO's format")
+    parser.add_argument("photos", help=f"{KINDS}; or a JSON file in COCO's format")
     parser.add_argument("--images", help="folder of a COCO file's photos; default: the folder of the file")
     parser.add_argument("--output", help="JSON file to write, for --data.exclude; default: print only")
     parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help=THREADS)

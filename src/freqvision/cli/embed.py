@@ -5,7 +5,8 @@ from functools import partial
 from jsonargparse import ArgumentParser
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
-from freqvision.cli.help import PHOTOS, RAY, THREADS, HelpFormatter
+from freqvision.cli.data import KINDS
+from freqvision.cli.help import RAY, THREADS, HelpFormatter
 
 
 def main(args: list[str]) -> None:
@@ -21,7 +22,7 @@ def main(args: list[str]) -> None:
         "Photos become the pixels that the model was trained on, or with --transport DCT channels that "
         "become pixels on the device. A run that was stopped continues.",
     )
-    parser.add_argument("photos", help=f"{PHOTOS}; classes are sub-folders")
+    parser.add_argument("photos", help=f"{KINDS}; a folder's sub-folders are its classes")
     parser.add_argument("output", help="folder for the files")
     parser.add_argument("--model", help="any network of torchvision, or timm/NAME for any of timm's")
     parser.add_argument("--weights", help="weights of --model: a file, or DEFAULT for published ones")

@@ -8,7 +8,6 @@ from jsonargparse import DefaultHelpFormatter
 THREADS = "decoding threads; 0 for all cores"
 RAY = "address of a Ray cluster to work on, or auto; its machines see the same files"
 DAMAGED = '"error" stops at a damaged photo, "skip" leaves it out'
-PHOTOS = "folder of photos or of tar shards, or a pattern of shards"
 
 
 class HelpFormatter(DefaultHelpFormatter):

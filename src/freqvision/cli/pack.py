@@ -3,7 +3,8 @@
 from jsonargparse import ArgumentParser
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
-from freqvision.cli.help import DAMAGED, PHOTOS, RAY, THREADS, HelpFormatter
+from freqvision.cli.data import KINDS
+from freqvision.cli.help import DAMAGED, RAY, THREADS, HelpFormatter
 
 
 def main(args: list[str]) -> None:
@@ -20,7 +21,7 @@ def main(args: list[str]) -> None:
         "some of the photos are compared with their files: the input, and with --model the answers of an RGB "
         "model that is fed by Transport.",
     )
-    parser.add_argument("photos", help=f"{PHOTOS}; classes are sub-folders")
+    parser.add_argument("photos", help=f"{KINDS}; a folder's sub-folders are its classes")
     parser.add_argument("output", help="folder for the shards")
     parser.add_argument("--channels", type=int | str, default=24, help="as for freqvision fit")
     parser.add_argument("--resize", type=PositiveInt, default=512, help="shorter side kept, in pixels")

@@ -3,7 +3,8 @@
 from jsonargparse import ArgumentParser
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
-from freqvision.cli.help import PHOTOS, RAY, THREADS, HelpFormatter
+from freqvision.cli.data import KINDS
+from freqvision.cli.help import RAY, THREADS, HelpFormatter
 
 
 def main(args: list[str]) -> None:
@@ -14,7 +15,7 @@ def main(args: list[str]) -> None:
         description="Measure mean and deviation of all 192 DCT channels over photos, in one pass.\n\n"
         "  freqvision stats PHOTOS --output statistics.json",
     )
-    parser.add_argument("folder", help=PHOTOS)
+    parser.add_argument("folder", help=KINDS)
     parser.add_argument("--output", help="JSON file to write, for fit --data.statistics; default: print only")
     parser.add_argument("--channels", help="write only these, such as a file of freqvision select")
     parser.add_argument("--resize", type=PositiveInt, default=512, help="shorter side in pixels")
