@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 NATIVE := CMakeLists.txt pyproject.toml $(wildcard native/*.* native/*/*.*)
 
-.PHONY: help demo test lint format bench fuzz stress floors docs clean
+.PHONY: help demo test lint format bench fuzz stress cluster floors docs clean
 help:
 	@grep -E '^#\? ' $(MAKEFILE_LIST) | cut -c4-
 
@@ -43,6 +43,10 @@ fuzz: .venv/all
 stress: .venv/all
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/stress/run.py --sanitize thread --decodes 640
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/stress/run.py --sanitize address,undefined --allocations
+
+#? make cluster  run on two Ray nodes of this machine, one of which is killed (where Ray is installed)
+cluster: .venv/all
+	$(BIN)/python tests/stress/ray_nodes.py
 
 #? make floors  quick tests with the oldest versions of all dependencies
 floors:

@@ -54,6 +54,14 @@ def test_exact_resume(monkeypatch, capsys):
     assert "equal to the last bit" in printed
 
 
+def test_features_find_neighbours():
+    command = [sys.executable, EXAMPLES / "embed_on_ray.py", "--ray", "none"]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("24 photos, 576 numbers each")
+    assert done.stdout.count("is nearest to") == 6
+
+
 def example(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
