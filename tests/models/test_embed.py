@@ -130,6 +130,11 @@ def test_damaged_photos_are_an_error_left_out_or_seen_in_part_and_listed(tmp_pat
     assert embed(sources, tmp_path / "skip", damaged="skip", **options) == done  # of a run before, too
     done = embed(sources, tmp_path / "decode", damaged="decode", **options)
     assert (done.photos, list(done.damaged)) == (6, [str(bad)])
+    for place in range(5):
+        Path(sources.name(place)).write_bytes(b"")
+    done = embed(sources, tmp_path / "empty", damaged="skip", **options)
+    assert (done.photos, done.dimensions, len(done.damaged)) == (1, 5, 5)
+    assert [len(read_one) for read_one in read(tmp_path / "empty")] == [1, 1, 1]
 
 
 def test_torchvision_by_the_command(photos, tmp_path, capsys):

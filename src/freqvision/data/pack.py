@@ -73,7 +73,7 @@ def pack_photos(
         JpegError, OSError: A photo cannot be packed; the message names it.
     """
     output = Path(output)
-    settings = {"of": digest(photos), "photos": len(photos), "photos_per_shard": photos_per_shard}
+    settings = {"names": digest(photos), "photos": len(photos), "photos_per_shard": photos_per_shard}
     spec = None if packer.spec is None else packer.spec.to_dict()
     same_settings(
         output / "pack.json", {**settings, "spec": spec, "codec": packer.codec, "level": packer.level}

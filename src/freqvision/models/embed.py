@@ -98,10 +98,11 @@ def embed_photos(
         import pyarrow  # noqa: F401  missing, it is said before the work and not after it
     output = Path(output)
     device = device if ray is not None and device else choose_device(device)
-    precision = precision or ("bf16" if fastest_precision(device).startswith("bf16") else "float32")
+    fastest = fastest_precision(device.partition(":")[0])
+    precision = precision or ("bf16" if fastest.startswith("bf16") else "float32")
     settings = {
         "model": about,
-        "of": digest(photos),
+        "names": digest(photos),
         "photos": len(photos),
         "photos_per_shard": photos_per_shard,
         "batch_size": batch_size,
@@ -180,7 +181,7 @@ class _Work:
             self.device.partition(":")[0], torch.bfloat16, enabled=self.settings["precision"] == "bf16"
         )
         places: list[int] = []
-        found = [torch.empty(0, 0)]
+        found: list[torch.Tensor] = []
         causes: dict[str, str] = {}
         for inputs, good, errors in PhotoLoader(batches, batch_sampler=parts, device=self.device):
             if errors and damaged != "skip":
@@ -196,7 +197,10 @@ class _Work:
             count(len(good) + len(errors))
         if damaged == "decode":
             causes |= batches.decoder.damage
-        return places, torch.cat(found[1:] or found), causes
+        if not found:  # all are damaged, but the file has its columns
+            blank = torch.zeros(1, *spec.shape, dtype=spec.torch_dtype, device=self.device)
+            found = [model(blank)[:0].to("cpu", DTYPES[self.settings["dtype"]])]
+        return places, torch.cat(found), causes
 
 
 class _Batches:
