@@ -23,7 +23,10 @@ from freqvision.data import write_synthetic_photos
 from freqvision.detection import write_synthetic_scenes
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ["README.md", *(f"docs/{name}.md" for name in ("guide", "models", "selection", "detection", "scale", "cluster"))]
+PAGES = [
+    "README.md",
+    *(f"docs/{name}.md" for name in ("guide", "models", "selection", "detection", "scale", "cluster")),
+]
 PAGES += ["docs/index.md", "docs/coming_from.md"]
 
 # Settings that make a documented training small, added after the command's own.
