@@ -124,7 +124,7 @@ def recorded(file: Path, write: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
     The record comes last, so a run that was stopped continues after its last whole file.
     """
-    record = file.with_suffix(".json")
+    record = file.with_name(f"_{file.stem}.json")  # readers of Parquet folders leave out what begins so
     if not (record.exists() and file.exists()):
         values = write()
         with replacing(record) as draft:

@@ -106,7 +106,7 @@ def test_a_stopped_run_continues_to_the_same_bytes(photos, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         embed(photos, tmp_path / "stopped", Stops, file_format="safetensors")
     first = files(tmp_path / "stopped")
-    assert sorted(first) == ["embed.json", "features-000000.json", "features-000000.safetensors"]
+    assert sorted(first) == ["_embed.json", "_features-000000.json", "features-000000.safetensors"]
     done = embed(photos, tmp_path / "stopped", Stops, file_format="safetensors")
     assert Stops.calls == 4 + 4  # of the second file three, of the third one
     assert files(tmp_path / "stopped") == files(tmp_path / "whole")

@@ -76,7 +76,7 @@ def pack_photos(
     settings = {"names": digest(photos), "photos": len(photos), "photos_per_shard": photos_per_shard}
     spec = None if packer.spec is None else packer.spec.to_dict()
     same_settings(
-        output / "pack.json", {**settings, "spec": spec, "codec": packer.codec, "level": packer.level}
+        output / "_pack.json", {**settings, "spec": spec, "codec": packer.codec, "level": packer.level}
     )
     work = partial(_pack_part, photos, output, packer, photos_per_shard, skip_damaged)
     done = Packing()
@@ -91,11 +91,11 @@ def pack_photos(
 
 
 def digest(photos: Sources) -> str:
-    """Twelve hex digits that stand for the photos' names, in their order."""
-    names = hashlib.sha256()
-    for place in range(len(photos)):
-        names.update(photos.name(place).encode("utf-8", "surrogateescape") + b"\0")
-    return names.hexdigest()[:12]
+    """Twelve hex digits that stand for the photos' names, in their order, but for the folder they share."""
+    names = [photos.name(place) for place in range(len(photos))]
+    shared = len(os.path.commonprefix([min(names), max(names)]))
+    text = "\0".join(name[shared:] for name in names)
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
 
 def _pack_part(

@@ -111,7 +111,7 @@ def embed_photos(
         "format": file_format,
         "damaged": damaged,
     }
-    same_settings(output / "embed.json", settings)
+    same_settings(output / "_embed.json", settings)
     num_threads = num_threads if ray is None else max(1, num_threads)
     work = _Work(photos, output, model, settings, device, num_threads)
     parts = split(len(photos), photos_per_shard)
