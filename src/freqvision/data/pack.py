@@ -93,7 +93,7 @@ def pack_photos(
 def digest(photos: Sources) -> str:
     """Twelve hex digits that stand for the photos' names, in their order, but for the folder they share."""
     names = [photos.name(place) for place in range(len(photos))]
-    shared = len(os.path.commonprefix([min(names), max(names)]))
+    shared = len(os.path.commonpath([min(names), max(names)]))
     text = "\0".join(name[shared:] for name in names)
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
