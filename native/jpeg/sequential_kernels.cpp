@@ -20,8 +20,7 @@ FREQVISION_INLINE const AcEntry* ac_symbols(Bits& bits, const AcEntry* table, co
         const uint64_t first_mask = entry->first_mask, last_mask = entry->last_mask;
         const uint64_t first = bits.window >> (entry->first_shift & 63) & first_mask;
         const uint64_t last = bits.window >> (-taken & 63) & last_mask;
-        // In this order: where the first ends the block, both may have its last place. Where there is no
-        // second symbol, they have one place and value.
+        // Where there is no second symbol, both have one place and value.
         block[positions[k + entry->run]] = kValues.at[last_mask + last];
         block[positions[k + entry->first_run]] = kValues.at[first_mask + first];
     }
