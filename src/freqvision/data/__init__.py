@@ -1,8 +1,9 @@
-"""Photos on disk: folders of classes, and generated photos."""
+"""Photos as data sets: folders of classes, tar shards, tables, and generated photos."""
 
 from freqvision.data.check import PhotoCheck
 from freqvision.data.folder import FrequencyFolder, PixelFolder, RandomView
 from freqvision.data.loader import EpochBatches, PhotoLoader
+from freqvision.data.remote import Storage
 from freqvision.data.shards import PhotoShards
 from freqvision.data.synthetic import write_synthetic_photos
 from freqvision.data.table import PhotoTable
@@ -16,5 +17,6 @@ __all__ = [
     "PhotoTable",
     "PixelFolder",
     "RandomView",
+    "Storage",
     "write_synthetic_photos",
 ]

@@ -84,7 +84,7 @@ class Storage:
         self._owner = os.getpid()
         self._stores: dict[str, Any] = {}
         self._lock = threading.Lock()
-        self._coming: dict[str, Future[bytes]] = {}  # chunks on their way to the cache
+        self._coming: dict[str, Future[memoryview]] = {}  # chunks on their way to the cache
         self._pool: ThreadPoolExecutor | None = None
         self._written = 0  # bytes since the cache was trimmed
 
@@ -146,7 +146,7 @@ class Storage:
         """A function of each item, many at once."""
         return list(self._threads().map(function, items))
 
-    def get(self, url: str, begin: int, end: int) -> bytes:
+    def get(self, url: str, begin: int, end: int) -> memoryview:
         """A range of a file's bytes, without the cache; shorter where the file ends.
 
         Raises:
@@ -154,7 +154,7 @@ class Storage:
         """
         return self._try(
             url,
-            lambda store, name: bytes(_obstore().get_range(store, name, start=begin, end=end)),
+            lambda store, name: memoryview(_obstore().get_range(store, name, start=begin, end=end)),
             f", bytes {begin:,} to {end:,}",
         )
 
@@ -163,7 +163,7 @@ class Storage:
             self._pool = ThreadPoolExecutor(REQUESTS, thread_name_prefix="storage")
         return self._pool
 
-    def _slice(self, part: Part, chunk: int, begin: int, end: int) -> bytes:
+    def _slice(self, part: Part, chunk: int, begin: int, end: int) -> bytes | memoryview:
         """Bytes of a chunk: from the cache, or as they come."""
         path = self._path(part, chunk)
         while True:
@@ -178,7 +178,7 @@ class Storage:
             except FileNotFoundError:  # removed since: it is fetched again
                 pass
 
-    def _fetch(self, part: Part, chunk: int) -> Future[bytes] | None:
+    def _fetch(self, part: Part, chunk: int) -> Future[memoryview] | None:
         """A chunk that is on its way; None if it is in the cache."""
         if self._owner != os.getpid():  # a fork has copied this object, but not its threads
             self._start()
@@ -192,7 +192,7 @@ class Storage:
     def _path(self, part: Part, chunk: int) -> str:
         return os.path.join(self.cache, f"{part.key}-{chunk}")
 
-    def _receive(self, part: Part, chunk: int, path: str) -> bytes:
+    def _receive(self, part: Part, chunk: int, path: str) -> memoryview:
         try:
             contents = self.get(part.url, chunk * CHUNK, (chunk + 1) * CHUNK)
             os.makedirs(os.path.dirname(path), exist_ok=True)

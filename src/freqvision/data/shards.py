@@ -236,7 +236,7 @@ def open_remote_index(
     about: Any = None
     if root:
         with suppress(FileNotFoundError):
-            about = json.loads(storage.get(f"{root}/{ABOUT}", 0, 2**30))
+            about = json.loads(bytes(storage.get(f"{root}/{ABOUT}", 0, 2**30)))
     try:
         files = storage.files(where)
     except OSError:  # storage that does not list what it holds, such as most servers of https
