@@ -188,7 +188,7 @@ def main() -> None:
     )
     parser.add_argument("folder", nargs="?", default=FOLDER)
     parser.add_argument("--index", type=int, help="photos of the index to open, instead")
-    parser.add_argument("--photos", type=int, default=2000)
+    parser.add_argument("--photos", type=int, default=4000)
     parser.add_argument("--delay", type=float, default=30, help="milliseconds by which each answer is late")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--block", type=int, default=64, help="neighbours that stay together")

@@ -170,7 +170,7 @@ class PhotoDataset(Dataset):
         if augment is not None and spec.crop is None:
             raise ValueError("random resized crops need a size: set crop in the spec, or pass augment=None")
         self.photos = photos
-        self.root, self.remote = photos.root, photos.remote
+        self.root, self.ahead = photos.root, photos.ahead
         self.spec = spec
         self.labels = photos.labels
         self.classes = photos.classes

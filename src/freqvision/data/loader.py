@@ -13,8 +13,6 @@ import torch
 from torch import distributed
 from torch.utils.data import BatchSampler, DataLoader, Sampler
 
-AHEAD = 8  # batches that are fetched from object storage before they are loaded
-
 
 class EpochBatches(Sampler[list[int]]):
     """Batches of indices that depend on (seed, epoch, rank) only, for one process of several.
@@ -390,7 +388,7 @@ class PhotoLoader:
                     num_workers=self.num_workers,
                     persistent_workers=True,
                     # Threads that fetch photos do not survive a fork.
-                    multiprocessing_context="spawn" if _is_remote(self.dataset) else None,
+                    multiprocessing_context="spawn" if getattr(self.dataset, "ahead", 0) else None,
                     collate_fn=getattr(self.dataset, "collate", None),
                 )
             return iter(self._worker_loader)
@@ -416,25 +414,26 @@ class _Remaining(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         batches = islice(iter(self.loader.batch_sampler), self.loader._skip, None)
-        return _fetched_ahead(self.loader.dataset, batches) if _is_remote(self.loader.dataset) else batches
+        return _fetched_ahead(self.loader.dataset, batches)
 
     def __len__(self) -> int:
         return len(self.loader.batch_sampler)
 
 
-def _is_remote(dataset: Any) -> bool:
-    return getattr(dataset, "remote", False)
-
-
 def _fetched_ahead(dataset: Any, batches: Iterable[list[int]]) -> Iterator[list[int]]:
-    """The same batches, each of which the data set begins to fetch while those before it are loaded."""
-    ahead: deque[list[int]] = deque()
+    """The same batches, which the data set begins to fetch some time before, if its photos are far away."""
+    ahead = getattr(dataset, "ahead", 0)
+    waiting: deque[list[int]] = deque()
+    photos = 0
     for batch in batches:
-        dataset.fetch(batch)
-        ahead.append(batch)
-        if len(ahead) > AHEAD:
-            yield ahead.popleft()
-    yield from ahead
+        if ahead:
+            dataset.fetch(batch)
+        waiting.append(batch)
+        photos += len(batch)
+        while photos > ahead:
+            photos -= len(waiting[0])
+            yield waiting.popleft()
+    yield from waiting
 
 
 _END: Any = object()

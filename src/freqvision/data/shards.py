@@ -22,12 +22,13 @@ import torch
 
 from freqvision.data.check import PhotoCheck
 from freqvision.data.folder import EXTENSIONS, Damaged, PhotoDataset, RandomView
-from freqvision.data.remote import REQUESTS, Part, Remote, Storage, is_remote
+from freqvision.data.remote import CHUNK, REQUESTS, Part, Remote, Storage, is_remote
 from freqvision.data.sources import UNLABELLED, Sources, named, relabelled
 from freqvision.inputs.spec import InputSpec
 from freqvision.jpeg.read import Source
 from freqvision.runtime import progress_bar, replacing
 
+AHEAD = 1024  # photos
 INDEX = "index.npy"
 ABOUT = "index.json"
 Sample = tuple[int, int, "str | int", bytes]
@@ -116,7 +117,8 @@ class Shards(Sources):
         self.root = os.path.dirname(self.shards[0])
         labels = torch.from_numpy(np.ascontiguousarray(self.records["label"]).astype(np.int64))
         super().__init__(*relabelled(labels, names, classes))
-        self.remote = self.storage is not None
+        if self.storage is not None:  # a window of shuffled blocks, if the cache holds that much
+            self.ahead = min(AHEAD, self.storage.cache_bytes // (4 * CHUNK))
         self._maps: dict[int, mmap.mmap] = {}
 
     def take(self, indices: Sequence[int]) -> list[Source]:

@@ -47,7 +47,7 @@ class Sources(Sequence[Source]):
     """
 
     root: str | Path = "the data set"  # in reports
-    remote = False  # whether `fetch` does something
+    ahead = 0  # photos that a loader has fetched before it needs them; 0 where `fetch` does nothing
 
     def __init__(self, labels: Tensor, classes: Sequence[str] = ()) -> None:
         self.labels = labels.share_memory_()  # with worker processes
@@ -121,7 +121,7 @@ class Files(Sources):
 class _Chosen(Sources):
     def __init__(self, photos: Sources, places: np.ndarray) -> None:
         super().__init__(photos.labels[torch.from_numpy(places)], photos.classes)
-        self.root, self.remote = photos.root, photos.remote
+        self.root, self.ahead = photos.root, photos.ahead
         self.photos = photos
         self.places = torch.from_numpy(places).share_memory_()
 

@@ -172,7 +172,7 @@ class DetectionPhotos(Dataset):
         if damaged not in DAMAGED:
             raise ValueError(f"damaged is one of {', '.join(DAMAGED)}; got {damaged!r}")
         self.photos = sources if isinstance(sources, Sources) else Files(sources)
-        self.remote = self.photos.remote
+        self.ahead = self.photos.ahead
         self.targets = targets
         self.spec = spec
         self.augment = augment
