@@ -188,6 +188,23 @@ void Operator::build_from_samples(const Axis& axis) {
     end = (high + 7) / 8;
 }
 
+void Operator::select(const Operator& other, const std::vector<int>& places) {
+    clear(other.outputs);
+    frequencies = static_cast<int>(places.size());
+    first = other.first;
+    count = other.count;
+    begin = other.begin;
+    end = other.end;
+    max_count = other.max_count;
+    source_frequencies = other.source_frequencies;
+    const size_t sources = other.weights.size() / other.frequencies;
+    weights.resize(sources * frequencies);
+    for (int i = 0; i < outputs; ++i) offset[i] = other.offset[i] / other.frequencies * frequencies;
+    float* to = weights.data();
+    for (size_t source = 0; source < sources; ++source)
+        for (int place : places) *to++ = other.weights[source * other.frequencies + place];
+}
+
 void Operator::build(const Axis& axis, const std::vector<int>& wanted) {
     const int pixels = wanted.empty() ? 1 : 8;  // of an output
     clear(axis.crop_length / pixels);

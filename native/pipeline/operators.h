@@ -55,6 +55,8 @@ struct Operator {
     // crop_length is a multiple of 8; empty stands for pixels.
     void build(const Axis& axis, const std::vector<int>& wanted);
     void build_from_samples(const Axis& axis);
+    // Of an operator of the same axis some output frequencies, by their places in what it was built for.
+    void select(const Operator& other, const std::vector<int>& places);
 
   private:
     void clear(int count_of_outputs);

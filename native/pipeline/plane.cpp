@@ -18,6 +18,14 @@ double samples_in_pixel(const Axis& axis) {
     return static_cast<double>(axis.box_length) * axis.numerator / axis.denominator / axis.resized;
 }
 
+// Where each of some ascending values stands among all; false if there are none, or others.
+bool find_places(const std::vector<int>& some, const std::vector<int>& all, std::vector<int>& places) {
+    places.clear();
+    for (int value : some)
+        places.push_back(static_cast<int>(std::lower_bound(all.begin(), all.end(), value) - all.begin()));
+    return !some.empty() && std::includes(all.begin(), all.end(), some.begin(), some.end());
+}
+
 }  // namespace
 
 PlaneResampler::PlaneResampler(const ResampleKernels& kernels)
@@ -33,6 +41,8 @@ void PlaneResampler::build(Operator PlaneResampler::* which, Built PlaneResample
     (this->*built).axis = {};  // what an exception leaves half-built belongs to no axis
     if (twin && is_built(twin->*built))
         this->*which = twin->*which;
+    else if (twin && (twin->*built).axis == axis && find_places(wanted, (twin->*built).wanted, places_))
+        (this->*which).select(twin->*which, places_);
     else if (from_samples_)
         (this->*which).build_from_samples(axis);
     else

@@ -91,6 +91,7 @@ class PlaneResampler {
     int ring_ = 0;  // strips in it
     int lead_ = 0;  // of them, those that are kept until other components catch up
     std::vector<float> scratch_;
+    std::vector<int> places_;
     std::vector<const float*> inputs_;
 };
 

@@ -123,7 +123,7 @@ void Resampler::prepare(const ImageInfo& info, int orientation, const View& view
         float quant[64];
         for (int k = 0; k < 64; ++k) quant[k] = component.step ? component.step[k] : component.quant[k];
         planes_[i].prepare(vertical, horizontal, wanted[i].vertical, wanted[i].horizontal, quant,
-                           component.stored, i == 2 ? &planes_[1] : nullptr);
+                           component.stored, i > 0 ? &planes_[i - 1] : nullptr);
         request_.ranges[i] = planes_[i].range();
         request_.frequencies[i] = planes_[i].frequencies();
         stride = planes_[i].stride();

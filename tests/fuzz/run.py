@@ -52,10 +52,18 @@ def write_seeds(folder: Path) -> list[Path]:
     sys.path.insert(0, str(ROOT / "tests" / "jpeg"))
     from jpeg_samples import samples  # type: ignore[import-not-found]
 
+    from freqvision import FrequencySpec
+    from freqvision.inputs.packed import Packer
+
     paths = []
     for name, data in samples():
         paths.append(folder / f"{name}.jpg")
         paths[-1].write_bytes(data)
+    for number, (_, data) in enumerate(samples()):
+        spec = FrequencySpec(resize=16 + number, crop=None) if number % 3 else None
+        packed, _ = Packer(spec, codec=("lz4", "zstd")[number % 2]).try_pack([data])
+        paths.append(folder / f"{number}.fqpk")
+        paths[-1].write_bytes(packed[0])
     return paths
 
 
