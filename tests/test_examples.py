@@ -58,7 +58,7 @@ def test_features_find_neighbours():
     command = [sys.executable, EXAMPLES / "embed_on_ray.py", "--ray", "none"]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("24 photos, 576 numbers each")
+    assert done.stdout.startswith("24 photos, 1024 numbers each")
     assert done.stdout.count("is nearest to") == 6
 
 
