@@ -62,8 +62,9 @@ def write_seeds(folder: Path) -> list[Path]:
     for number, (_, data) in enumerate(samples()):
         spec = FrequencySpec(resize=16 + number, crop=None) if number % 3 else None
         packed, _ = Packer(spec, codec=("lz4", "zstd")[number % 2]).try_pack([data])
-        paths.append(folder / f"{number}.fqpk")
-        paths[-1].write_bytes(packed[0])
+        if packed[0]:  # those of other colours only with a spec
+            paths.append(folder / f"{number}.fqpk")
+            paths[-1].write_bytes(packed[0])
     return paths
 
 
