@@ -29,6 +29,7 @@ PUBLIC = {
     "View",
     "create_detector",
     "create_model",
+    "fit",
     "list_models",
     "load",
     "pack",

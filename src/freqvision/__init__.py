@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from freqvision.jpeg import Coefficients, Header, JpegError, read_coefficients, read_header
     from freqvision.models import Transport, create_model, list_models, load, save
     from freqvision.spectrum import ChannelSet
+    from freqvision.training.run import fit
 
 __version__ = "0.1.0"
 
@@ -37,6 +38,7 @@ __all__ = [
     "View",
     "create_detector",
     "create_model",
+    "fit",
     "list_models",
     "load",
     "pack",
@@ -62,6 +64,7 @@ _HOMES = {
     "View": "inputs",
     "create_detector": "detection",
     "create_model": "models",
+    "fit": "training.run",
     "list_models": "models",
     "load": "models",
     "pack": "inputs",

@@ -13,11 +13,28 @@ from tqdm import tqdm
 INTERVAL = 60.0  # seconds between lines
 DRAFT = ".draft"  # ends the names of files that are being written
 
+# Modules that are not installed with the package, and the extra that brings them.
+EXTRAS = {
+    "faster_coco_eval": "detection",
+    "huggingface_hub": "hub",
+    "jinja2": "report",
+    "lightning": "train",
+    "matplotlib": "report",
+    "onnx": "export",
+    "onnxruntime": "export",
+    "onnxscript": "export",
+    "pyarrow": "embed",
+    "ray": "ray",
+    "tensorboard": "train",
+    "timm": "timm",
+    "torchmetrics": "train",
+}
+
 Item = TypeVar("Item")
 
 
 def progress_bar(iterable: Iterable[Any] | None = None, *, shown: bool = True, **options: Any) -> tqdm:
-    """Tqdm's bar on a terminal; elsewhere a plain line a minute, and none for what is done sooner.
+    """Tqdm's bar on a terminal or in a notebook; elsewhere a line a minute, none for what is done sooner.
 
     Args:
         iterable: What to iterate over; None for a bar that `update` moves.
@@ -28,7 +45,8 @@ def progress_bar(iterable: Iterable[Any] | None = None, *, shown: bool = True, *
         >>> sum(progress_bar([1, 2, 3], desc="adding"))
         6
     """
-    kind = tqdm if sys.stderr.isatty() else _Lines
+    in_notebook = type(sys.stderr).__module__.startswith("ipykernel")  # which redraws lines like a terminal
+    kind = tqdm if in_notebook or sys.stderr.isatty() else _Lines
     return kind(iterable, disable=not shown, **options)
 
 
@@ -82,6 +100,19 @@ class _Lines(tqdm):
             self.printed = now
             self.fp.write(f"{self}\n")
             self.fp.flush()
+
+
+@contextmanager
+def naming_extras() -> Iterator[None]:
+    """Say in the error for a module that is not installed which extra brings it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None or "pip install" in str(error):
+            raise
+        way_out = f"{error}: pip install 'freqvision[{extra}]'"
+        raise ModuleNotFoundError(way_out, name=error.name) from error
 
 
 def available_cores() -> int:

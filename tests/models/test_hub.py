@@ -1,9 +1,11 @@
 """Folders that fv.save writes and fv.load opens, and what is wrong with those that others write."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
+from hub_server import hub_server
 from model_families import small_model, small_spec
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -263,3 +265,53 @@ def test_load_opens_checkpoints_too(trained_run):
     assert not model.training
     with pytest.raises(ValueError, match=r"folder of a run: name its checkpoints/best\.ckpt"):
         fv.load(trained_run)
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A hub on the loopback, with an empty cache."""
+    constants = pytest.importorskip("huggingface_hub.constants")
+    with hub_server() as server:
+        monkeypatch.setattr(constants, "ENDPOINT", server.address)
+        template = server.address + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setenv("HF_TOKEN", "hf_none")
+        yield server
+
+
+def test_a_model_goes_to_the_hub_and_comes_back(hub, tmp_path, monkeypatch):
+    model = small_model("tiny_resnet18").eval()
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "private.txt").write_text("stays here")
+    fv.save(model, tmp_path / "model", classes=list("abcde"), push_to="me/net")
+    assert hub.files.keys() == {"README.md", "config.json", "model.safetensors"}
+    hub.files["pytorch_model.bin"] = b"a pickle, which nobody asks for"
+    again = fv.load("hf://me/net")
+    inputs = torch.randn(2, *model.spec.shape)
+    assert torch.equal(again(inputs), model(inputs))
+    assert again.class_names == list("abcde")
+    assert not any("pytorch_model" in path for _, path in hub.asked)
+    (snapshot,) = (tmp_path / "cache" / "models--me--net" / "snapshots").iterdir()
+    assert {path.name for path in snapshot.iterdir()} == {"README.md", "config.json", "model.safetensors"}
+
+    asked = len(hub.asked)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    for address in ("hf://me/net@main", Path("hf://me/net"), f"hf://me/net@{snapshot.name}"):
+        assert torch.equal(fv.load(address)(inputs), model(inputs))
+    with pytest.raises(OSError, match="hf://me/other is not in the hub's cache"):
+        fv.load("hf://me/other")
+    assert len(hub.asked) == asked
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/best.ckpt", "s3:/bucket/model", "hf://net", "hf://a/b/c"])
+def test_other_addresses_are_no_paths(address):
+    with pytest.raises(ValueError, match="pass hf://OWNER/NAME"):
+        fv.load(address)
+
+
+@pytest.mark.parametrize("repo", ["net", "s3://me/net", "me/net@main", "../net/x"])
+def test_what_is_no_repository_is_refused(repo, tmp_path):
+    pytest.importorskip("huggingface_hub")
+    with pytest.raises(ValueError, match="push_to is OWNER/NAME"):
+        fv.save(small_model("tiny_resnet18"), tmp_path, push_to=repo)

@@ -372,3 +372,29 @@ def test_two_processes_train_together(photos, tmp_path):
         assert right == pytest.approx(round(right), abs=1e-4)
     checkpoint = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
     assert checkpoint["global_step"] == 2 * 3  # 24 photos, 2 processes, batches of 4
+
+
+def test_a_call_in_python_does_what_the_command_does(photos, trained_run, tmp_path):
+    settings = {
+        "data": {"root": photos, "resize": 72, "crop": 64, "batch_size": 8, "num_threads": 1},
+        "model": {"name": "tiny", "optimisation": {"lr": 0.01}},
+        "trainer": {"max_epochs": 2, "accelerator": "cpu"},
+    }
+    result = fv.fit(**settings, output=tmp_path / "run")
+    assert result.checkpoint == tmp_path / "run" / "checkpoints" / "best.ckpt"
+    expected = load(trained_run / "checkpoints" / "best.ckpt").state_dict()
+    assert all(torch.equal(expected[name], value) for name, value in result.model.state_dict().items())
+    best = max(read_table(trained_run / "metrics.csv"), key=lambda line: float(line["val/top1"]))
+    assert (
+        result.metrics.items()
+        >= {name: float(value) for name, value in best.items() if name != "seconds"}.items()
+    )
+    again = fv.fit(tmp_path / "run" / "config.yaml", trainer={"max_epochs": 1}, output=tmp_path / "again")
+    assert again.metrics["epoch"] == 1
+    for wrong, message in (
+        ({"data": {"root": photos, "cropp": 64}}, "'cropp' is not accepted: did you mean 'crop'"),
+        ({"data": photos, "model": "tiny", "output": tmp_path / "run"}, "holds a run already"),
+        ({"model": "tiny"}, "required: root"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            fv.fit(**wrong)

@@ -13,6 +13,7 @@ from freqvision.inputs import FrequencySpec, PixelSpec, PixelTransform
 from freqvision.inputs.encoding import decode
 from freqvision.inputs.fallback import to_pixels
 from freqvision.models.reconstruction import pixel_operator
+from freqvision.runtime import naming_extras
 from freqvision.spectrum.channels import COMPONENTS
 
 
@@ -157,10 +158,8 @@ def _signed_root(limit: float) -> Any:
 
 
 def _pyplot() -> Any:
-    try:
+    with naming_extras():
         import matplotlib
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("figures need matplotlib: pip install 'freqvision[report]'") from error
     matplotlib.use("Agg")  # no display needed
     import matplotlib.pyplot as plt
 

@@ -47,6 +47,7 @@ def main(args: list[str]) -> None:
 
     from freqvision.detection.export import export_size
     from freqvision.models import export_onnx, export_pt2, load, save
+    from freqvision.models.hub import is_address
 
     source = Path(options.checkpoint)
     model = load(source)
@@ -60,7 +61,10 @@ def main(args: list[str]) -> None:
         from freqvision.spectrum import ChannelSet
 
         model = shrink(model, ChannelSet.parse(options.channels))
-    default = source.resolve() if source.is_dir() else source.with_suffix("")
+    if is_address(source):
+        default = Path(source.name.partition("@")[0])
+    else:
+        default = source.resolve() if source.is_dir() else source.with_suffix("")
     output = Path(options.output or f"{default}{SUFFIXES[options.to] or '_hub'}")
     if options.to == "hub":
         save(model, output, classes)

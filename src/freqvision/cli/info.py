@@ -31,7 +31,9 @@ def main(args: list[str]) -> None:
     parser.add_argument("--strides", default="standard", help="standard; for ResNet also v1 and released")
     parser.add_argument(
         "--start",
-        help="form of the input layers, which differ in cost: new, slice, fit or fold; default: new",
+        default="fold",
+        choices=["new", "slice", "fit", "fold"],
+        help="form of the input layers, which differ in cost",
     )
     parser.add_argument("--classes", type=PositiveInt, default=1000, help="number of classes")
     parser.add_argument(
@@ -66,7 +68,7 @@ def rows(
     name: str,
     channel_sets: Sequence[str],
     strides: str = "standard",
-    start: str | None = None,
+    start: str = "fold",
     classes: int = 1000,
 ) -> list[tuple[str, ...]]:
     """Cells of a table: the RGB original, then a line per channel set."""

@@ -6,6 +6,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from freqvision.runtime import naming_extras
+
 # Name → (module, what it does). Modules are imported for their command only, so that --help is quick.
 COMMANDS = {
     "demo": ("freqvision.cli.demo", "see everything at work in two minutes, on generated photos"),
@@ -27,10 +29,6 @@ COMMANDS = {
 # Mistakes of the user or faults of a file: the message is enough, a traceback would hide it.
 EXPECTED = (ValueError, TypeError, OSError, ModuleNotFoundError, NotImplementedError)
 
-# Modules that whole commands need, and the extra that installs them.
-EXTRAS = {"lightning": "train", "torchmetrics": "train", "tensorboard": "train"}
-EXTRAS |= {"pyarrow": "embed", "ray": "ray"}
-
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run `freqvision COMMAND …`; returns the exit code: 0 for success, 1 for failure, 2 for wrong usage."""
@@ -50,14 +48,12 @@ def main(args: Sequence[str] | None = None) -> int:
         )
         return 2
     try:
-        code = importlib.import_module(COMMANDS[command][0]).main(args)
+        with naming_extras():
+            code = importlib.import_module(COMMANDS[command][0]).main(args)
     except EXPECTED as error:
         if os.environ.get("FREQVISION_TRACEBACK"):
             raise
         message = " ".join(str(error).split()) or type(error).__name__
-        extra = EXTRAS.get((getattr(error, "name", None) or "").partition(".")[0])
-        if extra and isinstance(error, ModuleNotFoundError):
-            message += f": pip install 'freqvision[{extra}]'"
         print(f"freqvision {command}: {message}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as error:

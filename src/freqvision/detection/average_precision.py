@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from freqvision.detection.coco import CocoAnnotations
+from freqvision.runtime import naming_extras
 
 KINDS = {"bbox": "box", "segm": "mask"}  # COCO's name → ours
 # COCOeval's first six statistics.
@@ -78,7 +79,7 @@ def average_precision(
 
     Raises:
         ValueError: Masks are measured, and an object has no outline or a broken one.
-        ImportError: The package faster-coco-eval is missing.
+        ModuleNotFoundError: The package faster-coco-eval is missing.
     """
     package = _package()
     truth = package.COCO(annotations.truth(set(image_ids), masks))
@@ -109,7 +110,5 @@ def _of_kind(results: Results, kind: str) -> Results:
 
 
 def _package(module: str = "") -> Any:
-    try:
+    with naming_extras():
         return importlib.import_module(f"faster_coco_eval.{module}".rstrip("."))
-    except ImportError as error:
-        raise ImportError("average precision needs: pip install 'freqvision[detection]'") from error

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from freqvision.runtime import naming_extras
+
 log = logging.getLogger(__name__)
 
 MAX_MASKS = 2**31  # bytes of one photo's masks, which a small file with many objects could ask for
@@ -89,7 +91,7 @@ class CocoAnnotations:
         Raises:
             ValueError: Masks are wanted, and an object has no outline or a broken one, or the masks would
                 take more than 2 GiB.
-            ImportError: Masks need the package faster-coco-eval.
+            ModuleNotFoundError: Masks need the package faster-coco-eval.
         """
         image = self.images[index]
         objects = [found for found in image.objects if not found.crowd]
@@ -181,13 +183,11 @@ def draw_mask(segmentation: Sequence[np.ndarray] | dict[str, Any], size: tuple[i
     """The mask (H, W), uint8, of polygons or run lengths, by COCO's own rules.
 
     Raises:
-        ImportError: The package faster-coco-eval is missing.
+        ModuleNotFoundError: The package faster-coco-eval is missing.
         ValueError: The run lengths are broken.
     """
-    try:
+    with naming_extras():
         from faster_coco_eval.core import mask as coco_mask
-    except ImportError as error:
-        raise ImportError("masks in COCO's format need: pip install 'freqvision[detection]'") from error
     encoded: Any = segmentation
     try:
         if not isinstance(segmentation, dict):

@@ -13,7 +13,7 @@ from torch import nn
 from torch.export import Dim
 
 from freqvision.inputs.spec import InputSpec
-from freqvision.runtime import replacing
+from freqvision.runtime import naming_extras, replacing
 
 SPEC_KEY = "freqvision.spec"  # JSON of the spec
 CLASSES_KEY = "freqvision.classes"  # JSON list of names
@@ -96,7 +96,7 @@ def export_onnx(
         The path.
 
     Raises:
-        ImportError: onnx and onnxscript are not installed.
+        ModuleNotFoundError: onnx and onnxscript are not installed.
         TypeError: The model is none of these.
         ValueError: The spec's type does not exist in numpy, so that no runtime could be fed; or the size is
             none of those.
@@ -106,10 +106,8 @@ def export_onnx(
         raise ValueError(
             "numpy has no bfloat16 to feed an ONNX runtime: create the model with float16 or float32"
         )
-    try:
+    with naming_extras():
         import onnxscript  # noqa: F401  which torch.onnx needs
-    except ImportError as error:
-        raise ImportError("exporting to ONNX needs: pip install 'freqvision[export]'") from error
     with _whole(model, path) as draft:
         model.write_onnx(draft, _metadata(model, classes), size)
     return Path(path)

@@ -13,14 +13,13 @@ from typing import Any
 import torch
 
 from freqvision.inputs.spec import InputSpec
+from freqvision.models import hub
 from freqvision.models.frequency_model import FrequencyModel
 from freqvision.models.registry import architecture
 from freqvision.models.weights import CHECKPOINT_KEY, find_state, read_file
 from freqvision.runtime import replacing
 
-WEIGHTS = "model.safetensors"
-CONFIG = "config.json"
-CARD = "README.md"
+CONFIG, WEIGHTS, CARD = hub.FILES
 MAX_CONFIG_BYTES = 2**24
 _NO_SETTINGS = ("spec", "weights", "weights_backbone", "photos")
 MAX_RGB_SIZE = 4096  # position embeddings grow with its square
@@ -98,13 +97,13 @@ class SavedModel:
 
 
 def read_saved(path: str | Path) -> SavedModel:
-    """Read a checkpoint that `fit` wrote, or a folder that `save` wrote.
+    """Read a checkpoint that `fit` wrote, or a folder that `save` wrote, also from the Hugging Face hub.
 
     Raises:
         FileNotFoundError: There is no such file or folder.
         ValueError: It is not one of freqvision's, or it is damaged.
     """
-    path = Path(path)
+    path = hub.download(path) if hub.is_address(path) else Path(path)
     is_folder = (path / CONFIG).is_file() or (path / WEIGHTS).is_file()
     if not is_folder:
         _check_file(path)
@@ -168,12 +167,17 @@ def load(path: str | Path) -> FrequencyModel:
 
     Nothing in them is run: weights are tensors, everything else is plain values.
 
+    Args:
+        path: The folder or file, or ``hf://OWNER/NAME`` of the Hugging Face hub, to which `save` uploads;
+            ``hf://OWNER/NAME@REVISION`` for a branch, tag or commit.
+
     Returns:
         The model in evaluation mode on the CPU; ``.spec`` is its input, ``.class_names`` are the names of its
         classes, None if none were saved.
 
     Raises:
         FileNotFoundError: It does not exist, or a file of the folder is missing.
+        OSError: It is neither in the hub's cache nor to be had.
         ValueError: The configuration is damaged or not one of freqvision's, or the weights are damaged or do
             not fit it to the last layer.
     """
@@ -186,17 +190,23 @@ def load(path: str | Path) -> FrequencyModel:
         raise ValueError(f"{path} cannot be built: {error}") from error
 
 
-def save(model: FrequencyModel, folder: str | Path, classes: Sequence[str] | None = None) -> Path:
+def save(
+    model: FrequencyModel,
+    folder: str | Path,
+    classes: Sequence[str] | None = None,
+    push_to: str | None = None,
+) -> Path:
     """Write a model, with all that is needed to use it, to a folder that `load` opens.
 
     The folder holds ``model.safetensors``, ``config.json`` (arguments of `create_model`, the specification of
-    the input, names of the classes) and a model card, and can be uploaded to a model hub as it is. Each file
-    is written whole or not at all.
+    the input, names of the classes) and a model card. Each file is written whole or not at all.
 
     Args:
         model: What `create_model`, `create_detector` or `load` gave; it may have been trained since.
         folder: The folder to write; created if it does not exist.
         classes: Names of the classes in the order of the logits; None takes the model's own, if it has any.
+        push_to: Upload these files to a repository of the Hugging Face hub, ``OWNER/NAME``, too, with the
+            login of huggingface-hub (extra ``hub``). A new one is public or private as the account has it.
 
     Returns:
         The folder.
@@ -229,6 +239,8 @@ def save(model: FrequencyModel, folder: str | Path, classes: Sequence[str] | Non
     for name, text in {CONFIG: json.dumps(config, indent=1) + "\n", CARD: _card(model, names)}.items():
         with replacing(folder / name) as draft:
             draft.write_text(text, encoding="utf-8")
+    if push_to is not None:
+        hub.upload(folder, push_to)
     return folder
 
 

@@ -13,6 +13,7 @@ from freqvision.models.architecture import Architecture
 from freqvision.models.published import timm_weights
 from freqvision.models.registry import register_library
 from freqvision.models.surgery import Stem
+from freqvision.runtime import naming_extras
 from freqvision.spectrum.channels import BLOCK
 
 _POOLS = (nn.MaxPool2d, nn.AvgPool2d)
@@ -28,7 +29,7 @@ def find_timm_architecture(name: str) -> Architecture:
     """Look at one of timm's networks, without memory for its weights, and say where its stem is.
 
     Raises:
-        ImportError: timm is not installed.
+        ModuleNotFoundError: timm is not installed.
         ValueError: timm has no such network, or its stem is not one convolution with a stride.
     """
     timm = timm_library()
@@ -124,10 +125,8 @@ def _owner(network: nn.Module, name: str) -> nn.Module:
 
 def timm_library() -> ModuleType:
     """The package, or an error that says how to install it."""
-    try:
+    with naming_extras():
         import timm
-    except ImportError as error:
-        raise ImportError("models named timm/… need timm: pip install 'freqvision[timm]'") from error
     return timm
 
 

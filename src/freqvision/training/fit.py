@@ -19,6 +19,7 @@ from freqvision.detection.options import DetectorOptions
 from freqvision.inputs.augment import Augmentation
 from freqvision.jpeg import JpegError
 from freqvision.models.gates import Gating
+from freqvision.models.hub import is_address
 from freqvision.models.optimisation import Optimisation
 from freqvision.runtime import DRAFT, fastest_precision, replacing
 from freqvision.training.callbacks import Announce, EpochTable, Progress, ReportSkipped, quieten
@@ -38,10 +39,11 @@ class FitParser(LightningArgumentParser):
     """Says in one line which setting is wrong."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Print the mistake, and exit as argparse does."""
-        print(
-            f"freqvision fit: {explain(message, self)}\nfreqvision fit --help lists settings", file=sys.stderr
-        )
+        """Print the mistake, and exit as argparse does; in Python, raise it."""
+        text = explain(message, self)
+        if not self.exit_on_error:
+            raise ValueError(text) from ex
+        print(f"freqvision fit: {text}\nfreqvision fit --help lists settings", file=sys.stderr)
         raise SystemExit(2)
 
 
@@ -326,9 +328,10 @@ def run_folder(config: Any) -> Path:
         ValueError: It is an address.
     """
     if config.output:
-        if re.match(r"\w{2,}:/", config.output):
+        if is_address(config.output):
             raise ValueError(f"--output is a folder of this machine, got {config.output}: copy it afterwards")
         return Path(config.output)
-    if config.config:
-        return Path("runs") / Path(str(config.config[-1])).stem
+    files = [file for file in config.config or () if file is not None]  # which settings of Python are not
+    if files:
+        return Path("runs") / Path(str(files[-1])).stem
     return Path("runs") / config.model.init_args.name

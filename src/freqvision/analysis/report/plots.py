@@ -14,6 +14,7 @@ import torch
 from freqvision.analysis.curves import CurvePoint
 from freqvision.analysis.report.findings import greatest_difference, is_share, unusual_classes
 from freqvision.analysis.scores import ChannelScores
+from freqvision.runtime import naming_extras
 from freqvision.spectrum.channels import BLOCK, COMPONENTS
 
 # Readable on white and on near-black; told apart by people with any colour vision (after Okabe and Ito).
@@ -50,11 +51,9 @@ def draw(name: str, alt: str, size: tuple[float, float], paint: Callable[[Any], 
     Raises:
         ModuleNotFoundError: matplotlib is missing; the message says how to get it.
     """
-    try:
+    with naming_extras():
         import matplotlib
         from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("figures need matplotlib: pip install 'freqvision[report]'") from error
     ink = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "grid.color")
     settings: dict[Any, Any] = {**dict.fromkeys(ink, _INK), "font.size": 9, "axes.titlesize": 10}
     settings |= {"legend.frameon": False, "grid.alpha": 0.2, "svg.fonttype": "none", "svg.hashsalt": name}

@@ -19,6 +19,7 @@ from freqvision.analysis.report.findings import findings, format_score, greatest
 from freqvision.analysis.report.load import Run, Selection
 from freqvision.analysis.scores import ChannelScores, channel_name
 from freqvision.inputs import Decoder, FrequencySpec
+from freqvision.runtime import naming_extras
 from freqvision.spectrum.channels import BLOCK, COMPONENTS, NUM_CHANNELS, ChannelSet
 
 ENDS = 12  # channels listed at either end of a ranking
@@ -52,11 +53,9 @@ def write_report(
         ValueError: There is nothing to report, or two selections have the same name.
         ModuleNotFoundError: matplotlib or jinja2 is missing; the message says how to get it.
     """
-    try:
+    with naming_extras():
         from jinja2 import Environment, FileSystemLoader
         from markupsafe import Markup
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("a report needs jinja2: pip install 'freqvision[report]'") from error
     names = [selection.name for selection in selections]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"a report is of one or more selections with different names; got {names}")
