@@ -101,24 +101,25 @@ Limits limits_for(int64_t max_pixels, int64_t max_bytes) {
 nb::object read_file(nb::handle path, int64_t max_bytes, std::size_t count) {
     PyObject* encoded = nullptr;
     if (!PyUnicode_FSConverter(path.ptr(), &encoded)) nb::raise_python_error();
-    const std::string name = PyBytes_AS_STRING(nb::steal<nb::bytes>(encoded).ptr());
+    const std::string name = nb::steal<nb::bytes>(encoded).c_str();
     std::optional<File> file;
     try {
         {
             const WithoutGil released;
             file.emplace(name, limits_for(0, max_bytes));
         }
-        PyObject* bytes =
-            PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(std::min(file->size(), count)));
+        const std::size_t length = std::min(file->size(), count);
+        PyObject* bytes = PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(length));
         nb::object result = nb::steal(bytes);
         if (!bytes) nb::raise_python_error();
+        char* memory = PyBytes_AsString(bytes);
         std::size_t size = 0;
         {
             const WithoutGil released;
-            size = file->read(reinterpret_cast<uint8_t*>(PyBytes_AS_STRING(bytes)), PyBytes_GET_SIZE(bytes));
+            size = file->read(reinterpret_cast<uint8_t*>(memory), length);
         }
-        if (size == static_cast<std::size_t>(PyBytes_GET_SIZE(bytes))) return result;
-        return nb::steal(PyBytes_FromStringAndSize(PyBytes_AS_STRING(bytes), static_cast<Py_ssize_t>(size)));
+        if (size == length) return result;
+        return nb::steal(PyBytes_FromStringAndSize(memory, static_cast<Py_ssize_t>(size)));
     } catch (const FileError& error) {
         PyErr_SetObject(PyExc_OSError, nb::make_tuple(error.code, error.what(), path).ptr());
         throw nb::python_error();

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #endif
 
+#include <atomic>
 #include <memory>
 #include <stdexcept>
 #include <utility>
@@ -130,7 +131,9 @@ class PyBatchDecoder {
                          {v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10], v[11], v[12]},
                          v[13] != 0,
                          reinterpret_cast<void*>(addresses[i])};
-            if (v[0] < (i ? native[i - 1].source : 0) || v[0] >= sources || v[1] < 0 || v[1] >= specs_)
+            const Job& job = native[i];  // a copy: Python without a GIL may write to the array meanwhile
+            if (job.source < (i ? native[i - 1].source : 0) || job.source >= sources || job.spec < 0 ||
+                job.spec >= specs_)
                 throw std::invalid_argument("jobs are in the order of the open sources, each of a spec");
         }
         std::vector<std::optional<Failure>> failures;
@@ -156,11 +159,12 @@ class PyBatchDecoder {
 
   private:
     // Making Python objects, and the buffers of objects that Python code defines, can run other Python code
-    // (a finaliser), and another thread's runs while the GIL is released: neither may come in here meanwhile.
+    // (a finaliser), and another thread's runs while the GIL is released, or always without a GIL: neither
+    // may come in here meanwhile.
     class Use {
       public:
         explicit Use(PyBatchDecoder& owner) : owner_(owner) {
-            if (std::exchange(owner_.in_use_, true)) throw std::runtime_error("the decoder is in use");
+            if (owner_.in_use_.exchange(true)) throw std::runtime_error("the decoder is in use");
         }
         ~Use() { owner_.in_use_ = false; }
         Use(const Use&) = delete;
@@ -178,7 +182,7 @@ class PyBatchDecoder {
     std::unique_ptr<BatchDecoder> decoder_;
     std::vector<std::unique_ptr<Buffer>> buffers_;
     int specs_ = 0;
-    bool in_use_ = false;
+    std::atomic<bool> in_use_{false};
 };
 
 }  // namespace

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader
+from torch.utils.data import BatchSampler, ConcatDataset, DataLoader, Subset
 from torch.utils.data.distributed import DistributedSampler
 
 import freqvision as fv
 from freqvision.data import FrequencyFolder, PhotoCheck, PixelFolder, RandomView
-from freqvision.data.folder import find_photos
+from freqvision.data.folder import EXTENSIONS, find_photos
 
 SPEC = fv.FrequencySpec(resize=72, crop=64)
 
@@ -72,6 +72,48 @@ def test_loader_gives_the_same_batches_with_and_without_workers(folder, workers,
         expected, labels = folder.__getitems__(range(24))
         assert torch.equal(torch.cat([images for images, _ in batches]), expected)
         assert torch.equal(torch.cat([labels for _, labels in batches]), labels)
+
+
+def test_other_ways_to_load_work_or_say_what_to_pass(folder):
+    """Without collate_fn, in a ConcatDataset or Subset, and with samplers of batches."""
+    expected, labels = folder.__getitems__(range(8))
+    batches = BatchSampler(range(8), 4, drop_last=False)
+    both = ConcatDataset([Subset(folder, range(4)), Subset(folder, range(4, 8))])
+    for loader in (
+        DataLoader(folder, batch_sampler=batches, collate_fn=folder.collate),
+        DataLoader(folder, sampler=batches, batch_size=None),
+        DataLoader(Subset(folder, range(8)), batch_size=4, collate_fn=folder.collate),
+        DataLoader(both, batch_size=4, collate_fn=folder.collate),
+        DataLoader(both, batch_size=4),
+    ):
+        loaded = [torch.cat(parts) for parts in zip(*loader, strict=True)]
+        assert torch.equal(loaded[0], expected)
+        assert torch.equal(loaded[1], labels)
+    for loader in (
+        DataLoader(folder, batch_size=4),
+        DataLoader(folder, batch_sampler=batches),
+        DataLoader(Subset(folder, range(8)), batch_size=4),
+    ):
+        with pytest.raises(TypeError, match=r"pass collate_fn=dataset\.collate to DataLoader"):
+            next(iter(loader))
+
+
+def test_data_sets_and_coefficients_show_themselves_in_a_line(folder):
+    for shown in (folder, fv.read_coefficients(folder.paths[0]), fv.ChannelStatistics.default()):
+        assert "\n" not in repr(shown)
+        assert len(repr(shown)) < 400
+    assert repr(folder).startswith("FrequencyFolder(24 photos, 6 classes, FrequencySpec(")
+
+
+def test_what_pillow_reads_is_read(photos, tmp_path):
+    source = Image.open(next((photos / "train" / "dots").glob("*.jpg")))
+    (tmp_path / "dots").mkdir()
+    for suffix in {".gif", ".jp2", ".avif"} & set(EXTENSIONS):
+        source.save(tmp_path / "dots" / f"photo{suffix}")
+    images, _ = FrequencyFolder(tmp_path, SPEC).__getitems__(range(len(os.listdir(tmp_path / "dots"))))
+    (expected,) = FrequencyFolder(photos / "train", SPEC).__getitems__([0])[0]
+    assert len(images) >= 2
+    assert ((images - expected).flatten(1).norm(dim=1) < 0.5 * expected.norm()).all()
 
 
 def test_distributed_sampler_shares_the_photos_out(folder):

@@ -85,7 +85,7 @@ def test_the_plan_names_what_is_odd_about_the_photos_and_epochs_have_a_line(phot
     """A class without validation, formats that are left out, PNGs, photos that were not checked."""
     copied = shutil.copytree(photos, tmp_path / "photos")
     shutil.rmtree(copied / "validation" / "dots")
-    for name in ("a.gif", "b.heic", "c.avif"):
+    for name in ("a.heif", "b.heic", "c.jxl"):
         (copied / "train" / "rings" / name).write_bytes(b"")
     source = copied / "train" / "rings" / "000.jpg"
     Image.open(source).save(source.with_suffix(".png"))
@@ -94,7 +94,7 @@ def test_the_plan_names_what_is_odd_about_the_photos_and_epochs_have_a_line(phot
     lines = capsys.readouterr().out.splitlines()
     printed = "\n".join(lines)
     assert "no photos to validate 1 of the classes: dots" in printed
-    assert "1 .avif, 1 .gif, 1 .heic" in printed
+    assert "1 .heic, 1 .heif, 1 .jxl" in printed
     assert "1 are no JPEGs: Pillow decodes them" in printed
     assert "34 were not checked for damage: see freqvision check" in printed
     epochs = [line for line in lines if line.startswith("epoch")]

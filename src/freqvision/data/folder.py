@@ -1,15 +1,17 @@
 """Folders of photos, one sub-folder a class, as data sets that return whole batches."""
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, default_collate
 
 from freqvision.data.check import PhotoCheck, find_faults, without
 from freqvision.data.sources import Files, Sources
@@ -18,7 +20,9 @@ from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
 from freqvision.inputs.view import View, random_resized_view
 
 PACKED = ".fqpk"  # photos of freqvision.pack
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff", PACKED)
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff", ".gif", ".jp2", PACKED)
+if find_spec("PIL._avif"):  # Pillow 11.3
+    EXTENSIONS += (".avif",)
 Damaged = Literal["error", "skip", "decode"]
 Item = TypeVar("Item")
 
@@ -192,12 +196,21 @@ class PhotoDataset(Dataset):
         """A photo's name, for messages."""
         return self.photos.name(index)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self):,} photos, {len(self.classes):,} classes, {self.spec})"
+
+    def __getitem__(self, index: Any) -> tuple[Tensor, Any]:
+        """A photo and its label, or those of a list of indices, as batch samplers give them."""
+        if isinstance(index, (list, tuple)):
+            return self.__getitems__(index)
         images, labels = self.__getitems__([index])
         return images[0], int(labels[0])
 
     def __getitems__(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Load a batch: images `(B, C, h, w)` and labels `(B,)`."""
+        return _Batch(self._batch(indices))
+
+    def _batch(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         if not len(indices):  # of the last batch, where there are fewer photos left than processes
             return torch.empty(0), self.labels[:0]
         indices = [int(index) for index in indices]
@@ -228,7 +241,7 @@ class PhotoDataset(Dataset):
     @staticmethod
     def collate(batch: Any) -> Any:
         """Pass a batch through: pass this as `collate_fn` to `DataLoader`."""
-        return batch
+        return tuple(batch) if isinstance(batch, _Batch) else default_collate(batch)
 
     def _load(self, indices: list[int]) -> tuple[Tensor, dict[int, Exception]]:
         """Images (B, C, h, w), and by its place in the batch the error of each photo that cannot be read."""
@@ -246,6 +259,18 @@ class PhotoDataset(Dataset):
         entropy = np.random.SeedSequence([self.seed, int(self._epoch), index])
         generator = torch.Generator().manual_seed(int(entropy.generate_state(1)[0]))
         return random_resized_view(size, self.spec.crop, how.scale, how.ratio, how.hflip, generator)
+
+
+class _Batch(tuple):
+    """Images and labels, which torch's default collate_fn would take for two photos and stack."""
+
+    def __getitem__(self, place: Any) -> Any:
+        if sys._getframe(1).f_globals.get("__name__") == default_collate.__module__:
+            raise TypeError(
+                "this data set loads whole batches: pass collate_fn=dataset.collate to DataLoader, or use "
+                "freqvision.data.PhotoLoader"
+            )
+        return super().__getitem__(place)
 
 
 class _Folder(PhotoDataset):

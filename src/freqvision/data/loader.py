@@ -392,7 +392,8 @@ class PhotoLoader:
                     collate_fn=getattr(self.dataset, "collate", None),
                 )
             return iter(self._worker_loader)
-        return (self.dataset.__getitems__(indices) for indices in _Remaining(self))
+        collate = getattr(self.dataset, "collate", lambda batch: batch)
+        return (collate(self.dataset.__getitems__(indices)) for indices in _Remaining(self))
 
     def _next(self, load: Iterator[Any], stream: torch.cuda.Stream | None) -> tuple[Any, Any]:
         """On the thread: load a batch and start its copy to the device."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -55,9 +55,9 @@ class ChannelStatistics:
 
     channels: ChannelSet
     count: int
-    mean: tuple[float, ...]
-    variance: tuple[float, ...]
-    largest: tuple[float, ...]
+    mean: tuple[float, ...] = field(repr=False)
+    variance: tuple[float, ...] = field(repr=False)
+    largest: tuple[float, ...] = field(repr=False)
     about: str = ""
 
     def __post_init__(self) -> None:

@@ -1,6 +1,6 @@
 """What a JPEG file holds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -48,6 +48,6 @@ class Coefficients(Header):
         warnings: What is odd about the file; with `strict=False` also what is damaged. Empty if it is sound.
     """
 
-    planes: tuple[np.ndarray, ...]
-    quant_tables: tuple[np.ndarray, ...]
+    planes: tuple[np.ndarray, ...] = field(repr=False)
+    quant_tables: tuple[np.ndarray, ...] = field(repr=False)
     warnings: tuple[str, ...]
