@@ -18,6 +18,7 @@ import torchvision
 from PIL import Image
 from safetensors.torch import save_file
 
+import freqvision as fv
 from freqvision.cli import main as command_line
 from freqvision.data import write_synthetic_photos
 from freqvision.detection import write_synthetic_scenes
@@ -45,19 +46,30 @@ OWN = ["--data.root=PHOTOS", "--model.weights=resnet50.pth", "--model.strides=st
 DETECTOR = ["--data.resize=64", "--data.max_size=96", "--model.detector.detections=5"]
 
 
-def blocks(page: str, *languages: str) -> list[str]:
-    """Fenced blocks of a page that are of one of these languages."""
+def all_blocks(page: str) -> list[tuple[str, str]]:
+    """Fenced blocks of a page, each with its language."""
     text = (ROOT / page).read_text(encoding="utf-8")
-    found = re.findall(r"^```([^\n]*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-    return [block for language, block in found if language in languages]
+    return re.findall(r"^```([^\n]*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def blocks(page: str, *languages: str) -> list[str]:
+    """Those of one of these languages."""
+    return [block for language, block in all_blocks(page) if language in languages]
 
 
 def commands(page: str) -> list[list[str]]:
     """Words of each command of a page, without the prompt and comments."""
-    text = "\n".join(blocks(page, "console", "")).replace("\\\n", " ")
-    lines = [line.removeprefix("$ ") for line in text.splitlines() if re.match(r"\$ |freqvision ", line)]
+    found = commands_of("\n".join(blocks(page, "console", "")))
     if page.startswith("configs"):  # their commands are in tables
-        lines += re.findall(r"`(freqvision fit [^`]*)`", (ROOT / page).read_text(encoding="utf-8"))
+        text = (ROOT / page).read_text(encoding="utf-8")
+        found += map(shlex.split, re.findall(r"`(freqvision fit [^`]*)`", text))
+    return found
+
+
+def commands_of(block: str) -> list[list[str]]:
+    """Words of each command of a block."""
+    lines = block.replace("\\\n", " ").splitlines()
+    lines = [line.removeprefix("$ ") for line in lines if re.match(r"\$ |freqvision ", line)]
     return [words for words in (shlex.split(line, comments=True) for line in lines) if words]
 
 
@@ -65,6 +77,8 @@ def small(words: list[str]) -> list[str]:
     """The same command, with options that let it finish within seconds."""
     _, command, *options = words
     if command == "fit" and "--ckpt_path" not in options:
+        if "csv_photos.CsvPhotos" in options:
+            return [command, *options, *QUICK[:-1], *CLASSIFIER]
         if "Detector" in options:
             return [command, *options, *QUICK, *DETECTOR]
         extra = [*QUICK, *CLASSIFIER]
@@ -110,6 +124,8 @@ def quick_networks() -> Iterator[None]:
 def material(tmp_path_factory, quick_networks) -> Path:
     """Files that the pages name: photos, a folder of classes, shapes in COCO's format, untrained weights."""
     folder = tmp_path_factory.mktemp("material")
+    for name in ("configs", "docs", "examples", "studies", "benchmarks"):
+        os.symlink(ROOT / name, folder / name)
     noise = np.random.default_rng(0)
     for name in ("cat", "dog", "photo", "photo1", "photo2"):
         Image.fromarray(noise.integers(0, 256, (60, 80, 3), dtype=np.uint8)).save(folder / f"{name}.jpg")
@@ -118,6 +134,11 @@ def material(tmp_path_factory, quick_networks) -> Path:
         write_synthetic_photos(folder / name / "validation", photos_per_class=1, size=64, seed=100)
     command_line.main(["pack", str(folder / "PHOTOS/train"), str(folder / "PACKED"), "--crop=64"])
     photos = sorted((folder / "PHOTOS").rglob("*.jpg"))
+    (folder / "CSV").mkdir()
+    for part in ("train", "validation"):
+        found = sorted((folder / "PHOTOS" / part).rglob("*.jpg"))
+        lines = [f"{photo},{photo.parent.name}" for photo in found]
+        (folder / "CSV" / f"{part}.csv").write_text("\n".join(["file,label", *lines]))
     rows = [f"{photo.relative_to(folder / 'PHOTOS')},{number}" for number, photo in enumerate(photos)]
     (folder / "LABELS.csv").write_text("\n".join(["file,class_index", *rows]))
     weights = torchvision.models.resnet50(zero_init_residual=True).state_dict()  # finite after a few steps
@@ -136,16 +157,28 @@ def material(tmp_path_factory, quick_networks) -> Path:
 
 
 @pytest.fixture
-def there(material, tmp_path, monkeypatch) -> Iterator[Path]:
-    """A working folder with links to the material and to the repository's folders."""
-    for path in material.iterdir():
-        os.symlink(path, tmp_path / path.name)
-    for name in ("configs", "docs", "examples", "studies", "benchmarks"):
-        os.symlink(ROOT / name, tmp_path / name)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.chdir(tmp_path)
-    yield tmp_path
+def there(material, monkeypatch) -> Iterator[Path]:
+    """The material as the working folder."""
+    monkeypatch.setenv("TORCH_HOME", str(material / "torch"))
+    monkeypatch.chdir(material)
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    yield material
     logging.getLogger("freqvision").handlers.clear()  # they write to the stderr of this test
+
+
+RAN: set[str] = set()  # pages share a folder, and what one has run another does not run again
+
+
+def run(words: list[str], capsys) -> None:
+    """Run a command, if it is one of freqvision's, else see that it could run."""
+    if words[0] != "freqvision":
+        check_program(words, capsys)
+    elif shlex.join(words) not in RAN:
+        code = command_line.main(small(words))
+        errors = capsys.readouterr().err
+        complete = "--ckpt_path" in words and "the run is complete" in errors  # small runs end at once
+        assert code == 0 or complete, f"{shlex.join(words)}\n{errors}"
+        RAN.add(shlex.join(words))
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -160,13 +193,26 @@ def test_python_blocks(page, there):
 @pytest.mark.parametrize("page", PAGES)
 def test_commands(page, there, capsys):
     for words in commands(page):
-        if words[0] == "freqvision":
-            code = command_line.main(small(words))
-            errors = capsys.readouterr().err
-            complete = "--ckpt_path" in words and "the run is complete" in errors  # small runs end at once
-            assert code == 0 or complete, f"{shlex.join(words)}\n{errors}"
-        else:
-            check_program(words, capsys)
+        run(words, capsys)
+
+
+def test_journeys(there, capsys, monkeypatch):
+    """Their blocks run in order; what a journey made, the next ones may use."""
+    timm = pytest.importorskip("timm")
+    pytest.importorskip("transformers")
+    create = timm.create_model
+    monkeypatch.setattr(timm, "create_model", lambda name, pretrained: create(name))  # no network in tests
+    found = all_blocks("docs/journeys.md")
+    assert len(re.findall("^## ", (ROOT / "docs/journeys.md").read_text(encoding="utf-8"), re.M)) == 8
+    names: dict[str, object] = {}
+    for language, block in found:
+        if language == "python":
+            exec(compile(block, "docs/journeys.md", "exec"), names)
+        for words in commands_of(block) if language == "console" else ():
+            run(words, capsys)
+    assert Path("report/index.html").is_file()
+    assert Path("detections/photo.jpg").is_file()
+    assert fv.load("runs/selected/checkpoints/best.ckpt").channels == 24
 
 
 RESULTS = sorted(

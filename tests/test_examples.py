@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 import freqvision as fv
+from freqvision.cli.main import main
 from freqvision.data import write_synthetic_photos
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -60,6 +61,28 @@ def test_features_find_neighbours():
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("24 photos, 1024 numbers each")
     assert done.stdout.count("is nearest to") == 6
+
+
+def test_a_data_module_of_ones_own_trains_on_the_command_line(photos, tiny, tmp_path, monkeypatch, capsys):
+    for part in ("train", "validation"):
+        rows = [f"{path.relative_to(photos)},{path.parent.name}" for path in (photos / part).rglob("*.jpg")]
+        (tmp_path / f"{part}.csv").write_text("\n".join(["file,label", *sorted(rows)]))
+        (tmp_path / part).symlink_to(photos / part)
+    monkeypatch.syspath_prepend(EXAMPLES)
+    settings = [
+        "--data.root",
+        tmp_path,
+        "--data.resize",
+        "72",
+        "--data.crop",
+        "64",
+        "--output",
+        tmp_path / "run",
+    ]
+    quick = ["--trainer.max_epochs", "1", "--trainer.accelerator", "cpu", "--data", "csv_photos.CsvPhotos"]
+    assert main(["fit", *map(str, (*quick, *settings)), "--model.name", "tiny"]) == 0
+    assert "24 to train on, 12 to validate, 6 classes" in capsys.readouterr().out
+    assert fv.load(tmp_path / "run" / "checkpoints" / "best.ckpt").spec.crop == 64
 
 
 def example(name: str) -> ModuleType:

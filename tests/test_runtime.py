@@ -1,15 +1,21 @@
 """Progress bars: drawn on a terminal, few lines in a file. Files: written whole or not at all."""
 
 import io
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import freqvision
+import freqvision as fv
 from freqvision import runtime
-from freqvision.runtime import progress_bar, replacing
+from freqvision.analysis.figures import plot_training
+from freqvision.detection.coco import draw_mask
+from freqvision.models import export_onnx
+from freqvision.runtime import EXTRAS, progress_bar, replacing
 
 
 class Terminal(io.StringIO):
@@ -97,3 +103,60 @@ def test_a_link_to_a_file_that_is_written_stays_a_link(tmp_path):
         draft.write_text("{}")
     assert (tmp_path / "link.json").is_symlink()
     assert (tmp_path / "file.json").read_text() == "{}"
+
+
+def _train():
+    fv.fit(data="nowhere")
+
+
+def _timm():
+    fv.create_model("timm/resnet18")
+
+
+def _onnx():
+    export_onnx(fv.create_model("resnet18", fv.FrequencySpec(72, 64), 3), "model.onnx")
+
+
+def _figure():
+    plot_training("metrics.csv", "curve.png")
+
+
+def _mask():
+    draw_mask([np.array([0, 0, 0, 9, 9, 9])], (10, 10))
+
+
+@pytest.mark.parametrize(
+    ("extra", "module", "use"),
+    [
+        ("train", "lightning", _train),
+        ("timm", "timm", _timm),
+        ("export", "onnxscript", _onnx),
+        ("report", "matplotlib", _figure),
+        ("detection", "faster_coco_eval", _mask),
+        ("hub", "huggingface_hub", lambda: fv.load("hf://owner/name")),
+    ],
+)
+def test_a_missing_extra_is_named_where_it_is_needed(extra, module, use, monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] == module]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in [name for name in sys.modules if name.startswith("freqvision.training.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ModuleNotFoundError, match=rf"pip install 'freqvision\[{extra}\]'"):
+        use()
+
+
+def test_every_extra_that_people_install_has_modules_that_name_it():
+    text = (Path(freqvision.__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    (everything,) = re.findall(r'^all = \["freqvision\[(.*)\]"\]', text, re.MULTILINE)
+    assert set(EXTRAS.values()) == set(everything.split(","))
+
+
+def test_bars_are_drawn_in_notebooks_too(monkeypatch):
+    class OutStream(io.StringIO):
+        """Stands for ipykernel's stderr, which is no terminal."""
+
+    OutStream.__module__ = "ipykernel.iostream"
+    monkeypatch.setattr(sys, "stderr", stream := OutStream())
+    assert list(progress_bar([1, 2], desc="reading")) == [1, 2]
+    assert "reading: 100%" in stream.getvalue()

@@ -106,12 +106,12 @@ def test_data_sets_and_coefficients_show_themselves_in_a_line(folder):
 
 
 def test_what_pillow_reads_is_read(photos, tmp_path):
-    source = Image.open(next((photos / "train" / "dots").glob("*.jpg")))
+    source = photos / "train" / "dots" / "000.jpg"
     (tmp_path / "dots").mkdir()
     for suffix in {".gif", ".jp2", ".avif"} & set(EXTENSIONS):
-        source.save(tmp_path / "dots" / f"photo{suffix}")
+        Image.open(source).save(tmp_path / "dots" / f"photo{suffix}")
     images, _ = FrequencyFolder(tmp_path, SPEC).__getitems__(range(len(os.listdir(tmp_path / "dots"))))
-    (expected,) = FrequencyFolder(photos / "train", SPEC).__getitems__([0])[0]
+    expected = fv.Decoder(SPEC)([source])
     assert len(images) >= 2
     assert ((images - expected).flatten(1).norm(dim=1) < 0.5 * expected.norm()).all()
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from input_photos import jpeg, photo
 from PIL import Image
 
 import freqvision as fv
@@ -22,20 +23,6 @@ from freqvision.inputs.view import random_resized_view, random_resized_views, re
 
 # In units of coefficients, of which DC reaches ±1024: float32 against float64.
 TOLERANCE = 5e-3
-
-
-def photo(height: int, width: int, seed: int = 0) -> Image.Image:
-    """Smooth colours with noise on top: energy at all frequencies."""
-    generator = np.random.default_rng(seed)
-    coarse = Image.fromarray(generator.integers(0, 256, (5, 5, 3), dtype=np.uint8))
-    smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float64)
-    return Image.fromarray((smooth + generator.normal(0, 20, smooth.shape)).clip(0, 255).astype(np.uint8))
-
-
-def jpeg(image: Image.Image, **options) -> bytes:
-    file = io.BytesIO()
-    image.save(file, "JPEG", **options)
-    return file.getvalue()
 
 
 def convert(image: Image.Image, mode: str) -> Image.Image:

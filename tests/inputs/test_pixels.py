@@ -1,10 +1,13 @@
 """Pixels from the native pass: against their definition in float64, torchvision and Pillow."""
 
 import io
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from input_photos import jpeg
+from input_photos import photo as any_photo
 from PIL import Image
 from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms.v2 import InterpolationMode
@@ -18,18 +21,7 @@ from freqvision.inputs.reference import transform_pixels
 TOLERANCE = {"uint8": 1, "float32": 5e-3, "float16": 0.13, "bfloat16": 1.1}
 
 
-def photo(height: int, width: int, seed: int = 0) -> Image.Image:
-    """Smooth colours, few of them clipped, with noise on top: energy at all frequencies."""
-    generator = np.random.default_rng(seed)
-    coarse = Image.fromarray(generator.integers(40, 216, (5, 5, 3), dtype=np.uint8))
-    smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float64)
-    return Image.fromarray((smooth + generator.normal(0, 12, smooth.shape)).clip(0, 255).astype(np.uint8))
-
-
-def jpeg(image: Image.Image, **options) -> bytes:
-    file = io.BytesIO()
-    image.save(file, "JPEG", **options)
-    return file.getvalue()
+photo = partial(any_photo, margin=40, noise=12)  # of which little is clipped
 
 
 def raw(**changes) -> fv.PixelSpec:

@@ -224,6 +224,9 @@ def test_files_that_are_no_checkpoints_are_refused(tmp_path):
     (tmp_path / "text.ckpt").write_text("hello")
     with pytest.raises(ValueError, match="is no checkpoint"):
         load(tmp_path / "text.ckpt")
+    (tmp_path / "best.onnx").write_bytes(b"")
+    with pytest.raises(ValueError, match="is an export: name the checkpoint"):
+        load(tmp_path / "best.onnx")
     torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
     with pytest.raises(ValueError, match="not written by freqvision"):
         load(tmp_path / "other.ckpt")

@@ -1,7 +1,7 @@
 """Photos as data sets: folders of classes, tar shards, tables, and generated photos."""
 
 from freqvision.data.check import PhotoCheck
-from freqvision.data.folder import FrequencyFolder, PixelFolder, RandomView
+from freqvision.data.folder import FrequencyFolder, PhotoDataset, PixelFolder, RandomView
 from freqvision.data.loader import EpochBatches, PhotoLoader
 from freqvision.data.remote import Storage
 from freqvision.data.shards import PhotoShards
@@ -12,6 +12,7 @@ __all__ = [
     "EpochBatches",
     "FrequencyFolder",
     "PhotoCheck",
+    "PhotoDataset",
     "PhotoLoader",
     "PhotoShards",
     "PhotoTable",

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from freqvision.models.optimisation import Optimisation
     from freqvision.training.classifier import Classifier
     from freqvision.training.coco import CocoPhotos
+    from freqvision.training.data_module import PhotoData
     from freqvision.training.detector import Detector
     from freqvision.training.photos import PhotoFolder, PhotoShards, PhotoTable
 
@@ -17,6 +18,7 @@ __all__ = [
     "CocoPhotos",
     "Detector",
     "Optimisation",
+    "PhotoData",
     "PhotoFolder",
     "PhotoShards",
     "PhotoTable",
@@ -28,6 +30,7 @@ _FILES = {
     "CocoPhotos": "training.coco",
     "Detector": "training.detector",
     "Optimisation": "models.optimisation",
+    "PhotoData": "training.data_module",
     "PhotoFolder": "training.photos",
     "PhotoShards": "training.photos",
     "PhotoTable": "training.photos",

@@ -128,16 +128,9 @@ class CocoPhotos(PhotoData):
             (self.validation_coco.class_names, self.validation_coco.category_ids),
             f"{self.train_coco.path} and {self.validation_coco.path}",
         )
+        classes = list(self.train_coco.class_names)
         super().__init__(
-            spec,
-            list(self.train_coco.class_names),
-            dtype,
-            statistics,
-            statistics_photos,
-            batch_size,
-            num_threads,
-            num_workers,
-            seed,
+            spec, classes, dtype, statistics, statistics_photos, batch_size, num_threads, num_workers, seed
         )
         self.save_hyperparameters()
         self.validation_range = validation_range

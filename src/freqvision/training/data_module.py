@@ -20,7 +20,9 @@ from freqvision.runtime import replacing
 
 
 class PhotoData(LightningDataModule):
-    """Photos to train on and to validate on; subclasses say which, in `statistics_photos_of` and `setup`.
+    """Photos to train on and to validate on, for `freqvision fit`; subclasses say which they are.
+
+    In `statistics_photos_of`, `setup` and `train_dataloader`, as ``examples/csv_photos.py`` shows.
 
     Args:
         spec: What the photos become; statistics and type are still to come.
@@ -46,13 +48,13 @@ class PhotoData(LightningDataModule):
         self,
         spec: InputSpec,
         class_names: list[str],
-        dtype: str,
-        statistics: str | None,
-        statistics_photos: int,
-        batch_size: int,
-        num_threads: int,
-        num_workers: int,
-        seed: int | None,
+        dtype: str = "float32",
+        statistics: str | None = None,
+        statistics_photos: int = 0,
+        batch_size: int = 32,
+        num_threads: int = 0,
+        num_workers: int = 0,
+        seed: int | None = None,
     ) -> None:
         super().__init__()
         if batch_size < 1:

@@ -88,22 +88,14 @@ class PhotoFolder(PhotoData):
         else:
             spec = PixelSpec(resize or 256, crop or 224, input, interpolation=interpolation)
         self.exclude = exclude
-        class_names = self._open(root, train, validation)
-        if len(class_names) == 1:
+        classes = self._open(root, train, validation)
+        if len(classes) == 1:
             raise ValueError(
-                f"{train} has one class, {class_names[0]!r}: a classifier needs two or more, and a folder of "
+                f"{train} has one class, {classes[0]!r}: a classifier needs two or more, and a folder of "
                 "photos a sub-folder for each"
             )
         super().__init__(
-            spec,
-            class_names,
-            dtype,
-            statistics,
-            statistics_photos,
-            batch_size,
-            num_threads,
-            num_workers,
-            seed,
+            spec, classes, dtype, statistics, statistics_photos, batch_size, num_threads, num_workers, seed
         )
         self.save_hyperparameters()
         self.augment = RandomView((scale[0], scale[1]), (ratio[0], ratio[1]), hflip)
