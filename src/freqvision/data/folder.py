@@ -20,9 +20,8 @@ from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
 from freqvision.inputs.view import View, random_resized_view
 
 PACKED = ".fqpk"  # photos of freqvision.pack
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff", ".gif", ".jp2", PACKED)
-if find_spec("PIL._avif"):  # Pillow 11.3
-    EXTENSIONS += (".avif",)
+_OTHERS = (".gif", ".jp2", *([".avif"] if find_spec("PIL._avif") else []))  # AVIF since Pillow 11.3
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff", *_OTHERS, PACKED)
 Damaged = Literal["error", "skip", "decode"]
 Item = TypeVar("Item")
 
