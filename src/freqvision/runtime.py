@@ -15,11 +15,13 @@ DRAFT = ".draft"  # ends the names of files that are being written
 
 # Modules that are not installed with the package, and the extra that brings them.
 EXTRAS = {
+    "datasets": "table",
     "faster_coco_eval": "detection",
     "huggingface_hub": "hub",
     "jinja2": "report",
     "lightning": "train",
     "matplotlib": "report",
+    "obstore": "remote",
     "onnx": "export",
     "onnxruntime": "export",
     "onnxscript": "export",
