@@ -12,7 +12,13 @@ EXAMPLES = """Train a model on photos, on DCT channels or on pixels.
   freqvision fit --data.root PHOTOS --model.name resnet18 --trainer.max_epochs 10
   freqvision fit --config CONFIG --ckpt_path last        resumes an interrupted run
 
-PHOTOS holds train/CLASS/*.jpg and validation/CLASS/*.jpg. Detectors take annotations in COCO's format:
+PHOTOS holds train/CLASS/*.jpg and validation/CLASS/*.jpg. Tar shards, here or in object storage, and data
+sets of the Hugging Face hub:
+
+  freqvision fit --data PhotoShards --data.train s3://BUCKET/train --data.validation s3://BUCKET/validation
+  freqvision fit --data PhotoTable --data.train NAME
+
+Detectors take annotations in COCO's format:
 
   freqvision fit --config configs/coco/maskrcnn.yaml --data.root COCO
   freqvision fit --model Detector --data CocoPhotos --data.root COCO --model.name fcos_resnet50_fpn
@@ -22,7 +28,7 @@ Settings have the same names in a config and on the command line; later ones win
 MORE = """
   freqvision fit --help_all                     every setting of the run and of Lightning's Trainer
   freqvision fit --model.help Classifier        every setting of the model, or of a Detector
-  freqvision fit --data.help PhotoFolder        every setting of the data, or of CocoPhotos
+  freqvision fit --data.help PhotoFolder        every setting of the data, or of PhotoShards
 """
 # Prefix → (file, class, settings that people use). Their defaults and meanings are read from the source: to
 # import Lightning takes seconds.
