@@ -77,6 +77,11 @@ class TinyNetwork(nn.Module):
 @pytest.fixture(scope="session")
 def tiny() -> str:
     """The name of a registered tiny network."""
+    return register_tiny()
+
+
+def register_tiny() -> str:
+    """Register the tiny network, and return its name."""
     from freqvision.models import Architecture, Stem, register
 
     stem = Stem("conv1", rest=("bn1", "maxpool"), stride=4, pixels=4, entry=("conv2",))

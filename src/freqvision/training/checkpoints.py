@@ -12,6 +12,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch import distributed
 
 from freqvision.runtime import replacing
 
@@ -38,11 +39,25 @@ class AtomicCheckpoints(TorchCheckpointIO):
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: Any = True
     ) -> dict[str, Any]:
-        """Read a checkpoint, to the CPU.
+        """Read a checkpoint, to the CPU; of several processes the first reads, others may be elsewhere.
 
         Raises:
             ValueError: It is damaged; the error offers the newest of its folder that is not.
         """
+        if not distributed.is_initialized():
+            return self._load(path)
+        box: list[Any] = [None]
+        if distributed.get_rank() == 0:
+            try:
+                box = [self._load(path)]
+            except Exception as error:  # or the others would wait for it
+                box = [error]
+        distributed.broadcast_object_list(box)
+        if isinstance(box[0], Exception):
+            raise box[0]
+        return box[0]
+
+    def _load(self, path: Any) -> dict[str, Any]:
         try:
             return _read(path)
         except Exception as error:

@@ -41,6 +41,7 @@ class PhotoData(LightningDataModule):
     validation_set: Any
     damaged: Damaged = "error"
     exclude: str | None = None  # list of damaged photos
+    prepare_data_per_node = False  # the statistics that the first process has are sent to the others
     shuffle_block = 0
     shuffle_window = 0
 
@@ -113,7 +114,10 @@ class PhotoData(LightningDataModule):
         """Complete the spec with the statistics."""
         spec: Any = self.spec
         if spec.channels:
-            statistics = ChannelStatistics.load(self._statistics_file())
+            trainer = self._trainer()
+            first = trainer.is_global_zero
+            statistics = ChannelStatistics.load(self._statistics_file()) if first else None
+            statistics = trainer.strategy.broadcast(statistics)
             self.spec = spec.with_statistics(statistics).with_dtype(self._dtype)
 
     def train_loader(self, groups: Sequence[Hashable] | None = None) -> PhotoLoader:

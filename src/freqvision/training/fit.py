@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 import torch
+from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
@@ -100,7 +102,8 @@ class FitCLI(LightningCLI):
             "--ckpt_path",
             type=str | None,
             default=None,
-            help='Checkpoint to resume from: a file, or "last" for the last one in the folder of the run',
+            help='Checkpoint to resume from: a file, "last" for the last one in the folder of the run, or '
+            '"auto" for that or, where there is none, a new run',
         )
         parser.add_argument(
             "--checkpoint_steps",
@@ -138,20 +141,23 @@ class FitCLI(LightningCLI):
             self.config = parser.parse_args(args)  # type: ignore[arg-type]
 
     def before_instantiate_classes(self) -> None:
-        """Decide the run's folder and precision."""
+        """Decide the run's folder and precision. Only the first process writes there, and reads there."""
         config = self.config
         check_pair(config)
         output = run_folder(config)
         folder = output / "checkpoints"
+        first = getattr(rank_zero_only, "rank", 0) == 0
         if output.is_dir():
             self.lock()
-        if config.ckpt_path is None and checkpoints(folder):
+        if config.ckpt_path == "auto":
+            config.ckpt_path = "last" if checkpoints(folder) else None
+        elif config.ckpt_path is None and first and checkpoints(folder):
             raise ValueError(
                 f"{output} holds a run already: resume it by --ckpt_path last, or name another --output"
             )
         if config.ckpt_path == "last":
             config.ckpt_path = str(folder / LAST)
-        if config.ckpt_path is not None and not Path(config.ckpt_path).is_file():
+        if config.ckpt_path is not None and first and not Path(config.ckpt_path).is_file():
             others = ", ".join(map(str, checkpoints(Path(config.ckpt_path).parent)))
             raise FileNotFoundError(
                 f"no checkpoint at {config.ckpt_path} to resume from: "
@@ -204,9 +210,8 @@ class FitCLI(LightningCLI):
         if self.trainer.is_global_zero:
             prepare_folder(self)
         try:
-            self.trainer.fit(
-                self.model, datamodule=self.datamodule, ckpt_path=self.config.ckpt_path, weights_only=True
-            )
+            checkpoint = first_of_all(self.config.ckpt_path, self.trainer)
+            self.trainer.fit(self.model, datamodule=self.datamodule, ckpt_path=checkpoint, weights_only=True)
         except BaseException as error:
             if self.trainer.is_global_zero and not checkpoints(output / "checkpoints"):
                 discard(output)
@@ -223,6 +228,27 @@ class FitCLI(LightningCLI):
         if self.best.best_model_score is not None and self.trainer.is_global_zero:
             path = Path(self.best.best_model_path)
             print(f"best {self.best.monitor} {float(self.best.best_model_score):.4f}: {path}")
+
+
+def first_of_all(checkpoint: str | None, trainer: Trainer) -> str | None:
+    """The checkpoint that the first process found; other machines may have other folders.
+
+    Raises:
+        ValueError: Only another process found one.
+    """
+    environment = getattr(trainer.strategy, "cluster_environment", None)
+    if environment is None or isinstance(environment, LightningEnvironment):
+        return checkpoint  # this process will start the others, or was started by the first, on this machine
+    trainer.strategy.setup_environment()  # which fit does again, without effect
+    found: list[str | None] = [None] * trainer.world_size
+    torch.distributed.all_gather_object(found, checkpoint)
+    others = [rank for rank, path in enumerate(found) if path is not None]
+    if found[0] is None and others:
+        raise ValueError(
+            f"the first process, which reads and writes checkpoints, has none, but process {others[0]} has "
+            f"{found[others[0]]}: give the machine with that folder the lowest address, or share the folder"
+        )
+    return found[0]
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -217,7 +217,7 @@ class ModelModule(LightningModule):
         if self._trainer is not None:
             self._check_finite()
             validation = getattr(self.trainer.datamodule, "validation_root", None)  # type: ignore[attr-defined]
-            means = {name: (float(total) / count, count) for name, (total, count) in self._sums.items()}
+            means = {name: self._mean(*sums) for name, sums in self._sums.items()}
             checkpoint[CHECKPOINT_KEY] |= {
                 "validation": None if validation is None else str(validation),
                 "max_epochs": self.trainer.max_epochs,
@@ -229,6 +229,15 @@ class ModelModule(LightningModule):
                 },
                 "train_means": means,
             }
+
+    def _mean(self, total: Any, count: int) -> tuple[float, int]:
+        """The mean over the photos of all processes, and how many photos each has seen."""
+        world_size = self.trainer.world_size
+        if world_size > 1:
+            sums = torch.tensor([float(total), count], dtype=torch.float64, device=self.device)
+            torch.distributed.all_reduce(sums)
+            total, count = sums.tolist()
+        return float(total) / count, round(count / world_size)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Build the checkpoint's model, or make sure that it is the one at hand."""
