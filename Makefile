@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 NATIVE := CMakeLists.txt pyproject.toml $(wildcard native/*.* native/*/*.*)
 
-.PHONY: help demo test lint format bench fuzz stress cluster floors docs clean
+.PHONY: help demo test lint format bench fuzz stress cluster rehearse floors docs clean
 help:
 	@grep -E '^#\? ' $(MAKEFILE_LIST) | cut -c4-
 
@@ -47,6 +47,11 @@ stress: .venv/all
 #? make cluster  run on two Ray nodes of this machine, one of which is killed (where Ray is installed)
 cluster: .venv/all
 	$(BIN)/python tests/stress/ray_nodes.py
+
+#? make rehearse  kill trainings at 20 random places, and one of two machines (network namespaces; needs root)
+rehearse: .venv/all
+	OMP_NUM_THREADS=1 $(BIN)/python tests/training/kills.py --kills 20
+	$(BIN)/python tests/training/two_nodes.py || [ $$? = 77 ]
 
 #? make floors  quick tests with the oldest versions of all dependencies
 floors:

@@ -160,3 +160,12 @@ def test_bars_are_drawn_in_notebooks_too(monkeypatch):
     monkeypatch.setattr(sys, "stderr", stream := OutStream())
     assert list(progress_bar([1, 2], desc="reading")) == [1, 2]
     assert "reading: 100%" in stream.getvalue()
+
+
+def test_processes_on_a_machine_divide_its_cores(monkeypatch):
+    monkeypatch.setattr(runtime, "available_cores", lambda: 5)
+    for processes, threads in ((None, 5), ("2", 2), ("8", 1)):  # torchrun says how many there are
+        if processes:
+            monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
+        assert runtime.threads_here(0) == threads
+        assert runtime.threads_here(3) == 3

@@ -125,11 +125,14 @@ def available_cores() -> int:
 def threads_here(num_threads: int) -> int:
     """The rule for every `num_threads`: 0 is all cores, but one thread in a worker process of a DataLoader.
 
-    Workers share the cores among themselves, so that more than one thread in each would only compete.
+    Workers share the cores among themselves, so that more than one thread in each would only compete. The
+    processes that torchrun started on a machine divide its cores.
     """
     from torch.utils.data import get_worker_info
 
-    return num_threads or (1 if get_worker_info() else available_cores())
+    if num_threads or get_worker_info():
+        return num_threads or 1
+    return max(1, available_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
 
 
 def choose_device(name: str | None) -> str:

@@ -61,7 +61,7 @@ class CocoPhotos(PhotoData):
             left of it, both listed at the end.
         exclude: List of damaged photos to leave out, of `freqvision check`.
         paths_outside: Whether file names in the annotations may lead out of the folders of photos.
-        num_threads: Threads that decode a batch; 0 for all cores.
+        num_threads: Threads that decode a batch; 0 for all cores, which processes on a machine divide.
         num_workers: Worker processes; 0 decodes in the training process, which is best for DCT channels.
         seed: Of the order of the photos and of their random views; None takes that of Lightning's
             seed_everything, or 0.
@@ -139,7 +139,6 @@ class CocoPhotos(PhotoData):
         self.how: dict[str, Any] = {
             "orientation": orientation,
             "damaged": damaged,
-            "num_threads": num_threads,
         }
         self.augment = RandomDetectionView(
             hflip, tuple(sizes), (scale[0], scale[1]), None if crop is None else (crop[0], crop[1])
@@ -157,6 +156,7 @@ class CocoPhotos(PhotoData):
             self.train_coco.require_outlines(crowds=False)
             self.validation_coco.require_outlines(crowds=True)
         target = partial(self.train_coco.target, masks=masks)
+        how = {**self.how, "num_threads": self.num_threads}
         self.train_set = photos_of(
             self.train_coco,
             self.spec,
@@ -164,10 +164,10 @@ class CocoPhotos(PhotoData):
             self.train_photos,
             augment=self.augment,
             seed=self.seed,
-            **self.how,
+            **how,
         )
         self.validation_set = photos_of(
-            self.validation_coco, self.spec, None, self.validation_photos, **self.how
+            self.validation_coco, self.spec, None, self.validation_photos, **how
         )
 
     def train_dataloader(self) -> PhotoLoader:

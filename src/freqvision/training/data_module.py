@@ -16,7 +16,7 @@ from freqvision.data.sources import Sources
 from freqvision.inputs.measure import collect_statistics
 from freqvision.inputs.spec import InputSpec
 from freqvision.inputs.statistics import ChannelStatistics
-from freqvision.runtime import replacing
+from freqvision.runtime import available_cores, replacing
 
 
 class PhotoData(LightningDataModule):
@@ -32,7 +32,7 @@ class PhotoData(LightningDataModule):
             the run's folder.
         statistics_photos: Measure at most this many photos, evenly spread; 0 for all.
         batch_size: Photos in a batch on each device.
-        num_threads: Threads that decode a batch; 0 for all cores.
+        num_threads: Threads that decode a batch; 0 for all cores, which processes on a machine divide.
         num_workers: Worker processes; 0 decodes in the training process.
         seed: Of all that is random; None takes that of Lightning's seed_everything, or 0.
     """
@@ -113,6 +113,8 @@ class PhotoData(LightningDataModule):
     def setup(self, stage: str) -> None:
         """Complete the spec with the statistics."""
         spec: Any = self.spec
+        if self.trainer is not None and self.trainer.world_size > 1 and not self.num_threads:
+            self.num_threads = max(1, available_cores() // self.trainer.num_devices)
         if spec.channels:
             trainer = self._trainer()
             first = trainer.is_global_zero

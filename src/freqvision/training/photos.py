@@ -42,7 +42,7 @@ class PhotoFolder(PhotoData):
         scale: Smallest and largest share of a training photo's area in a random crop.
         ratio: Smallest and largest width / height of a random crop.
         hflip: Probability of a horizontal flip of a training photo.
-        num_threads: Threads that decode a batch; 0 for all cores.
+        num_threads: Threads that decode a batch; 0 for all cores, which processes on a machine divide.
         num_workers: Worker processes; 0 decodes in the training process, which is best for DCT channels.
         damaged: "error", "skip" or "decode" photos that are damaged: stop, leave them out, or show what is
             left of them. The last two list them at the end.
