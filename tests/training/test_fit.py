@@ -137,7 +137,7 @@ def test_a_stopped_run_says_so_and_how_it_goes_on(photos, tmp_path, number, code
         while process.poll() is None and not (tmp_path / "checkpoints" / "last.ckpt").exists():
             time.sleep(0.2)
         process.send_signal(getattr(signal, number))
-        output = process.communicate(timeout=60)[1]
+        output = process.communicate(timeout=180)[1]
     assert process.returncode == code
     assert f"freqvision fit: {word}: resume with --config {tmp_path}/config.yaml --ckpt_path last" in output
 

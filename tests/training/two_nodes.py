@@ -21,7 +21,7 @@ from pathlib import Path
 SKIPPED = 77
 NAMES = ("fv-first", "fv-second")
 ADDRESSES = ("10.77.0.1", "10.77.0.2")
-EPOCHS = 6
+EPOCHS = 20
 
 
 def work() -> None:
@@ -69,11 +69,18 @@ def start(node: int, folder: Path, output: Path) -> subprocess.Popen:
         *("ip", "netns", "exec", NAMES[node], sys.executable, *torchrun.split()),
         *(str(Path(__file__).resolve()), "--work", *settings.split()),
     ]
-    environment = {**os.environ, "GLOO_SOCKET_IFNAME": "fv0", "OMP_NUM_THREADS": "1"}
+    # Otherwise torchrun gives the port of the first round to no machine that joins later, which then waits for it.
+    environment = {**os.environ, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+    environment |= {"GLOO_SOCKET_IFNAME": "fv0", "OMP_NUM_THREADS": "1"}
     with output.open("a") as file:
-        return subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=file, stderr=file, start_new_session=True
-        )
+        return subprocess.Popen(command, cwd=folder, env=environment, stdout=file, stderr=file)
+
+
+def kill(node: int) -> None:
+    """All processes of a machine, as if its power failed: torchrun gives each a session of its own."""
+    found = subprocess.run(["ip", "netns", "pids", NAMES[node]], capture_output=True, text=True, check=True)
+    for process in map(int, found.stdout.split()):
+        os.kill(process, signal.SIGKILL)
 
 
 def steps(run: Path) -> int:
@@ -101,8 +108,8 @@ def main() -> int:
 
     def wait(until: str, true: Callable[[], bool]) -> None:
         while not true():
-            if time.monotonic() - begin > 900:
-                raise TimeoutError(f"{until}: not within 15 minutes")
+            if time.monotonic() - begin > 1800:
+                raise TimeoutError(f"{until}: not within half an hour")
             time.sleep(0.2)
 
     with tempfile.TemporaryDirectory() as temporary:
@@ -116,7 +123,7 @@ def main() -> int:
             nodes = [start(node, folders[node], outputs[node]) for node in (0, 1)]
             say("both machines started, at " + " and ".join(ADDRESSES))
             wait("an epoch and some steps", lambda: len(read_table(run / "metrics.csv")) >= 1)
-            os.killpg(nodes[1].pid, signal.SIGKILL)
+            kill(1)
             nodes[1].wait()
             say(f"{NAMES[1]} killed; the last checkpoint has {steps(run)} steps")
             epochs = len(read_table(run / "metrics.csv"))
@@ -144,10 +151,9 @@ def main() -> int:
                 print(f"{output.name}:\n{output.read_text()[-6000:]}")
             raise
         finally:
-            for node in nodes:
-                if node.poll() is None:
-                    os.killpg(node.pid, signal.SIGKILL)
-                    node.wait()
+            for number, node in enumerate(nodes):
+                kill(number)
+                node.wait()
             for name in NAMES:
                 subprocess.run(["ip", "netns", "delete", name], check=False)
     return 0
