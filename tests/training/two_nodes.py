@@ -69,7 +69,7 @@ def start(node: int, folder: Path, output: Path) -> subprocess.Popen:
         *("ip", "netns", "exec", NAMES[node], sys.executable, *torchrun.split()),
         *(str(Path(__file__).resolve()), "--work", *settings.split()),
     ]
-    # Otherwise torchrun gives the port of the first round to no machine that joins later, which then waits for it.
+    # Otherwise torchrun tells a machine that joins later no port, for which it then waits.
     environment = {**os.environ, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
     environment |= {"GLOO_SOCKET_IFNAME": "fv0", "OMP_NUM_THREADS": "1"}
     with output.open("a") as file:
