@@ -166,9 +166,7 @@ class CocoPhotos(PhotoData):
             seed=self.seed,
             **how,
         )
-        self.validation_set = photos_of(
-            self.validation_coco, self.spec, None, self.validation_photos, **how
-        )
+        self.validation_set = photos_of(self.validation_coco, self.spec, None, self.validation_photos, **how)
 
     def train_dataloader(self) -> PhotoLoader:
         """Batches of photos of like shape, which the network sees together, shuffled by (seed, epoch)."""
