@@ -16,7 +16,7 @@ import torch
 from conftest import fit_arguments
 from lightning.pytorch import Callback, Trainer, seed_everything
 
-from freqvision.data import FrequencyFolder
+from freqvision.data.folder import PhotoDataset
 from freqvision.training import Classifier, Optimisation, PhotoFolder
 from freqvision.training.callbacks import EpochTable, read_table
 from freqvision.training.checkpoints import AtomicCheckpoints, LastCheckpoint, lock
@@ -107,7 +107,7 @@ def test_a_run_killed_in_its_first_validation_begins_with_it(photos, tmp_path):
 def test_a_resume_with_other_batches_sees_each_photo_once(photos, tmp_path, monkeypatch):
     """As with another number of processes, what is left of the epoch is divided anew."""
     seen = {}
-    load = FrequencyFolder.__getitems__
+    load = PhotoDataset.__getitems__
 
     def record(self, indices):
         if self.augment is not None:
@@ -115,7 +115,7 @@ def test_a_resume_with_other_batches_sees_each_photo_once(photos, tmp_path, monk
         return load(self, indices)
 
     train(photos, tmp_path, stop=StopAt(4), steps=1)  # one batch of 8 into the second epoch
-    monkeypatch.setattr(FrequencyFolder, "__getitems__", record)
+    monkeypatch.setattr(PhotoDataset, "__getitems__", record)
     _, table = train(photos, tmp_path, resume=True, batch_size=4)
     assert [line["epoch"] for line in table] == ["1", "2", "3"]
     assert len(seen[1]) == len(set(seen[1])) == 16
