@@ -48,9 +48,8 @@ stress: .venv/all
 cluster: .venv/all
 	$(BIN)/python tests/stress/ray_nodes.py
 
-#? make rehearse  kill trainings at 20 random places, and one of two machines (network namespaces; needs root)
+#? make rehearse  train on two machines, of which one is killed (network namespaces; needs root)
 rehearse: .venv/all
-	OMP_NUM_THREADS=1 $(BIN)/python tests/training/kills.py --kills 20
 	$(BIN)/python tests/training/two_nodes.py || [ $$? = 77 ]
 
 #? make floors  quick tests with the oldest versions of all dependencies
