@@ -27,6 +27,7 @@ EXTRAS = {
     "onnxscript": "export",
     "pyarrow": "embed",
     "ray": "ray",
+    "gradio": "explore",
     "tensorboard": "train",
     "timm": "timm",
     "torchmetrics": "train",

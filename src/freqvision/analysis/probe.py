@@ -22,7 +22,6 @@ from freqvision.jpeg.read import Source
 from freqvision.models.frequency_model import FrequencyModel
 from freqvision.models.transport import Transport
 from freqvision.runtime import progress_bar
-from freqvision.spectrum.channels import BLOCK
 
 
 @dataclass(frozen=True)
@@ -162,16 +161,27 @@ def make_probe(
     size = max(1, 8_000_000 // math.prod(raw.shape))  # of a batch: 8 million coefficients are 32 MB
     starts = progress_bar(range(0, len(photos.paths), size), desc="decode", unit="batch", shown=progress)
     inputs = torch.cat([decode(photos.paths[start : start + size]) for start in starts])
-    network: nn.Module
-    if model.spec.channels is None:
-        spec = raw.with_statistics(ChannelStatistics.of(inputs))
-        network = Transport(model, spec, pixels=BLOCK)
-    else:
-        spec = raw.replace(mean=model.spec.mean, std=model.spec.std)
-        gates = model.gates
-        network = model.network if gates is None else nn.Sequential(gates, model.network)
+    statistics = ChannelStatistics.of(inputs) if model.spec.channels is None else None
+    network, spec = probe_network(model, raw if statistics is None else raw.with_statistics(statistics))
     mean, std = (values[:, None, None] for values in spec.normalisation())  # (C, 1, 1)
     inputs = inputs.sub_(mean).div_(std)
     labels = None if photos.labels is None else torch.tensor(photos.labels, device=device)
     network = network.to(device).to(memory_format=torch.channels_last)
     return Probe(network.eval(), spec, inputs, labels)
+
+
+def probe_network(model: FrequencyModel, spec: FrequencySpec) -> tuple[nn.Module, FrequencySpec]:
+    """What reads a model's channels, and how they are normalised.
+
+    Args:
+        model: A model of RGB pixels or of DCT channels.
+        spec: The view, and for a model of pixels the channels.
+
+    Returns:
+        A module that takes float32 channels, for a model of pixels `Transport`; and their spec.
+    """
+    if model.spec.channels is None:
+        return Transport(model, spec), spec
+    channels = {name: getattr(model.spec, name) for name in ("channels", "mean", "std")}
+    network = model.network if model.gates is None else nn.Sequential(model.gates, model.network)
+    return network, spec.replace(**channels)

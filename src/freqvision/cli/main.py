@@ -22,6 +22,7 @@ COMMANDS = {
     "embed": ("freqvision.cli.embed", "write a model's features of many photos"),
     "stats": ("freqvision.cli.stats", "measure mean and deviation of each frequency over photos"),
     "select": ("freqvision.cli.select", "rank the DCT channels by how much they matter, and select some"),
+    "explore": ("freqvision.cli.explore", "open a page that shows what photos are made of"),
     "report": ("freqvision.cli.report", "write what selection found to one HTML page"),
     "bench": ("freqvision.cli.bench", "time loading on your photos, next to other libraries"),
 }

@@ -62,8 +62,8 @@ def main(args: list[str]) -> None:
     from freqvision.runtime import aligned, choose_device
     from freqvision.spectrum import ChannelSet
 
-    model, names = _rgb_model(options)
-    photos = find_labelled_photos(data_of(options.data), names, options.labels)
+    model = rgb_model(options)
+    photos = find_labelled_photos(data_of(options.data), model.class_names, options.labels)
     if photos.labels is None:
         raise ValueError(
             "--model does not know the names of its classes: add --labels, or name shards that have labels"
@@ -111,22 +111,18 @@ def _text(value: Any) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def _rgb_model(options: Any) -> "tuple[FrequencyModel, list[str] | None]":
-    """The model that was asked for, and the names of its classes."""
+def rgb_model(options: Any) -> "FrequencyModel":
+    """The model of --checkpoint, or that of --model with its --weights, --strides and --num_classes."""
     if (options.checkpoint is None) == (options.model is None):
-        raise ValueError("transport needs an RGB model: name a --checkpoint or a --model")
+        raise ValueError("an RGB model is needed: name a --checkpoint or a --model")
     if (options.model is None) != (options.weights is None):
         raise ValueError(
             "--model and --weights go together: a network without weights answers at random, and a "
             "--checkpoint holds its own"
         )
+    from freqvision.models import create_model, load, rgb_spec
+
     if options.checkpoint is not None:
-        from freqvision.models import load
-
-        model = load(options.checkpoint)
-        return model, model.class_names
-    from freqvision.models import create_model, rgb_spec
-
-    spec = rgb_spec(options.model)
+        return load(options.checkpoint)
     arguments = {"weights": options.weights, "strides": options.strides}
-    return create_model(options.model, spec, options.num_classes, **arguments), None
+    return create_model(options.model, rgb_spec(options.model), options.num_classes, **arguments)

@@ -10,6 +10,8 @@ from freqvision.inputs.decoder import Decoder
 from freqvision.models.saved import SavedModel, read_saved
 from freqvision.runtime import choose_device
 
+Guess = dict[str, Any]  # "class", and its "probability"
+
 
 @torch.inference_mode()
 def predict(
@@ -42,7 +44,7 @@ def predict(
     if saved.task != "image-classification":
         raise ValueError(f"{saved.source} holds no classifier but the detector {saved.name}")
     model = saved.build()
-    class_names = saved.class_names or [str(label) for label in range(saved.settings["num_classes"])]
+    class_names = saved.class_names
     device = choose_device(device)
     model.to(device)
     decoder = Decoder(model.spec, num_threads)
@@ -55,13 +57,25 @@ def predict(
             place: {"image": paths[place], "error": str(error)} for place, error in errors.items()
         }
         if good:
-            shares = model(batch[good].to(device)).float().softmax(1)  # (B, classes)
-            values, labels = shares.topk(min(top, len(class_names)))
-            for place, probabilities, names in zip(good, values.tolist(), labels.tolist(), strict=True):
-                guesses = [
-                    {"class": class_names[label], "probability": probability}
-                    for label, probability in zip(names, probabilities, strict=True)
-                ]
+            logits = model(batch[good].to(device))
+            for place, guesses in zip(good, most_probable(logits, class_names, top), strict=True):
                 found[place] = {"image": paths[place], "classes": guesses}
         results += [found[place] for place in range(len(paths))]
     return results
+
+
+def most_probable(logits: torch.Tensor, class_names: Sequence[str] | None, top: int = 5) -> list[list[Guess]]:
+    """The most probable classes of each photo, by logits (B, classes); named by number without names.
+
+    Example:
+        >>> most_probable(torch.tensor([[0.0, 9.0]]), ["cat", "dog"], top=1)
+        [[{'class': 'dog', 'probability': 0.9998...}]]
+    """
+    values, labels = logits.float().softmax(1).topk(min(top, logits.shape[1]))
+    return [
+        [
+            {"class": class_names[label] if class_names else str(label), "probability": probability}
+            for label, probability in zip(chosen, shares, strict=True)
+        ]
+        for chosen, shares in zip(labels.tolist(), values.tolist(), strict=True)
+    ]
