@@ -190,7 +190,7 @@ def _boards(photo: Photo, kept: ChannelSet, scores: ChannelScores | None) -> str
     if scores:
         most, total = max(scores.scores) or 1, sum(scores.scores) or 1
         for index, score in zip(scores.channels, scores.scores, strict=True):
-            heat[index] = (score / most) ** 0.4
+            heat[index] = (score / most) ** 0.3  # the mean of the photo outweighs all others
             titles[index] += f", {score / total:.1%} of what the answer needs"
     named = [(name, _uri(image), *image.size) for name, image in zip(COMPONENTS, maps, strict=True)]
     return PARTS.boards(named, list(zip(titles, heat, strict=True)), kept, scores is not None)
