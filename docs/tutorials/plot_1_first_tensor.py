@@ -25,15 +25,17 @@ coefficients = fv.read_coefficients(photo)  # what the file stores: blocks of 8Ã
 print(coefficients.size, [plane.shape for plane in coefficients.planes])
 
 # %%
-# A spec says what the model sees: here 24 frequencies of the photo at 512 pixels, cropped to 448. Nothing is
-# decoded to pixels on the way, and geometry is that of torchvision's ``Resize`` and ``CenterCrop``.
+# A spec says what the model sees: here 24 frequencies of the photo at 512 pixels, cropped to 448.
+# Nothing is decoded to pixels on the way, and geometry is that of torchvision's ``Resize`` and
+# ``CenterCrop``.
 
 spec = fv.FrequencySpec(resize=512, crop=448, channels=fv.ChannelSet.preset(24))
 batch = fv.Decoder(spec)([photo, photo])
 print(batch.shape, batch.dtype)
 
 # %%
-# Each channel is a small map: how strong one frequency is, block by block. Channel 0 is the blocks' mean.
+# Each channel is a small map: how strong one frequency is, block by block. Channel 0 is the blocks'
+# mean.
 
 figure, axes = plt.subplots(2, 6, figsize=(9, 3.2), layout="constrained")
 for axis, index, values in zip(axes.flat, spec.channels, batch[0], strict=False):

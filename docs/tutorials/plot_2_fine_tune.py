@@ -6,8 +6,9 @@ A network that was trained on RGB pixels starts on DCT channels where it ended o
 """
 
 # %%
-# A small network stands for yours. It is registered with its stem, the layers that a fold replaces; networks of
-# torchvision and timm are known already: ``fv.create_model("resnet50", spec, weights="DEFAULT")``.
+# A small network stands for yours. It is registered with its stem, the layers that a fold replaces;
+# networks of torchvision and timm are known already: ``fv.create_model("resnet50", spec,
+# weights="DEFAULT")``.
 
 import tempfile
 
@@ -55,8 +56,8 @@ rgb = fv.create_model("small", fv.PixelSpec(resize=72, crop=64), num_classes=6)
 on_pixels = train(rgb, epochs=10, lr=1e-2)
 
 # %%
-# Its weights, folded into a network of 24 channels of the photo at twice the size, in int8: half the bytes of
-# its pixels. It starts where the network of pixels ended.
+# Its weights, folded into a network of 24 channels of the photo at twice the size, in int8: half the
+# bytes of its pixels. It starts where the network of pixels ended.
 
 spec = fv.FrequencySpec(resize=144, crop=128, dtype="int8")
 model = fv.create_model("small", spec, num_classes=6, weights=rgb.network.state_dict(), rgb_size=64)

@@ -39,8 +39,8 @@ for _ in range(60):
     optimiser.step()
 
 # %%
-# A probe holds a network and the channels of some photos; ``make_probe`` makes one of a saved model. Gradient ×
-# channel takes one pass for all channels.
+# A probe holds a network and the channels of some photos; ``make_probe`` makes one of a saved model.
+# Gradient × channel takes one pass for all channels.
 
 probe = Probe(network.eval(), spec, inputs, labels)
 scores = gradient_importance(probe)
@@ -54,14 +54,16 @@ for axis, name, grid in zip(axes, ("Y", "Cb", "Cr"), scores.grid(), strict=True)
 figure.colorbar(shown, label="log10 of importance")
 
 # %%
-# Leaving a channel out takes a pass for each, and is exact. Here three that matter most, and three that matter least.
+# Leaving a channel out takes a pass for each, and is exact. Here three that matter most, and three
+# that matter least.
 
 some = fv.ChannelSet(tuple(scores.ranking()[:3] + scores.ranking()[-3:]))
 for effect in leave_one_out(probe, channels=some).effects:
     print(f"channel {effect.channel:3}: the loss rises by {effect.loss:.4f}")
 
 # %%
-# What is left of the accuracy with some channels only, the others at their mean, and without any training.
+# What is left of the accuracy with some channels only, the others at their mean, and without any
+# training.
 
 kept = (6, 12, 24, 48, 96, 192)
 curves = {}

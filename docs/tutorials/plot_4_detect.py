@@ -6,8 +6,8 @@ Torchvision's detectors on DCT channels: COCO's format, views in which boxes fol
 """
 
 # %%
-# Generated scenes of balls, boxes and tents, with annotations. For detectors photos come at twice the size, so
-# that a block of 8 stands for 4 pixels of the image in which boxes are.
+# Generated scenes of balls, boxes and tents, with annotations. For detectors photos come at twice the
+# size, so that a block of 8 stands for 4 pixels of the image in which boxes are.
 
 import tempfile
 
@@ -39,8 +39,8 @@ for axis, file, target in zip(axes, files, targets, strict=True):
     axis.axis("off")
 
 # %%
-# Random views for training are made on the coefficients, and boxes follow. Here they are drawn on what the 24
-# channels rebuild, at half the size.
+# Random views for training are made on the coefficients, and boxes follow. Here they are drawn on
+# what the 24 channels rebuild, at half the size.
 
 spec = fv.FrequencySpec(resize=480, crop=None, max_size=640)
 augment = RandomDetectionView(hflip=0.5, scale=(0.7, 1.3), crop=(192, 192))
@@ -53,8 +53,9 @@ for axis, cube, target in zip(axes, images, seen, strict=True):
     axis.axis("off")
 
 # %%
-# A training step. ``fv.create_detector("maskrcnn_resnet50_fpn", weights="DEFAULT")`` starts from COCO instead,
-# and ``freqvision fit --model Detector --data CocoPhotos`` does the rest: :doc:`/detection` shows what it finds.
+# A training step. ``fv.create_detector("maskrcnn_resnet50_fpn", weights="DEFAULT")`` starts from COCO
+# instead, and ``freqvision fit --model Detector --data CocoPhotos`` does the rest: :doc:`/detection`
+# shows what it finds.
 
 torch.manual_seed(0)
 model = fv.create_detector("fcos_resnet18_fpn", spec, num_classes=len(annotations.class_names))

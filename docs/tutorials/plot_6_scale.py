@@ -32,14 +32,15 @@ axes.set_xlabel("kB per photo")
 axes.invert_yaxis()
 
 # %%
-# ``freqvision pack`` writes shards in the layout of WebDataset, with an index. A stopped run continues.
+# ``freqvision pack`` writes shards in the layout of WebDataset, with an index. A stopped run
+# continues.
 
 main(["pack", f"{root}/photos", f"{root}/packed", "--channels", "24", "--resize", "256", "--crop", "224"])
 print(sorted(path.name for path in (root / "packed").iterdir()))
 
 # %%
-# A loader reads them at random and decodes the next batches meanwhile. Its state, kept in a checkpoint,
-# resumes in mid-epoch.
+# A loader reads them at random and decodes the next batches meanwhile. Its state, kept in a
+# checkpoint, resumes in mid-epoch.
 
 photos = PhotoShards(root / "packed", fv.FrequencySpec(resize=256, crop=224), RandomView(scale=(0.35, 1)))
 loader = PhotoLoader(photos, batch_size=8, shuffle=True)
