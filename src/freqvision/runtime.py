@@ -17,6 +17,7 @@ DRAFT = ".draft"  # ends the names of files that are being written
 EXTRAS = {
     "datasets": "table",
     "faster_coco_eval": "detection",
+    "gradio": "explore",
     "huggingface_hub": "hub",
     "jinja2": "report",
     "lightning": "train",
@@ -27,7 +28,6 @@ EXTRAS = {
     "onnxscript": "export",
     "pyarrow": "embed",
     "ray": "ray",
-    "gradio": "explore",
     "tensorboard": "train",
     "timm": "timm",
     "torchmetrics": "train",
