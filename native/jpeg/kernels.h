@@ -30,7 +30,7 @@ struct UnstuffResult {
     uint8_t* target;        // behind the last byte written
 };
 
-enum class RunStatus : int { ok, bad_code, overrun, bad_run };
+enum class RunStatus : int { ok, bad_code, overrun };
 
 struct RunResult {
     int done;  // MCUs or blocks completed

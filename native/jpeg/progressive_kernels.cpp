@@ -1,4 +1,6 @@
 // Progressive Huffman decoding (T.81 G.2). Coefficients of several scans add up in the same blocks.
+#include <algorithm>
+
 #include "jpeg/bits.h"
 
 namespace freqvision::FREQVISION_ISA {
@@ -80,11 +82,7 @@ RunResult ac_first(BitState& state, BandJob& job, int begin, int end) {
             }
             const int run = rs >> 4, size = rs & 15;
             if (size) {
-                k += run;
-                if (k > job.band_end) {
-                    status = RunStatus::bad_run;
-                    break;
-                }
+                k = std::min(k + run, 63);  // beyond the band, too, as in libjpeg
                 const int value = extend(bits.window, 63 - size);
                 bits.drop(size);
                 if (bits.overrun()) break;
@@ -159,10 +157,8 @@ RunResult ac_refine(BitState& state, BandJob& job, int begin, int end) {
                     if (ahead) correct(block[job.positions[k]]);
                 }
                 if (value) {
-                    if (k > job.band_end) {
-                        status = RunStatus::bad_run;
-                        break;
-                    }
+                    // Where no zero is left: over what stands after the band, as in libjpeg.
+                    k = std::min({k, job.band_end + 1, 63});
                     block[job.positions[k]] = value;
                     nonzero |= uint64_t{1} << k;
                 }

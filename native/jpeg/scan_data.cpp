@@ -75,11 +75,9 @@ void ScanData::fail(RunStatus status) {
                                (ends ? "ends" : "of a restart interval or scan ends") +
                                " before its last block"});
     } else {
-        const char* what = status == RunStatus::bad_code
-                               ? "a bit sequence that is no Huffman code of its table"
-                               : "a run of coefficients that leaves its block";
-        problems_->report({ErrorKind::corrupt, file_offset(used),
-                           std::string("corrupt JPEG: the image data holds ") + what});
+        problems_->report(
+            {ErrorKind::corrupt, file_offset(used),
+             "corrupt JPEG: the image data holds a bit sequence that is no Huffman code of its table"});
     }
 }
 

@@ -37,10 +37,15 @@ Order advance(const ScanHeader& scan, Progress& progress) {
     return order;
 }
 
-uint64_t band_mask(const ScanHeader& scan) {
+uint64_t band_mask(int begin, int end) {
     uint64_t mask = 0;
-    for (int k = scan.band_begin; k <= scan.band_end; ++k) mask |= uint64_t{1} << kZigzag[k];
+    for (int k = begin; k <= std::min(end, 63); ++k) mask |= uint64_t{1} << kZigzag[k];
     return mask;
+}
+
+// How far beyond its band a scan may put values: first ones by a run, refinements where no zero is left.
+int reach(const ScanHeader& scan) {
+    return scan.band_begin == 0 ? scan.band_end : scan.band_end + (scan.high ? 1 : 15);
 }
 
 void report_gaps(const ImageInfo& info, const RowRequest& request, const Progress& progress,
@@ -94,11 +99,12 @@ void plan_scans(const ImageInfo& info, const RowRequest& request, std::vector<Sc
     }
     for (auto scan = scans.rbegin(); scan != scans.rend(); ++scan) {
         if (!scan->needed) continue;
-        const uint64_t band = band_mask(scan->header);
+        const uint64_t band = band_mask(scan->header.band_begin, scan->header.band_end);
+        const uint64_t touched = band_mask(scan->header.band_begin, reach(scan->header));
         scan->needed = false;
         for (int i = 0; i < scan->header.count; ++i) {
             uint64_t& mask = wanted[scan->header.components[i]];
-            if (!(mask & band)) continue;
+            if (!(mask & touched)) continue;
             scan->needed = true;
             if (scan->header.high) mask |= band;
         }

@@ -43,6 +43,7 @@ def random_file(seed: int) -> tuple[Picture, list[Scan]]:
         frame_marker=choose.choice([0xC0, 0xC1]),
         wide_quant=choose.random() < 0.3,
         longest_run_of_ends=choose.choice([1, 3, 0x7FFF]),
+        overlong_runs="block" if seed % 5 == 0 else "",
     )
     return picture, (progressive_scans if progressive else sequential_scans)(count, choose)
 

@@ -41,6 +41,8 @@ class Picture:
     wide_quant: bool = False  # 16-bit tables
     seed: int = 0  # of the Huffman codes, which are random
     longest_run_of_ends: int = 0x7FFF
+    # Runs longer than they may be at the end of a "block", where they change nothing, or of every "band".
+    overlong_runs: str = ""
 
     def real_blocks(self, part: Part) -> tuple[int, int]:
         top_h, top_v = max(p.h for p in self.parts), max(p.v for p in self.parts)
@@ -240,6 +242,11 @@ class ScanWriter:
     def shifted(self, value: int) -> int:
         return (abs(value) >> self.scan.low) * (1 if value >= 0 else -1)
 
+    def leaves(self, k: int, end: int) -> bool:
+        what = self.picture.overlong_runs
+        # Later bits of a value that is not where it belongs could not be written.
+        return k == end and ((what == "block" and end == 63) or (what == "band" and self.scan.low == 0))
+
     def ac_first(self, values: list[int], begin: int, end: int) -> None:
         run = 0
         for k in range(begin, end + 1):
@@ -251,11 +258,16 @@ class ScanWriter:
             while run > 15:
                 self.put_symbol(self.ac, 0xF0)
                 run -= 16
+            if self.leaves(k, end):
+                run = 15
             bits = abs(value).bit_length()
             self.put_symbol(self.ac, run << 4 | bits)
             self.put_value(value, bits)
             run = 0
-        if run:
+        if run and run < 16 and self.leaves(end, end):
+            self.flush_run_of_ends()
+            self.put_symbol(self.ac, 0xF0)
+        elif run:
             self.end_of_block()
 
     def end_of_block(self) -> None:
@@ -300,6 +312,8 @@ class ScanWriter:
                 corrections.append(magnitudes[k] & 1)
                 continue
             self.flush_run_of_ends()
+            if self.leaves(k, self.scan.end):
+                run = 15
             self.put_symbol(self.ac, run << 4 | 1)
             self.put(int(values[k] >= 0), 1)
             self.corrections, corrections = corrections, []

@@ -4,11 +4,12 @@ import random
 
 import numpy as np
 import pytest
-from jpeg_files import attempt, encode, offset_of, photo
+from jpeg_files import attempt, encode, offset_of, oracle, photo
 from jpeg_samples import random_file
-from jpeg_writer import Picture, Scan, random_picture, segment, write
+from jpeg_writer import ZIGZAG, Picture, Scan, random_picture, segment, write
 
 import freqvision as fv
+from freqvision import _native
 
 SIZES = [(1, 1), (1, 1), (1, 1)]
 SAMPLED = [(2, 2), (1, 1), (1, 1)]
@@ -218,6 +219,47 @@ def test_equal_ids_in_scans_of_one_component():
     data = write(file, [Scan((0,)), Scan((1,)), Scan((2,))])
     planes = file.planes()
     assert_planes(data, missing([over(over(planes[0], planes[1]), planes[2]), *planes[1:]], 1, 2))
+
+
+# ------------------------------------------------------------------------------------ runs that are too long
+
+
+@pytest.mark.parametrize("sampling", [SIZES, SAMPLED])
+@pytest.mark.parametrize("seed", range(3))
+def test_runs_that_leave_their_block(seed, sampling):
+    """A value is put in the last place."""
+    file = picture(seed, sampling, density=0.6, overlong_runs="block")
+    for part in file.parts:
+        part.blocks[::2, :, 63] = 5 - 7 * seed
+    assert assert_planes(write(file, [Scan((0, 1, 2))]), file.planes()).warnings == ()
+
+
+@pytest.mark.parametrize("cut", [1, 5, 30, 55])
+@pytest.mark.parametrize("low", [0, 1])
+def test_runs_that_leave_their_band(low, cut):
+    """A value goes where the run leads, over what earlier scans have put there."""
+    file = picture(cut, progressive=True, density=0.6, overlong_runs="band")
+    everything = (0, 1, 2)
+    bands = [(1, cut), (cut + 1, 63)]
+    bits = [(0, 1), (1, 0)] if low else [(0, 0)]
+    for order in (-1,) if low else (1, -1):  # a refinement depends on the values before it
+        scans = [
+            Scan(everything, 0, 0),
+            *(Scan((i,), *b, *s) for s in bits for i in (1, 0, 2) for b in bands[::order]),
+        ]
+        data = write(file, scans)
+        planes = oracle(data)
+        assert planes is not None
+        coefficients = assert_planes(
+            data, [p[: o.shape[0], : o.shape[1]] for p, o in zip(planes, file.planes(), strict=True)]
+        )
+        # A view of some frequencies reads the scans that may have put something there.
+        ranges = [(0, high, 0, wide) for high, wide in coefficients.blocks]
+        for k in (cut, cut + 1, min(cut + 15, 63), 63):
+            rows = _native.read_rows(data, ranges, [1 << ZIGZAG[k]] * 3)
+            for ours, plane in zip(rows, coefficients.planes, strict=True):
+                place = (..., *divmod(ZIGZAG[k], 8))
+                np.testing.assert_array_equal(ours.reshape(plane.shape)[place], plane[place])
 
 
 # -------------------------------------------------------------------------------------------- precision
