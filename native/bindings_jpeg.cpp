@@ -18,6 +18,7 @@
 #include "bindings.h"
 #include "jpeg/file.h"
 #include "jpeg/reader.h"
+#include "packed/reader.h"
 
 namespace nb = nanobind;
 using namespace freqvision;
@@ -131,7 +132,13 @@ nb::dict read_header(nb::handle source, int64_t max_pixels, int64_t max_bytes) {
     ImageInfo info;
     {
         const WithoutGil released;
-        info = thread_reader().open_header(buffer.data(), buffer.size(), limits_for(max_pixels, max_bytes));
+        const Limits limits = limits_for(max_pixels, max_bytes);
+        if (is_packed(buffer.data(), buffer.size())) {
+            check_file_size(buffer.size(), limits);
+            info = PackedReader().open(buffer.data(), buffer.size(), limits, /*check=*/false).info;
+        } else {
+            info = thread_reader().open_header(buffer.data(), buffer.size(), limits);
+        }
     }
     return header_dict(info);
 }
@@ -167,9 +174,26 @@ nb::dict read_coefficients(nb::handle source, bool strict, int64_t max_pixels, i
     return result;
 }
 
+// Takes rows, and does nothing with them.
+class NoRows final : public LineSink {
+    void lines(int, int, const int16_t* const*) override {}
+};
+
 void judge(nb::handle source, int64_t max_pixels, int64_t max_bytes) {
     const Buffer buffer(source);
     const WithoutGil released;
+    if (is_packed(buffer.data(), buffer.size())) {
+        const Limits limits = limits_for(max_pixels, max_bytes);
+        check_file_size(buffer.size(), limits);
+        PackedReader reader;
+        const ImageInfo& info = reader.open(buffer.data(), buffer.size(), limits).info;
+        RowRequest everything;
+        for (int i = 0; i < info.component_count; ++i)
+            everything.ranges[i] = {0, info.components[i].blocks_high, 0, info.components[i].blocks_wide};
+        NoRows sink;
+        reader.decode(everything, sink);
+        return;
+    }
     const Trimmed trimmed;
     JpegReader& reader = thread_reader();
     reader.open(buffer.data(), buffer.size(), limits_for(max_pixels, max_bytes));

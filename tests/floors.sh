@@ -16,7 +16,7 @@ with open("pyproject.toml", "rb") as file:
 extras = project["optional-dependencies"]
 for text in [*project["dependencies"], *extras["train"], *extras["detection"], *extras["report"]]:
     name, floor = re.fullmatch(r"([\w.-]+(?:\[[\w,]+\])?)>=([\d.]+)(?:,<[\d.]+)?", text).groups()
-    print(f"{name}=={floor}" if floor.count(".") else f"{name}=={floor}.*")
+    print(f"{name}=={floor}")
 PYTHON
 cat "$folder/floors.txt"
 "$folder/bin/pip" install --quiet --disable-pip-version-check -r "$folder/floors.txt" hypothesis "pytest>=8"

@@ -29,6 +29,7 @@ struct Bits {
     const uint8_t* end;
     uint64_t window;
     uint64_t count;
+    bool strayed = false;
 
     explicit Bits(const BitState& state)
         : next(state.next), end(state.end), window(state.window), count(state.count) {}
@@ -37,6 +38,7 @@ struct Bits {
         state.next = next;
         state.window = window;
         state.count = count;
+        state.strayed |= strayed;
     }
 
     // At least 56 bits are in the window afterwards. Without a branch: bits that are in the window already

@@ -23,6 +23,7 @@ struct BitState {
     const uint8_t* end = nullptr;   // of the data; kEntropyPadding bytes of zeros follow
     uint64_t window = 0;            // left-aligned
     uint64_t count = 0;             // valid bits in the window
+    bool strayed = false;           // a run left its block or band: a sign of damage, but not a proof
 };
 
 struct UnstuffResult {

@@ -82,6 +82,7 @@ RunResult ac_first(BitState& state, BandJob& job, int begin, int end) {
             }
             const int run = rs >> 4, size = rs & 15;
             if (size) {
+                bits.strayed |= k + run > job.band_end;
                 k = std::min(k + run, 63);  // beyond the band, too, as in libjpeg
                 const int value = extend(bits.window, 63 - size);
                 bits.drop(size);
@@ -158,6 +159,7 @@ RunResult ac_refine(BitState& state, BandJob& job, int begin, int end) {
                 }
                 if (value) {
                     // Where no zero is left: over what stands after the band, as in libjpeg.
+                    bits.strayed |= k > job.band_end;
                     k = std::min({k, job.band_end + 1, 63});
                     block[job.positions[k]] = value;
                     nonzero |= uint64_t{1} << k;

@@ -56,9 +56,14 @@ void ScanData::note_unread() {
     if (!usable_ || problems_->full()) return;
     const std::size_t size = bits.end - buffer_.get(), used = bytes_used();
     const auto is_padding = [](uint8_t byte) { return byte == 0 || byte == 0xFF; };
-    if (used < size && !std::all_of(buffer_.get() + used, buffer_.get() + size, is_padding)) {
-        problems_->note(std::to_string(size - used) + " bytes of image data belong to no block (at byte " +
-                        std::to_string(file_offset(used)) + ")");
+    if (used >= size || std::all_of(buffer_.get() + used, buffer_.get() + size, is_padding)) return;
+    const std::size_t at = file_offset(used);
+    const std::string what = std::to_string(size - used) + " bytes of image data belong to no block";
+    if (bits.strayed) {  // neither would do: libjpeg passes runs without a word, and trailers may follow
+        problems_->report(
+            {ErrorKind::corrupt, at, "corrupt JPEG: runs of coefficients leave their blocks, and " + what});
+    } else {
+        problems_->note(what + " (at byte " + std::to_string(at) + ")");
     }
 }
 

@@ -81,6 +81,7 @@ RunStatus decode_block(Bits& bits, const BlockSlot& slot, uint32_t& prediction, 
         if (k >= 63) break;
     }
     if constexpr (kStore) block[0] = static_cast<int16_t>(prediction);
+    if (FREQVISION_UNLIKELY(k - 64 < kEndOfBlock - 64)) bits.strayed = true;
     return FREQVISION_UNLIKELY(bits.overrun()) ? RunStatus::overrun : RunStatus::ok;
 }
 

@@ -4,8 +4,9 @@ python tests/fuzz/run.py --seconds 120                 mutations, and libFuzzer 
 python tests/fuzz/run.py --engine mutations            without clang
 
 Mutations are random; libFuzzer keeps those that reach new code, in build/fuzz-corpus, and starts from there
-the next time. Targets: jpeg (bytes to coefficients), pipeline (photos to tensors: views, types, two in turn),
-and where the system's libjpeg-turbo is installed libjpeg (what it reads without a warning is read the same).
+the next time. Targets: jpeg (bytes to coefficients), packed (packed photos to coefficients), pipeline (photos
+of both kinds to tensors: views, types, two in turn), and where the system's libjpeg-turbo is there libjpeg
+(what it reads without a warning is read the same).
 """
 
 import argparse
@@ -20,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 CORPUS = ROOT.parent / "shared" / "data" / "jpeg-corpus"
-TARGETS = ("jpeg", "pipeline", "libjpeg")
+TARGETS = ("jpeg", "packed", "pipeline", "libjpeg")
 LONGEST = 12_000  # bytes of a seed of libFuzzer: it copies and mutates each of them all the time
 
 
@@ -68,6 +69,21 @@ def write_seeds(folder: Path) -> list[Path]:
     return paths
 
 
+def write_packed(folder: Path, files: list[Path]) -> list[Path]:
+    """Packed photos: all coefficients and some channels, in both codecs."""
+    from freqvision import FrequencySpec
+    from freqvision.inputs.packed import LEVELS, Packer
+
+    paths = []
+    for codec in LEVELS:
+        for spec in (None, FrequencySpec(resize=40, crop=None)):
+            for file, photo in zip(files, Packer(spec, codec=codec).try_pack(files)[0], strict=True):
+                if photo:
+                    paths.append(folder / f"{file.stem}-{codec}-{spec is None}.fqp")
+                    paths[-1].write_bytes(photo)
+    return paths
+
+
 def write_pairs(folder: Path, files: list[Path], seed: int) -> list[Path]:
     """Inputs of the pipeline: two files, where they meet, and random choices (see fuzz_pipeline.cpp)."""
     choose = random.Random(seed)
@@ -112,9 +128,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         files = write_seeds(folder)
+        packed = write_packed(folder, files[::3])
         if CORPUS.is_dir():
             files += sorted(path for path in CORPUS.rglob("*") if path.is_file())
-        pairs = write_pairs(folder, [path for path in files if path.stat().st_size < LONGEST], seed)
+        small = [path for path in [*files, *packed] if path.stat().st_size < LONGEST]
+        inputs = {"packed": packed, "pipeline": write_pairs(folder, small, seed)}
         for engine in engines:
             built = options.build / f"fuzz-{engine}"
             build(built, engine, options.sanitize, clang if engine == "libfuzzer" else None)
@@ -126,7 +144,7 @@ def main() -> int:
                         flush=True,
                     )
                     continue
-                seeds = pairs if target == "pipeline" else files
+                seeds = inputs.get(target, files)
                 print(
                     f"{target}, {engine}: {options.seconds:g} s from {len(seeds)} files, seed {seed}",
                     flush=True,

@@ -6,6 +6,7 @@ import mmap
 import os
 import pickle
 import random
+import sys
 import weakref
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +15,15 @@ import numpy as np
 import pytest
 import torch
 from input_photos import jpeg, photo
-from PIL import Image
+from PIL import Image, ImageFile
 
 import freqvision as fv
 from freqvision import _native, runtime
 from freqvision.inputs.reference import transform_coefficients
 from freqvision.inputs.view import random_resized_view, random_resized_views, resize_crop_view
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "jpeg"))
+from jpeg_writer import Scan, random_picture, write
 
 # In units of coefficients, of which DC reaches ±1024: float32 against float64.
 TOLERANCE = 5e-3
@@ -314,6 +318,15 @@ class TestPixelPath:
         assert caught.value.kind == "unsupported"
         assert caught.value.unsupported
 
+    def test_files_of_two_components_are_unsupported_not_corrupt(self):
+        picture = random_picture(0, 40, 30, [(1, 1), (1, 1)])
+        data = write(picture, [Scan((0, 1))])
+        assert fv.read_header(data).colour_model == "unknown"
+        for fallback in (True, False):
+            with pytest.raises(fv.JpegError, match="planes are unknown") as caught:
+                fv.Decoder(full_spec(), pixel_fallback=fallback)([data])
+            assert caught.value.kind == "unsupported"
+
     def test_stored_photos_ignore_their_exif_orientation_everywhere(self):
         exif = Image.Exif()
         exif[0x112] = 6  # turned by a quarter
@@ -539,6 +552,34 @@ class TestDamage:
         decode = fv.Decoder(full_spec(), damaged="skip")
         assert not decode([path]).any()
         assert list(decode.damage) == [str(path)]
+        decode = fv.Decoder(full_spec(), damaged="decode")
+        assert decode([path]).any()
+        assert "corrupt JPEG" in decode.damage[str(path)] or "truncated JPEG" in decode.damage[str(path)]
+
+    @pytest.mark.parametrize(
+        ("kind", "mode", "options"),
+        [("PNG", "RGB", {}), ("PNG", "L", {}), ("PNG", "P", {}), ("JPEG", "CMYK", {"quality": 95})],
+    )
+    @pytest.mark.parametrize("spec", [full_spec(), fv.PixelSpec(64, 48)], ids=["frequencies", "pixels"])
+    def test_decoding_shows_what_pillow_found(self, kind, mode, options, spec):
+        """… of a file that is cut; what is missing is gray, and the process's setting stays as it is."""
+        file = io.BytesIO()
+        convert(photo(160, 64), mode).save(file, kind, **options)
+        whole = file.getvalue()
+        cut = whole[: len(whole) // 2]
+        for damaged in ("error", "skip"):
+            errors = fv.Decoder(spec, damaged=damaged).try_decode([whole, cut])[1]
+            assert list(errors) == [1]
+        decode = fv.Decoder(spec.replace(resize=None, crop=(160, 64)), num_threads=1, damaged="decode")
+        batch = decode([whole, cut])
+        rows = batch.shape[2] // 4
+        assert torch.equal(batch[0, :, :rows], batch[1, :, :rows])
+        last = batch[1, :, -1]
+        assert torch.equal(last, last[:, :1].expand_as(last))
+        assert list(decode.damage) == ["source 1 (bytes)"]
+        assert not ImageFile.LOAD_TRUNCATED_IMAGES
+        header = whole[:40]  # nothing that could be shown
+        assert list(decode.try_decode([header])[1]) == [0]
 
     def test_other_words_are_refused(self):
         with pytest.raises(ValueError, match="damaged is one of error, skip, decode"):

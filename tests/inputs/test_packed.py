@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from freqvision import (
     ChannelSet,
@@ -20,9 +21,11 @@ from freqvision import (
     _native,
     pack,
     read_coefficients,
+    read_header,
     unpack,
 )
 from freqvision.inputs.packed import LEVELS, Packer
+from freqvision.jpeg import find_damage
 from freqvision.spectrum.dct import block_idct
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "jpeg"))
@@ -52,6 +55,36 @@ def test_a_photo_packed_without_a_spec_loses_nothing(name, data, codec):
         np.testing.assert_array_equal(mine, theirs)
     for mine, theirs in zip(found.quant_tables, stored.quant_tables, strict=True):
         np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("codec", sorted(LEVELS))
+@pytest.mark.parametrize("spec", [None, KEPT], ids=["lossless", "channels"])
+def test_headers_and_damage_of_files_and_bytes(codec, spec, tmp_path):
+    exif = Image.Exif()
+    exif[0x112] = 6
+    photos = [encode(photo(height, 131), exif=exif, quality=95) for height in (90, 700)]
+    for number, (data, packed) in enumerate(zip(photos, pack(photos, spec, codec=codec), strict=True)):
+        path = tmp_path / f"{number}.fqp"
+        path.write_bytes(packed)
+        stored = read_header(data)
+        for source in (packed, path):
+            header = read_header(source)
+            assert header.orientation == (stored.orientation if spec is None else 1)
+            assert header.colour_model == "YCbCr"
+            if spec is None:
+                assert (header.size, header.blocks) == (stored.size, stored.blocks)
+            assert find_damage(source) is None
+        with pytest.raises(JpegError) as caught:
+            read_header(packed, max_pixels=50)
+        assert caught.value.kind == "too-large"
+        path.write_bytes(packed[:-1])
+        assert find_damage(path).kind in ("corrupt", "truncated")
+        assert str(path) in str(find_damage(path))
+        choose = random.Random(number)
+        for _ in range(50):
+            changed = bytearray(packed)
+            changed[choose.randrange(4, len(packed))] ^= 1 << choose.randrange(8)
+            assert find_damage(changed) is not None
 
 
 @pytest.mark.parametrize("spec", [FrequencySpec(resize=72, crop=64), PixelSpec(resize=40, crop=33)])

@@ -1,5 +1,6 @@
 """Runs survive kills, full disks, damage and a second run in their folder, and resume exactly at any step."""
 
+import errno
 import os
 import pickle
 import random
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -191,6 +193,26 @@ def test_two_runs_do_not_share_a_folder_but_a_killed_one_gives_it_back(photos, t
         finally:
             other.send_signal(signal.SIGKILL)
     lock(tmp_path).close()
+
+
+def test_the_lock_on_windows(tmp_path, monkeypatch):
+    """The same through its own module, which stands in for here; it locks a byte beyond the text."""
+    taken = []
+
+    def locking(file: int, mode: int, count: int) -> None:
+        place = os.lseek(file, 0, os.SEEK_CUR)
+        if place in taken:
+            raise PermissionError(errno.EACCES, "taken")
+        taken.append(place)
+
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(locking=locking, LK_NBLCK=2))
+    with lock(tmp_path) as held:
+        assert held.name.endswith(".lock")
+        assert (tmp_path / ".lock").read_text() == str(os.getpid())
+        with pytest.raises(ValueError, match=rf"another run .* \(process {os.getpid()}\)"):
+            lock(tmp_path)
+    assert taken == [2**20]
 
 
 def test_a_loss_that_is_not_finite_stops_with_its_place_and_photos(photos, tmp_path):

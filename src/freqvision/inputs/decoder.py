@@ -16,7 +16,7 @@ from PIL import Image
 
 from freqvision import _native
 from freqvision.inputs.encoding import padding, value_map
-from freqvision.inputs.fallback import image_in_view, open_image, shown_size
+from freqvision.inputs.fallback import image_in_view, load_image, open_image, shown_size
 from freqvision.inputs.spec import InputSpec, PixelSpec
 from freqvision.inputs.view import View, random_resized_views
 from freqvision.jpeg.errors import UNSUPPORTED_KINDS, JpegError
@@ -27,6 +27,7 @@ from freqvision.jpeg.read import (
     check_buffer,
     check_max_bytes,
     check_max_pixels,
+    find_damage,
 )
 from freqvision.runtime import threads_here
 
@@ -242,6 +243,9 @@ class _NativePass:
             image = images.pop(index)  # the decoded images of a batch are never in memory together
             name = source_name(index, sources[index])
             try:
+                image, damage = load_image(image, name, lenient=self.damaged == "decode")
+                if damage is not None:
+                    self.damage[name] = damage
                 for (spec, view), output in zip(shots[index], outputs[index], strict=True):
                     output.copy_(image_in_view(image, self._specs[spec], view, self.max_pixels, name))
             except JpegError as error:
@@ -281,7 +285,12 @@ class _NativePass:
             raise _exception(name, failure)
         if not self.pixel_fallback:
             raise JpegError(f"{name}: {message}; pixel_fallback=True would read it through Pillow", reason, 0)
-        return open_image(contents(index), self.max_pixels, f"{name}: {message}", reason)
+        data = contents(index)
+        if kind == "colour" and self.damaged == "decode":  # which Pillow would decode without a word
+            damage = find_damage(data, max_pixels=self.max_pixels, max_bytes=self.max_bytes)
+            if damage is not None:
+                self.damage[name] = str(damage)
+        return open_image(data, self.max_pixels, f"{name}: {message}", reason)
 
     def _batch(self, spec: int, views: Sequence[View], bad: Container[int]) -> torch.Tensor:
         """Room for a batch of one output size, in which bad sources have no say."""

@@ -6,7 +6,7 @@ import io
 import math
 
 import torch
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from freqvision.inputs.encoding import padding, store
 from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
@@ -17,6 +17,14 @@ from freqvision.jpeg.errors import JpegError
 # Pillow knows more, and hands some of them to other programs, as PostScript to Ghostscript.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "PPM", "GIF", "AVIF", "JPEG2000")
 
+_GRAY: dict[str, float | tuple[float, ...]] = {
+    "L": 128,
+    "LA": (128, 255),
+    "RGB": (128, 128, 128),
+    "RGBA": (128, 128, 128, 255),
+    "CMYK": (0, 0, 0, 127),
+    "YCbCr": (128, 128, 128),
+}
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
@@ -55,18 +63,51 @@ def shown_size(image: Image.Image, spec: InputSpec) -> tuple[int, int]:
     return image.size if turned else image.size[::-1]
 
 
+def load_image(image: Image.Image, name: str, *, lenient: bool = False) -> tuple[Image.Image, str | None]:
+    """Decode an opened image.
+
+    Args:
+        image: What `open_image` gave.
+        name: Begins the message of each error.
+        lenient: Of a damaged image keep what Pillow has decoded until it found out; the rest is gray.
+
+    Returns:
+        The image, and the cause of damage, or None.
+
+    Raises:
+        JpegError: It cannot be decoded, or if lenient nothing of it can.
+    """
+    try:
+        image.load()
+        return image, None
+    except Exception as error:  # whatever its many formats' readers raise
+        cause = JpegError(f"{name}: Pillow cannot read it: {error}", "corrupt", 0)
+        if not lenient or not isinstance(image, ImageFile.ImageFile) or image.fp is None:
+            raise cause from error
+    try:
+        # LOAD_TRUNCATED_IMAGES would do, but is one setting for all of the process. Pillow decodes into the
+        # memory that it finds.
+        again = Image.open(image.fp, formats=[image.format or ""])
+        again.im = Image.new(again.mode, again.size, _GRAY.get(again.mode, 0)).im
+    except Exception:  # the same
+        raise cause from None
+    try:
+        again.load()
+    except Exception:
+        if not again.tile:
+            raise cause from None
+        again.tile = []
+    return again, str(cause)
+
+
 def image_in_view(
     image: Image.Image, spec: InputSpec, view: View, max_pixels: int, name: str
 ) -> torch.Tensor:
-    """Model input (C, h, w) of what a view shows of an image, decoded by Pillow.
+    """Model input (C, h, w) of what a view shows of a decoded image.
 
     Raises:
         JpegError: Whatever hinders it; the message begins with `name`.
     """
-    try:
-        image.load()
-    except Exception as error:  # whatever its many formats' readers raise
-        raise JpegError(f"{name}: Pillow cannot read it: {error}", "corrupt", 0) from error
     if math.prod(view.size) > max_pixels:  # all of which is computed before it is cropped
         height, width = view.size
         raise JpegError(

@@ -60,7 +60,7 @@ def read_coefficients(
 def find_damage(
     source: Source, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES
 ) -> JpegError | None:
-    """Find out whether a strict read of a whole JPEG file would fail, without storing its coefficients.
+    """Find out whether a strict read of a whole JPEG file or packed photo would fail, storing nothing.
 
     Takes about 0.7 of the time of `read_coefficients` for a sequential file; of a progressive file all
     coefficients are decoded, since its scans build on each other. Other threads run meanwhile.
@@ -98,7 +98,7 @@ def find_damage(
 
 
 def read_header(source: Source, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> Header:
-    """Read size, sampling, colour model and orientation of a JPEG file, without its image data.
+    """Read size, sampling, colour model and orientation of a JPEG file or packed photo, not its image data.
 
     Args:
         source: As for `read_coefficients`. Of a path, only the beginning of the file is read as a rule.

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -162,22 +163,28 @@ def _has_stepped(trainer: Trainer, batch_idx: int) -> bool:
     return (batch_idx + 1) % trainer.accumulate_grad_batches == 0
 
 
-def lock(folder: Path) -> IO[str] | None:
+def lock(folder: Path) -> IO[str]:
     """Claim a folder for this process; the system gives it back when the process ends, however it ends.
 
     Returns:
-        The file to keep open; None where the system has no such locks.
+        The file to keep open.
 
     Raises:
         ValueError: Another process has it.
     """
-    try:
-        import fcntl
-    except ImportError:  # on Windows
-        return None
     file = (folder / ".lock").open("a+")
     try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock, not inherited by worker processes
+        if sys.platform == "win32":
+            import msvcrt
+
+            os.lseek(file.fileno(), 2**20, os.SEEK_SET)  # others cannot read what is locked: not the text
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.lockf(
+                file, fcntl.LOCK_EX | fcntl.LOCK_NB
+            )  # unlike flock, not inherited by worker processes
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EAGAIN):  # a file system without locks
             return file
