@@ -59,7 +59,10 @@ void ScanData::note_unread() {
     if (used >= size || std::all_of(buffer_.get() + used, buffer_.get() + size, is_padding)) return;
     const std::size_t at = file_offset(used);
     const std::string what = std::to_string(size - used) + " bytes of image data belong to no block";
-    if (bits.strayed) {  // neither would do: libjpeg passes runs without a word, and trailers may follow
+    // Neither would do: libjpeg passes runs without a word, and trailers may follow. It sees the marker, and
+    // not the bytes before it, where its buffer of bits holds both.
+    constexpr std::size_t kBuffered = 8;
+    if (bits.strayed && size - used > kBuffered) {
         problems_->report(
             {ErrorKind::corrupt, at, "corrupt JPEG: runs of coefficients leave their blocks, and " + what});
     } else {

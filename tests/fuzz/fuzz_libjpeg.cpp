@@ -32,6 +32,8 @@ struct Plane {
 // buffer.
 struct Source : jpeg_source_mgr {
     static constexpr std::size_t kPiece = 256;
+    const uint8_t*
+        at;  // end of the last piece: libjpeg-turbo may ask for another before it notes how far it is
     const uint8_t* end;  // of the file
 };
 
@@ -53,9 +55,11 @@ void fail_on_warning(j_common_ptr jpeg, int level) {
 
 boolean next_piece(j_decompress_ptr jpeg) {
     auto* source = static_cast<Source*>(jpeg->src);
-    const std::size_t left = source->end - source->next_input_byte;
+    const std::size_t left = source->end - source->at;
     if (left == 0) fail(reinterpret_cast<j_common_ptr>(jpeg));  // where there is a warning, too
+    source->next_input_byte = source->at;
     source->bytes_in_buffer = std::min(left, Source::kPiece);
+    source->at += source->bytes_in_buffer;
     return TRUE;
 }
 
@@ -86,7 +90,7 @@ bool read_oracle(Oracle& oracle, const uint8_t* data, std::size_t size, std::vec
     jpeg_create_decompress(&jpeg);
     jpeg.client_data = &oracle;
     jpeg.src = &oracle.source;
-    oracle.source.next_input_byte = data;
+    oracle.source.next_input_byte = oracle.source.at = data;
     oracle.source.bytes_in_buffer = 0;
     oracle.source.end = data + size;
     oracle.source.init_source = oracle.source.term_source = nothing;
