@@ -15,7 +15,8 @@ from pathlib import Path
 
 import freqvision as fv
 from freqvision.data import PhotoLoader, PhotoShards, RandomView, write_synthetic_photos
-from freqvision.data.pack import pack_folder
+from freqvision.data.opening import open_sources
+from freqvision.data.pack import pack_photos
 from freqvision.inputs.packed import Packer
 
 CHANNELS = fv.ChannelSet.preset(24)
@@ -37,7 +38,7 @@ def main() -> None:
             if not options.photos:
                 write_synthetic_photos(photos, photos_per_class=50)
             store = fv.FrequencySpec(resize=144, crop=None, channels=CHANNELS)
-            packed = pack_folder(photos, shards, Packer(store), photos_per_shard=100)
+            packed = pack_photos(open_sources(photos), shards, Packer(store), photos_per_shard=100)
             size = packed.packed_bytes / packed.source_bytes
             print(f"{packed.photos} photos packed into {size:.2f} × their size")
         spec = fv.FrequencySpec(resize=144, crop=128, channels=CHANNELS, dtype="int8")

@@ -86,7 +86,10 @@ def test_what_another_machine_trained_counts_if_its_settings_are_the_same(runner
 def test_recorded_runs_have_the_settings_of_their_study(runner, path):
     study = runner.Study.load(path)
     planned = {name: runner.fingerprint(arguments) for name, arguments in study.planned().items()}
-    with open(STUDIES.parent / study.results / "runs.csv", newline="") as file:
+    table = STUDIES.parent / study.results / "runs.csv"
+    if not table.exists():
+        pytest.skip("nothing of it is recorded yet")
+    with open(table, newline="") as file:
         recorded = {row["run"]: row["settings"] for row in csv.DictReader(file)}
     assert recorded
     assert recorded.items() <= planned.items()

@@ -106,12 +106,13 @@ class Table(Sources):
         column = self._photos[list(indices)].column(0).combine_chunks()
         if not hasattr(column.type, "fields"):  # bytes without a structure around them
             return [named(cell.as_buffer(), self.name(i)) for i, cell in zip(indices, column, strict=True)]
-        contents, paths = column.field("bytes"), column.field("path")
+        contents = column.field("bytes")
+        paths = column.field("path") if column.type.get_field_index("path") >= 0 else None
         photos: list[Source] = []
         for place, index in enumerate(indices):
             if contents[place].is_valid:
                 photos.append(named(contents[place].as_buffer(), self.name(index)))
-            elif paths[place].is_valid:
+            elif paths is not None and paths[place].is_valid:
                 photos.append(paths[place].as_py())
             else:
                 raise ValueError(f"{self.name(index)} is empty: leave it out by Dataset.filter")

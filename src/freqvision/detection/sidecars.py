@@ -64,7 +64,10 @@ class _Reader(CocoReader):
         elif isinstance(photos, Shards):
             rows = photos.sidecars()
         else:
-            raise ValueError(f"{self.path}: only tables and shards hold annotations with photos: name a file")
+            raise ValueError(
+                f"{self.path} holds no annotations, as tables and shards do: name both the folder of photos "
+                "and the file of their annotations"
+            )
         images: list[dict[str, Any]] = []
         annotations: list[dict[str, Any]] = []
         for place, row in enumerate(rows):
