@@ -1,17 +1,21 @@
-"""Photos classified per second: DCT-24 against RGB-224, the network by itself and from files to classes.
+"""From files to classes: RGB-224 against DCT-24, and where the time goes.
 
     python benchmarks/inference.py [FOLDER] [--device cuda --precision bfloat16]
 
-Everything is timed in one interleaved run, with random weights: they cost the same. RGB-224 is read by
-torchvision's own decoder and transforms on tensors, one photo a thread; the DCT channels by ``Decoder``. On a
-CPU the network and the reading share the cores, one after the other.
+Everything is timed in one interleaved run, with random weights: they cost the same. RGB-224 is read twice:
+by torchvision's own decoder and transforms on tensors, one photo a thread, and by ``Decoder``, whose native
+pass also reads the DCT channels. So the first pair of rows shows what the native pass saves, the others what
+frequencies do. On a CPU the network and the reading share the cores, one after the other, and times are CPU
+time of all threads; on a GPU they are wall time.
 """
 
 import argparse
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -26,6 +30,9 @@ from freqvision.runtime import available_cores, batches, markdown, progress_bar
 
 PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "data" / "imagenet-sample"
 CROPS = {"resnet50": 448, "mobilenet_v2": 896}  # whose DCT channels fill the grid after the RGB stem
+TRUNKS = {"resnet50": "layer1", "mobilenet_v2": "features.2"}  # after the layers that an input replaces
+EQUAL = "RGB-224 uint8"  # read by the same native pass
+WHAT = ("reading", "first layers", "network", "files to classes")
 
 
 @dataclass(frozen=True)
@@ -51,11 +58,12 @@ def inputs(network: str, pool: ThreadPoolExecutor, threads: int) -> Iterator[Inp
     rgb = fv.create_model(network, spec=pixels)
     load = TorchvisionTensors(256, 224, "uint8")
     yield Input(
-        f"{network} RGB-224 uint8",
+        f"{network} RGB-224 uint8, torchvision",
         lambda contents: torch.stack(list(pool.map(load, contents))),
         rgb,
         pixels.bytes_per_image,
     )
+    yield Input(f"{network} {EQUAL}", fv.Decoder(pixels, num_threads=threads), rgb, pixels.bytes_per_image)
     small = transport_spec(pixels, fv.ChannelSet.preset(24), "int8")
     sent = fv.Decoder(small, num_threads=threads)
     yield Input(
@@ -87,40 +95,68 @@ class Classifier:
         with torch.autocast(self.device, self.dtype, enabled=self.dtype != torch.float32):
             return self.network(batch.to(self.device, non_blocking=True)).argmax(1).cpu()
 
+    def first_layers(self, batch: torch.Tensor, trunk: str) -> None:
+        """Stop where `trunk` begins, by the end of its module's name."""
+        module = next(one for name, one in self.network.named_modules() if name.endswith(trunk))
+        handle = module.register_forward_pre_hook(_stop)
+        try:
+            self(batch)
+        except _StopEarlyError:
+            if self.device != "cpu":
+                torch.accelerator.synchronize()
+        finally:
+            handle.remove()
+
+
+class _StopEarlyError(Exception):
+    pass
+
+
+def _stop(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+    raise _StopEarlyError
+
 
 def tasks(contents: Sequence[bytes], options: argparse.Namespace, pool: ThreadPoolExecutor) -> list[Task]:
-    """For each network and input: the network by itself, and from files to classes."""
+    """For each network and input: reading, first layers, the whole network, and from files to classes."""
+    chunks = list(batches(contents, options.batch))
     result = []
     for network in options.networks:
         for one in inputs(network, pool, options.threads):
             classify = Classifier(one.network, options.device, options.precision)
-            chunks = list(batches(contents, options.batch))
             ready = [one.read(chunk) for chunk in chunks]
-
-            def alone(classify: Classifier = classify, ready: list[torch.Tensor] = ready) -> None:
-                for batch in ready:
-                    classify(batch)
-
-            def whole(
-                classify: Classifier = classify, one: Input = one, chunks: list[Sequence[bytes]] = chunks
-            ) -> None:
-                for chunk in chunks:
-                    classify(one.read(chunk))
-
-            result.append(Task(f"{one.name}: network", alone, len(contents)))
-            result.append(Task(f"{one.name}: files to classes", whole, len(contents)))
+            for what, run, over in (
+                (WHAT[0], one.read, chunks),
+                (WHAT[1], partial(classify.first_layers, trunk=TRUNKS[network]), ready),
+                (WHAT[2], classify, ready),
+                (WHAT[3], partial(_read_and_classify, one.read, classify), chunks),
+            ):
+                result.append(Task(f"{one.name}: {what}", partial(_for_each, run, over), len(contents)))
     return result
 
 
-def table(timings: Timings) -> str:
-    """Markdown; each network's RGB is 1."""
-    lines = [["input", "network only, photos/s", "times RGB", "files to classes, photos/s", "times RGB"]]
+def _read_and_classify(
+    read: Callable[..., torch.Tensor], classify: Classifier, chunk: Sequence[bytes]
+) -> None:
+    classify(read(chunk))
+
+
+def _for_each(run: Callable[..., object], over: Sequence[object]) -> None:
+    for one in over:
+        run(one)
+
+
+def table(timings: Timings, bytes_per_image: dict[str, int]) -> str:
+    """Markdown; ratios are of times, to those of RGB read by the same native pass."""
+    head = ["input", "bytes"]
+    for what in WHAT:
+        head += [f"{what}, ms", "/ RGB"]
+    lines = [head]
     for name in dict.fromkeys(name.rpartition(":")[0] for name in timings.names):
-        cells = [name]
-        for what in (": network", ": files to classes"):
-            rgb = f"{name.split()[0]} RGB-224 uint8{what}"
-            photos = 1000 / timings.spread(name + what).median
-            cells += [f"{photos:.1f}", f"{timings.ratio(rgb, name + what):.2f}"]
+        cells = [name, f"{bytes_per_image[name]:,}"]
+        for what in WHAT:
+            rgb = f"{name.split()[0]} {EQUAL}: {what}"
+            task = f"{name}: {what}"
+            cells += [f"{timings.spread(task).median:.2f}", f"{timings.ratio(task, rgb):.2f}"]
         lines.append(cells)
     return markdown(lines)
 
@@ -150,12 +186,14 @@ def main() -> None:
     about = facts()
     with ThreadPoolExecutor(options.threads) as pool:
         every = tasks(contents, options, pool)
+        sizes = {one.name: one.bytes_per_image for name in options.networks for one in inputs(name, pool, 1)}
         with progress_bar(total=len(every) * (options.rounds + 1), unit="pass", leave=False) as bar:
-            timings = measure(every, options.rounds, advance=lambda name: bar.update())
+            clock = time.process_time if options.device == "cpu" else time.perf_counter
+            timings = measure(every, options.rounds, advance=lambda name: bar.update(), clock=clock)
     print(
         f"{about['cpu']}, {options.threads} threads, {options.device}, {options.precision}, batches of "
         f"{options.batch}, {len(contents)} photos, {options.rounds} interleaved rounds, medians (quartiles); "
-        f"torch {about['versions']['torch']}\n\n{table(timings)}"
+        f"torch {about['versions']['torch']}\n\n{table(timings, sizes)}"
     )
     if options.output:
         numbers = {name: timings.rounds(name).tolist() for name in timings.names}
