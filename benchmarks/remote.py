@@ -6,7 +6,7 @@
 The first packs a folder's photos into shards, puts them on an S3 server on loopback whose every answer takes
 30 ms longer (moto, in a process of its own), and loads an epoch from there, with an empty cache, and from the
 disk, in turns: photos per second by the clock, in the same order of shuffled blocks. The server's own work
-counts against it. The second writes an index of so many photos, and measures what opening it takes.
+counts against it. The second writes an index of that number of photos, and measures what opening it takes.
 """
 
 import argparse
@@ -146,7 +146,7 @@ def spread(values: Iterable[float]) -> str:
 
 
 def start(count: int) -> None:
-    """Print what it takes to open an index of so many photos, and what a worker process gets."""
+    """Print what it takes to open an index of `count` photos, and what a worker process gets."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         index = np.zeros(count, RECORD)

@@ -22,7 +22,7 @@ import zstandard
 from PIL import Image
 from torch import nn
 from torch.nn import functional as F
-from transport import NETWORKS
+from transport import NETWORKS, read
 
 import freqvision as fv
 from freqvision.analysis.accuracy import transport_spec
@@ -235,14 +235,6 @@ def study(name: str, options: argparse.Namespace, photos: LabelledPhotos, table:
             if first:
                 writer.writeheader()
             writer.writerow(row)
-
-
-def read(table: Path) -> list[dict[str, str]]:
-    """All lines so far."""
-    if not table.exists():
-        return []
-    with open(table, newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -47,7 +47,7 @@ def ports() -> dict[str, int]:
 
 @contextlib.contextmanager
 def killed_after(parts_done: int, kill: Callable[[], None]) -> Iterator[threading.Event]:
-    """Call `kill` once, when the command has got the results of so many parts from the cluster."""
+    """Call `kill` once, when the command has got the results of `parts_done` parts from the cluster."""
     whole, killed = parts._on_ray, threading.Event()
 
     def watched(*arguments):
