@@ -3,6 +3,7 @@
 import os
 import shutil
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import URLError
 
@@ -43,6 +44,23 @@ def hub_cache(tmp_path, monkeypatch):
     folder = tmp_path / "hub" / "checkpoints"
     folder.mkdir(parents=True)
     return folder
+
+
+@pytest.fixture
+def full_disk():
+    """A context in which no file grows beyond 64 KiB: every writer, also a native one, meets a real error."""
+    resource = pytest.importorskip("resource")  # not on Windows
+
+    @contextmanager
+    def full():
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return full
 
 
 @pytest.fixture(scope="session")

@@ -27,5 +27,12 @@ echo "installed in $(($(date +%s) - start)) s"
 cp -r tests "$folder/tests"  # away from src/
 cd "$folder"
 export CI=false OMP_NUM_THREADS=1  # tests that need the photos of ../shared skip
+# Without AVX, as on old processors; PyTorch itself is not asked to.
+without_avx="import freqvision as fv, freqvision._native as n; print(n.isa(), fv.read_coefficients('photo.jpg').size)"
+"$folder/user/bin/python" -c "from PIL import Image; Image.radial_gradient('L').save('photo.jpg')"
+if command -v qemu-x86_64 >/dev/null && [ "$(uname -m)" = x86_64 ]; then
+    qemu-x86_64 -cpu Nehalem "$folder/user/bin/python" -c "$without_avx" | tee without_avx.txt
+    grep -q "^baseline (256, 256)" without_avx.txt
+fi
 "$folder/user/bin/python" -c "import freqvision as fv; [getattr(fv, name) for name in fv.__all__]; print(fv.__file__)"
 "$folder/user/bin/python" -m pytest -q -p no:cacheprovider tests/spectrum tests/inputs

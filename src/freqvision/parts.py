@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from freqvision.runtime import progress_bar, replacing
+from freqvision.runtime import progress_bar, write_text
 
 Result = TypeVar("Result")
 Part = tuple[int, int]  # the first place, and the one after the last
@@ -127,8 +127,7 @@ def recorded(file: Path, write: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     record = file.with_name(f"_{file.stem}.json")  # readers of Parquet folders leave out what begins so
     if not (record.exists() and file.exists()):
         values = write()
-        with replacing(record) as draft:
-            draft.write_text(json.dumps(values, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_text(record, json.dumps(values, ensure_ascii=False) + "\n")
     return dict(json.loads(record.read_text(encoding="utf-8")))
 
 
@@ -149,5 +148,4 @@ def same_settings(file: Path, settings: dict[str, Any]) -> None:
                 + ". Continue with those, or name another folder"
             )
         return
-    with replacing(file) as draft:
-        draft.write_text(json.dumps(settings, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(file, json.dumps(settings, indent=1, ensure_ascii=False) + "\n")

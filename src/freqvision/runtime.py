@@ -1,9 +1,10 @@
 """Progress bars, tables, batches, devices, and files that are written whole or not at all."""
 
+import csv
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -163,6 +164,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
     Yields:
         A path in the same folder to write to; it replaces `path` when the block ends without an error.
 
+    Raises:
+        OSError: The disk is full, whatever the library that writes made of that.
+
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -179,9 +183,46 @@ def replacing(path: str | Path) -> Iterator[Path]:
         with draft.open("rb+") as file:
             os.fsync(file.fileno())
         draft.replace(target)
-    except BaseException:
-        draft.unlink(missing_ok=True)
+    except BaseException as error:
+        if isinstance(error, Exception):
+            try:
+                with draft.open("ab") as file:
+                    file.write(bytes(2**20))
+            except OSError as fault:  # torch and safetensors have errors of their own for it
+                raise OSError(fault.errno, fault.strerror, str(target)) from error
         raise
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a file of text, see `replacing`."""
+    with replacing(path) as draft:
+        draft.write_text(text, encoding="utf-8")
+
+
+def write_table(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a CSV file, see `replacing`; rows may have different columns."""
+    with replacing(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)), restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_table(path: str | Path) -> list[dict[str, str]]:
+    """Rows of a CSV file; none if there is no such file.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_table(Path(folder) / "a.csv", [{"epoch": 1}, {"epoch": 2, "val/top1": 0.5}])
+        ...     read_table(Path(folder) / "a.csv")
+        [{'epoch': '1', 'val/top1': ''}, {'epoch': '2', 'val/top1': '0.5'}]
+    """
+    if not Path(path).is_file():
+        return []
+    with Path(path).open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 def fastest_precision(accelerator: str = "auto") -> str:

@@ -26,8 +26,8 @@ from freqvision.detection.find_objects import find_objects
 from freqvision.detection.scenes import synthetic_scene
 from freqvision.models import load
 from freqvision.models.predict import predict
+from freqvision.runtime import read_table
 from freqvision.training import CocoPhotos, Detector, Optimisation
-from freqvision.training.callbacks import read_table
 from freqvision.training.fit import fit
 from freqvision.training.validate import validate
 
@@ -159,7 +159,7 @@ class TestARun:
         fv.save(model, folder, ["background", "box", "ball", "tent"])
         with pytest.raises(ValueError, match="the names and their order must be the same"):
             validate(folder, **data)
-        with pytest.raises(ValueError, match="no classifier but the detector"):
+        with pytest.raises(ValueError, match="is a detector: find_objects takes it"):
             predict(photos, folder)
         boxes_alone = fv.create_detector("fasterrcnn_resnet18_fpn", model.spec, len(names))
         metrics = validate(fv.save(boxes_alone, tmp_path / "boxes", names), **data)

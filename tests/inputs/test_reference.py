@@ -6,7 +6,6 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-import simplejpeg
 import torch
 from PIL import Image
 from torch.nn import functional as F
@@ -33,6 +32,7 @@ def synthetic(height, width, seed=0):
 
 
 def encoded(height, width, sampling, quality=92, seed=0):
+    simplejpeg = pytest.importorskip("simplejpeg")
     image = synthetic(height, width, seed)
     if sampling == "Gray":
         return simplejpeg.encode_jpeg(image[..., :1].copy(), quality, "GRAY", "Gray")

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ from model_families import small_model, small_spec
 from PIL import Image
 
 from freqvision.cli.export import main as export
+from freqvision.cli.main import main
 from freqvision.inputs.spec import FrequencySpec, InputSpec
-from freqvision.models import Transport, create_model, export_onnx, export_pt2, save
+from freqvision.models import FrequencyModel, Transport, create_model, export_onnx, export_pt2, save
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "serve_onnx.py"
 
@@ -110,6 +112,25 @@ def test_bfloat16_has_no_onnx_runtime(tmp_path):
     model = small_model("tiny_resnet18", small_spec("tiny_resnet18", dtype="bfloat16"))
     with pytest.raises(ValueError, match="float16 or float32"):
         export_onnx(model, tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize("kind", ["onnx", "pt2", "hub"])
+def test_a_full_disk_is_one_line_and_leaves_no_file(tmp_path, full_disk, capfd, monkeypatch, kind):
+    if kind == "onnx":
+        pytest.importorskip("onnxscript")
+    network = torch.nn.Sequential(
+        torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(24, 2000)
+    )
+    model = FrequencyModel(
+        network, FrequencySpec(resize=64, crop=64), {"name": "resnet18", "num_classes": 2000}
+    )
+    monkeypatch.setattr("freqvision.models.load", lambda path: model)
+    output = tmp_path / f"model.{kind}"
+    with full_disk():
+        assert main(["export", "model", "--to", kind, "--output", str(output)]) == 1
+    *_, printed = capfd.readouterr().err.splitlines()
+    assert re.fullmatch(rf"freqvision export: \[Errno 27\] File too large: '{output}.*'", printed)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_command_exports_a_folder(tmp_path, capsys):

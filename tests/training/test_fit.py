@@ -18,8 +18,9 @@ from freqvision.analysis.figures import plot_training
 from freqvision.analysis.report.load import Run
 from freqvision.data import FrequencyFolder
 from freqvision.models import load
+from freqvision.runtime import read_table
 from freqvision.training import Augmentation, Classifier, Optimisation, PhotoFolder, data_module
-from freqvision.training.callbacks import EpochTable, read_table
+from freqvision.training.callbacks import EpochTable
 from freqvision.training.fit import fit
 from freqvision.training.validate import validate
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from freqvision.cli.fit import COMMON, RUN
 from freqvision.cli.main import main
-from freqvision.training.callbacks import read_table
+from freqvision.runtime import read_table
 from freqvision.training.fit import fit
 
 pytestmark = pytest.mark.usefixtures("tiny")

@@ -18,8 +18,9 @@ from conftest import fit_arguments
 from lightning.pytorch import Callback, Trainer, seed_everything
 
 from freqvision.data.folder import PhotoDataset
+from freqvision.runtime import read_table
 from freqvision.training import Classifier, Optimisation, PhotoFolder
-from freqvision.training.callbacks import EpochTable, read_table
+from freqvision.training.callbacks import EpochTable
 from freqvision.training.checkpoints import AtomicCheckpoints, LastCheckpoint, lock
 from freqvision.training.fit import fit
 
@@ -124,20 +125,12 @@ def test_a_resume_with_other_batches_sees_each_photo_once(photos, tmp_path, monk
     assert float(table[-1]["lr"]) < 1e-3  # the cosine ends where the training does
 
 
-def test_a_full_disk_keeps_the_checkpoint_before_and_tmpdir_does_not_matter(tmp_path, monkeypatch):
+def test_a_full_disk_keeps_the_checkpoint_before_and_tmpdir_does_not_matter(tmp_path, full_disk, monkeypatch):
     files = AtomicCheckpoints()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     files.save_checkpoint({"epoch": 0}, tmp_path / "last.ckpt")
-
-    def full(value, file):
-        with open(file, "wb") as out:
-            out.write(b"half")
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(torch, "save", full)
-        with pytest.raises(OSError, match="No space"):
-            files.save_checkpoint({"epoch": 1}, tmp_path / "last.ckpt")
+    with full_disk(), pytest.raises(OSError, match=rf"File too large: '{tmp_path}/last\.ckpt'"):
+        files.save_checkpoint({"epoch": 1, "weights": torch.zeros(2**15)}, tmp_path / "last.ckpt")
     assert files.load_checkpoint(tmp_path / "last.ckpt") == {"epoch": 0}
     assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]
 

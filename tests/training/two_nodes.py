@@ -95,7 +95,7 @@ def steps(run: Path) -> int:
 
 def main() -> int:
     from freqvision.data import write_synthetic_photos
-    from freqvision.training.callbacks import read_table
+    from freqvision.runtime import read_table
 
     if reason := connect():
         print(f"skipped: {reason}")

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
 from freqvision.analysis.probe import Probe
 from freqvision.analysis.scores import ChannelScores
-from freqvision.runtime import progress_bar
+from freqvision.runtime import progress_bar, read_table, write_table
 
 
 @dataclass(frozen=True)
@@ -89,10 +88,7 @@ def accuracy_by_count(
 
 def save_curve(points: Sequence[CurvePoint], path: str | Path) -> None:
     """Write a CSV file, a line for each point."""
-    with Path(path).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(CurvePoint)])
-        writer.writeheader()
-        writer.writerows(asdict(point) for point in points)
+    write_table(path, [asdict(point) for point in points])
 
 
 def load_curve(path: str | Path) -> list[CurvePoint]:
@@ -101,8 +97,7 @@ def load_curve(path: str | Path) -> list[CurvePoint]:
     Raises:
         ValueError: It is not such a table.
     """
-    with Path(path).open(newline="", encoding="utf-8") as file:
-        lines = list(csv.DictReader(file))
+    lines = read_table(path)
     try:
         return [
             CurvePoint(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,7 +20,7 @@ from freqvision.inputs.statistics import ChannelStatistics
 from freqvision.jpeg.read import Source
 from freqvision.models.frequency_model import FrequencyModel
 from freqvision.models.transport import Transport
-from freqvision.runtime import progress_bar
+from freqvision.runtime import progress_bar, read_table
 
 
 @dataclass(frozen=True)
@@ -96,8 +95,7 @@ def _read_labels(table: str | Path) -> dict[str, int]:
         raise FileNotFoundError(
             f"no table of labels at {table}: pass a CSV file with columns file and class_index"
         )
-    with Path(table).open(newline="", encoding="utf-8") as file:
-        lines = list(csv.DictReader(file))
+    lines = read_table(table)
     if not lines or not {"file", "class_index"} <= set(lines[0]):
         raise ValueError(f"{table} is not a table of labels: it needs the columns file and class_index")
     return {line["file"]: int(line["class_index"]) for line in lines}

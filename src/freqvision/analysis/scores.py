@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from freqvision.runtime import write_text
 from freqvision.spectrum.channels import BLOCK, COMPONENTS, FREQUENCIES, NUM_CHANNELS, ChannelSet
 
 
@@ -171,7 +172,7 @@ class ChannelScores:
 
     def save(self, path: str | Path) -> None:
         """Write `to_json` to a file."""
-        Path(path).write_text(self.to_json() + "\n", encoding="utf-8")
+        write_text(path, self.to_json() + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> ChannelScores:

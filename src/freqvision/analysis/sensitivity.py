@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import math
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from dataclasses import replace as replace_fields
@@ -18,7 +16,7 @@ from tqdm import tqdm
 
 from freqvision.analysis.probe import Probe
 from freqvision.analysis.scores import ChannelScores, channel_name
-from freqvision.runtime import progress_bar
+from freqvision.runtime import progress_bar, read_table, write_table
 from freqvision.spectrum.channels import ChannelSet
 
 Replacement = Literal["mean", "noise"]
@@ -131,17 +129,13 @@ class Sensitivity:
 
     def save(self, path: str | Path) -> None:
         """Write a CSV file, a line per channel."""
-        path = Path(path)
-        unfinished = path.with_name(path.name + ".part")  # a run may be stopped while it writes
         common = {"photos": self.photos, "replace": self.replace, "seed": self.seed}
         common |= {f"base_{name}": value for name, value in asdict(self.base).items()}
-        with unfinished.open("w", newline="", encoding="utf-8") as file:
-            columns = ["channel", "name", *(field.name for field in fields(Effect)[1:]), *common]
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            for effect in self.effects:
-                writer.writerow({"name": channel_name(effect.channel), **asdict(effect), **common})
-        os.replace(unfinished, path)
+        rows = []
+        for effect in self.effects:
+            name = {"channel": effect.channel, "name": channel_name(effect.channel)}
+            rows.append({**name, **asdict(effect), **common})
+        write_table(path, rows)
 
     @classmethod
     def load(cls, path: str | Path) -> Sensitivity:
@@ -150,8 +144,7 @@ class Sensitivity:
         Raises:
             ValueError: The file is not such a table.
         """
-        with Path(path).open(newline="", encoding="utf-8") as file:
-            lines = list(csv.DictReader(file))
+        lines = read_table(path)
         try:
             numbers = [field.name for field in fields(Effect)[1:]]
             effects = [

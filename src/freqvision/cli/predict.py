@@ -10,7 +10,7 @@ from jsonargparse import ArgumentParser
 from jsonargparse.typing import ClosedUnitInterval, NonNegativeInt, PositiveInt
 
 from freqvision.cli.help import HelpFormatter
-from freqvision.runtime import replacing
+from freqvision.runtime import write_text
 
 BAR = 24  # characters of a full bar
 
@@ -46,10 +46,10 @@ def main(args: list[str]) -> int:
     batch_size = options.pop("batch_size")
     options["images"] = [file for path in options["images"] for file in photos_of(path)]
 
-    from freqvision.models.saved import read_saved
+    from freqvision.models.saved import load
 
-    saved = options["checkpoint"] = read_saved(options["checkpoint"])
-    if saved.task == "image-classification":
+    model = options["checkpoint"] = load(options["checkpoint"])
+    if model.task == "image-classification":
         from freqvision.models.predict import predict
 
         results, describe = predict(**options, **of_classifier, batch_size=batch_size or 32), describe_classes
@@ -60,8 +60,7 @@ def main(args: list[str]) -> int:
             find_objects(**options, **of_detector, batch_size=batch_size or 1),
             partial(describe_objects, min_score=of_detector["min_score"]),
         )
-        with replacing(Path(of_detector["output"]) / "predictions.json") as draft:
-            draft.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        write_text(Path(of_detector["output"]) / "predictions.json", json.dumps(results, indent=1) + "\n")
     failed = [result for result in results if "error" in result]
     if as_json:
         print(json.dumps(results, indent=1))

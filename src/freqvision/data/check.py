@@ -14,7 +14,7 @@ from freqvision.inputs.decoder import Decoder, source_name
 from freqvision.inputs.spec import FrequencySpec
 from freqvision.jpeg.read import Source
 from freqvision.parts import Part, map_parts, split
-from freqvision.runtime import replacing
+from freqvision.runtime import write_text
 from freqvision.spectrum.channels import ChannelSet
 
 BATCH = 32
@@ -102,8 +102,7 @@ class PhotoCheck:
             "checked": self.checked,
             "damaged": {relative(photo): cause for photo, cause in self.damaged.items()},
         }
-        with replacing(path) as draft:
-            draft.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_text(path, json.dumps(values, indent=1, ensure_ascii=False) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> PhotoCheck:

@@ -26,7 +26,7 @@ from freqvision.data.remote import CHUNK, REQUESTS, Part, Remote, Storage, is_re
 from freqvision.data.sources import UNLABELLED, Sources, named, relabelled
 from freqvision.inputs.spec import InputSpec
 from freqvision.jpeg.read import Source
-from freqvision.runtime import progress_bar, replacing
+from freqvision.runtime import progress_bar, replacing, write_text
 
 AHEAD = 1024  # photos
 INDEX = "index.npy"
@@ -279,8 +279,7 @@ def _kept_index(
     try:
         with replacing(folder / INDEX) as draft, open(draft, "wb") as file:
             np.save(file, index)
-        with replacing(folder / ABOUT) as draft:
-            draft.write_text(json.dumps(about, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_text(folder / ABOUT, json.dumps(about, ensure_ascii=False) + "\n")
         index = np.load(folder / INDEX, mmap_mode="r", allow_pickle=False)
     except OSError:
         pass  # a folder that cannot be written to

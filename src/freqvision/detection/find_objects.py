@@ -12,14 +12,15 @@ from freqvision.detection.average_precision import coco_results
 from freqvision.detection.drawing import draw_objects
 from freqvision.inputs.decoder import Decoder
 from freqvision.inputs.view import View
-from freqvision.models.saved import SavedModel, read_saved
+from freqvision.models.frequency_model import FrequencyModel
+from freqvision.models.saved import load
 from freqvision.runtime import choose_device
 
 
 @torch.inference_mode()
 def find_objects(
     images: Sequence[str | Path],
-    checkpoint: str | Path | SavedModel,
+    checkpoint: str | Path | FrequencyModel,
     output: str | Path | None = None,
     min_score: float = 0.5,
     batch_size: int = 1,
@@ -30,7 +31,7 @@ def find_objects(
 
     Args:
         images: Paths of JPEG files, or of others that Pillow reads.
-        checkpoint: File that `fit` wrote, folder that `fv.save` wrote, or what `read_saved` made of one.
+        checkpoint: File that `fit` wrote, folder that `fv.save` wrote, or the model that `load` made of one.
         output: Folder for a copy of each photo with the objects drawn on it; None draws nothing.
         min_score: Objects with lower scores are left out.
         batch_size: Photos in a batch.
@@ -47,15 +48,15 @@ def find_objects(
         FileNotFoundError: There is no such checkpoint.
         ValueError: It is not one of freqvision's, or not a detector's.
     """
-    saved = checkpoint if isinstance(checkpoint, SavedModel) else read_saved(checkpoint)
-    if saved.task != DetectionModel.task:
-        raise ValueError(f"{saved.source} holds no detector but the classifier {saved.name}")
-    model: Any = saved.build()
+    model: Any = checkpoint if isinstance(checkpoint, FrequencyModel) else load(checkpoint)
+    if model.task != DetectionModel.task:
+        name = model.settings["name"]
+        raise ValueError(f"{name} is a classifier: predict takes it, find_objects a detector")
     device = choose_device(device)
     model.to(device)
     decoder = Decoder(model.spec, num_threads)
-    class_names = saved.class_names or [str(label) for label in range(model.settings["num_classes"])]
-    category_ids = saved.details.get("category_ids", range(len(class_names)))
+    class_names = model.class_names or [str(label) for label in range(model.settings["num_classes"])]
+    category_ids = model.details.get("category_ids", range(len(class_names)))
     names = picture_names(images)
     results: list[dict[str, Any]] = []
     for start in range(0, len(images), batch_size):

@@ -14,7 +14,7 @@ import torch
 from freqvision.inputs.preprocessing import preprocessing_fields
 from freqvision.inputs.statistics import ChannelStatistics
 from freqvision.inputs.view import BLOCK, View, resize_crop_view
-from freqvision.runtime import replacing
+from freqvision.runtime import write_text
 from freqvision.spectrum.channels import NUM_CHANNELS, ChannelSet
 from freqvision.spectrum.colour import ycbcr_to_rgb_matrix
 
@@ -207,8 +207,7 @@ class InputSpec:
 
     def save(self, path: str | Path) -> None:
         """Write `to_json` to a file."""
-        with replacing(path) as draft:
-            draft.write_text(self.to_json() + "\n", encoding="utf-8")
+        write_text(path, self.to_json() + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from freqvision.runtime import replacing
+from freqvision.runtime import write_text
 from freqvision.spectrum.channels import BLOCK, FREQUENCIES, NUM_CHANNELS, ChannelSet
 from freqvision.spectrum.dct import dct_matrix
 
@@ -185,8 +185,7 @@ class ChannelStatistics:
 
     def save(self, path: str | Path) -> None:
         """Write `to_json` to a file."""
-        with replacing(path) as draft:
-            draft.write_text(self.to_json() + "\n", encoding="utf-8")
+        write_text(path, self.to_json() + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> ChannelStatistics:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -54,8 +55,9 @@ class Exportable(nn.Module):
         """Write an archive of ``torch.export``; see `export_pt2`."""
         inputs, shapes = self._example()
         program = torch.export.export(self, (inputs,), dynamic_shapes=shapes)
-        with path.open("wb") as file:  # by its name torch would refuse a draft
-            torch.export.save(program, file, extra_files=metadata)
+        archive = io.BytesIO()  # on a full disk torch's own writer would end the process
+        torch.export.save(program, archive, extra_files=metadata)
+        path.write_bytes(archive.getbuffer())
 
     def _example(self) -> tuple[torch.Tensor, tuple[dict[int, Any]]]:
         """An input of two photos (one would be taken for a constant), and which of its axes may differ."""

@@ -28,6 +28,7 @@ class FrequencyModel(Exportable):
         input: Turns int8 or uint8 tensors into normalised floats on the device, by one multiply-add; gates
             follow.
         class_names: Names of the logits, if known.
+        details: What training stored for its task, see `SavedModel`.
     """
 
     # For model cards.
@@ -46,6 +47,7 @@ class FrequencyModel(Exportable):
         super().__init__()
         self.new_layers = new_layers
         self.class_names: list[str] | None = None
+        self.details: dict[str, Any] = {}
         self.spec = spec
         self.settings = settings
         self.input = input_layer(spec)

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from freqvision.inputs.decoder import Decoder
-from freqvision.models.saved import SavedModel, read_saved
+from freqvision.models.frequency_model import FrequencyModel
+from freqvision.models.saved import load
 from freqvision.runtime import choose_device
 
 Guess = dict[str, Any]  # "class", and its "probability"
@@ -16,7 +17,7 @@ Guess = dict[str, Any]  # "class", and its "probability"
 @torch.inference_mode()
 def predict(
     images: Sequence[str | Path],
-    checkpoint: str | Path | SavedModel,
+    checkpoint: str | Path | FrequencyModel,
     top: int = 5,
     batch_size: int = 32,
     num_threads: int = 0,
@@ -26,7 +27,7 @@ def predict(
 
     Args:
         images: Paths of JPEG files, or of others that Pillow reads.
-        checkpoint: File that `fit` wrote, folder that `fv.save` wrote, or what `read_saved` made of one.
+        checkpoint: File that `fit` wrote, folder that `fv.save` wrote, or the model that `load` made of one.
         top: How many classes to name, the most probable first.
         batch_size: Photos in a batch.
         num_threads: Threads that decode a batch; 0 for all cores.
@@ -40,11 +41,10 @@ def predict(
         FileNotFoundError: There is no such checkpoint.
         ValueError: It is none of freqvision's, or a detector's.
     """
-    saved = checkpoint if isinstance(checkpoint, SavedModel) else read_saved(checkpoint)
-    if saved.task != "image-classification":
-        raise ValueError(f"{saved.source} holds no classifier but the detector {saved.name}")
-    model = saved.build()
-    class_names = saved.class_names
+    model = checkpoint if isinstance(checkpoint, FrequencyModel) else load(checkpoint)
+    if model.task != FrequencyModel.task:
+        name = model.settings["name"]
+        raise ValueError(f"{name} is a detector: find_objects takes it, predict a classifier")
     device = choose_device(device)
     model.to(device)
     decoder = Decoder(model.spec, num_threads)
@@ -58,7 +58,7 @@ def predict(
         }
         if good:
             logits = model(batch[good].to(device))
-            for place, guesses in zip(good, most_probable(logits, class_names, top), strict=True):
+            for place, guesses in zip(good, most_probable(logits, model.class_names, top), strict=True):
                 found[place] = {"image": paths[place], "classes": guesses}
         results += [found[place] for place in range(len(paths))]
     return results

@@ -17,7 +17,7 @@ from freqvision.models import hub
 from freqvision.models.frequency_model import FrequencyModel
 from freqvision.models.registry import architecture
 from freqvision.models.weights import CHECKPOINT_KEY, find_state, read_file
-from freqvision.runtime import replacing
+from freqvision.runtime import replacing, write_text
 
 CONFIG, WEIGHTS, CARD = hub.FILES
 MAX_CONFIG_BYTES = 2**24
@@ -92,7 +92,7 @@ class SavedModel:
                 f"the weights in {self.source} do not fit its settings: it lacks "
                 f"{', '.join(model.new_layers)}, or they have other shapes. Copy all of its files again"
             )
-        model.class_names = self.class_names
+        model.class_names, model.details = self.class_names, self.details
         return model.eval()
 
 
@@ -237,8 +237,7 @@ def save(
     with replacing(folder / WEIGHTS) as draft:
         save_file(tensors, draft, metadata={"format": "pt"})
     for name, text in {CONFIG: json.dumps(config, indent=1) + "\n", CARD: _card(model, names)}.items():
-        with replacing(folder / name) as draft:
-            draft.write_text(text, encoding="utf-8")
+        write_text(folder / name, text)
     if push_to is not None:
         hub.upload(folder, push_to)
     return folder

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from freqvision.runtime import replacing
+from freqvision.runtime import write_text
 
 COMPONENTS = ("Y", "Cb", "Cr")
 BLOCK = 8
@@ -214,8 +214,7 @@ class ChannelSet:
 
     def save(self, path: str | Path) -> None:
         """Write `to_json` to a file, which `load` and every command's ``--channels`` accept."""
-        with replacing(path) as draft:
-            draft.write_text(self.to_json() + "\n", encoding="utf-8")
+        write_text(path, self.to_json() + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> ChannelSet:

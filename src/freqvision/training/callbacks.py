@@ -1,6 +1,5 @@
 """What a run prints and records: its plan, progress, a line per epoch, damaged photos; what is silenced."""
 
-import csv
 import logging
 import time
 import warnings
@@ -12,7 +11,7 @@ from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.utilities import rank_zero_only
 from tqdm import tqdm
 
-from freqvision.runtime import progress_bar, replacing
+from freqvision.runtime import progress_bar, read_table, write_table
 
 COLUMNS = 80  # of a terminal, which lines should not exceed
 
@@ -152,11 +151,7 @@ class EpochTable(Callback):
             **{name: round(float(value), 6) for name, value in sorted(metrics.items())},
         }
         earlier = [line for line in read_table(self.path) if int(line["epoch"]) < row["epoch"]]
-        columns = list(dict.fromkeys(name for line in (row, *earlier) for name in line))
-        with replacing(self.path) as draft, draft.open("w", newline="") as file:
-            writer = csv.DictWriter(file, columns, restval="")
-            writer.writeheader()
-            writer.writerows([*earlier, row])
+        write_table(self.path, [*earlier, row])
         names = [name for name in row if "/" in name]
         text = f"epoch {row['epoch']}  {seconds:.0f} s"
         for name in sorted(names, key=lambda name: (name not in self.first, name.startswith("train/open"))):
@@ -172,14 +167,6 @@ def learning_rates(trainer: Trainer) -> dict[str, float]:
     for group in trainer.optimizers[0].param_groups:
         rates.setdefault(group.get("rate", "lr"), group["lr"])
     return dict(sorted(rates.items()))
-
-
-def read_table(path: str | Path) -> list[dict[str, str]]:
-    """Lines of a `metrics.csv`; none if there is no such file."""
-    if not Path(path).is_file():
-        return []
-    with Path(path).open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 class ReportSkipped(Callback):

@@ -59,7 +59,7 @@ def fit(
         >>> run.metrics["val/top1"], run.model.spec  # doctest: +SKIP
     """
     with naming_extras():
-        from freqvision.training.callbacks import read_table
+        from freqvision.runtime import read_table
         from freqvision.training.fit import fit as train
 
     from freqvision.models.saved import read_saved

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from freqvision.data.sources import Sources
 from freqvision.detection.sidecars import read_annotations
 from freqvision.models.saved import SavedModel
-from freqvision.runtime import replacing
+from freqvision.runtime import write_text
 from freqvision.training.coco import photos_of, same_categories, select
 from freqvision.training.detector import Detector
 
@@ -74,6 +74,5 @@ def validate_detector(
     loader: DataLoader = DataLoader(shown, batch_size, collate_fn=shown.collate)
     metrics: Any = trainer.validate(module, loader, verbose=False)[0]
     if results is not None:
-        with replacing(results) as draft:
-            draft.write_text(json.dumps(module.results) + "\n", encoding="utf-8")
+        write_text(results, json.dumps(module.results) + "\n")
     return {"photos": len(shown), **{name.removeprefix("val/"): value for name, value in metrics.items()}}

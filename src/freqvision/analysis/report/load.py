@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ import yaml
 from freqvision.analysis.curves import CurvePoint, load_curve
 from freqvision.analysis.scores import ChannelScores
 from freqvision.models.saved import read_saved
+from freqvision.runtime import read_table
 from freqvision.spectrum.channels import ChannelSet
 
 
@@ -88,7 +88,7 @@ class Run:
             ValueError: It is the training of a detector, or one that stopped before its last epoch.
         """
         folder = Path(folder)
-        epochs = _read_epochs(folder / "metrics.csv")
+        epochs = read_table(folder / "metrics.csv")
         if not epochs:
             raise FileNotFoundError(
                 f"{folder} is no run of freqvision fit, or one that failed before its first epoch was done: "
@@ -110,13 +110,6 @@ class Run:
             int(validated[-1]["epoch"]),
             float(opened) if opened else None,
         )
-
-
-def _read_epochs(path: Path) -> list[dict[str, str]]:
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def _check_finished(folder: Path, done: int) -> None:

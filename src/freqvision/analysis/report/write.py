@@ -19,7 +19,7 @@ from freqvision.analysis.report.findings import findings, format_score, greatest
 from freqvision.analysis.report.load import Run, Selection
 from freqvision.analysis.scores import ChannelScores, channel_name
 from freqvision.inputs import Decoder, FrequencySpec
-from freqvision.runtime import naming_extras
+from freqvision.runtime import naming_extras, replacing, write_text
 from freqvision.spectrum.channels import BLOCK, COMPONENTS, NUM_CHANNELS, ChannelSet
 
 ENDS = 12  # channels listed at either end of a ranking
@@ -72,10 +72,11 @@ def write_report(
         """Save a picture to a file, and give the HTML that shows it without that file."""
         path = folder / shown.name
         if isinstance(shown.data, str):
-            path.with_suffix(".svg").write_text(shown.data, encoding="utf-8")
+            write_text(path.with_suffix(".svg"), shown.data)
             image = Markup(_inline(shown.data)).format(shown.alt)
         else:
-            path.with_suffix(".png").write_bytes(shown.data)
+            with replacing(path.with_suffix(".png")) as draft:
+                draft.write_bytes(shown.data)
             image = Markup('<img src="data:image/png;base64,{}" alt="{}">').format(
                 base64.b64encode(shown.data).decode(), shown.alt
             )
@@ -99,7 +100,7 @@ def write_report(
         **{one.__name__: one for one in (grids, rings, ends, point_table, run_table, shares)},
     )
     path = folder / "index.html"
-    path.write_text(page, encoding="utf-8")
+    write_text(path, page)
     return path
 
 
