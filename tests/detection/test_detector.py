@@ -5,6 +5,7 @@ import copy
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -150,6 +151,8 @@ class TestARun:
         model = load(checkpoint)
         names = model.class_names
         folder = fv.save(model, tmp_path / "named", names)
+        card = (folder / "README.md").read_text()
+        assert f"| classes | {len(names) - 1}: {', '.join(names[1:])} |" in card  # without the background
         photos = [scenes / "images" / f"00{number}.jpg" for number in (0, 1)]
         expected = find_objects(photos, checkpoint, min_score=0)
         assert find_objects(photos, folder, min_score=0) == expected  # ids are labels here
@@ -236,18 +239,21 @@ def test_other_detectors_and_types_train(scenes, tmp_path, name, options):
 
 
 def test_two_processes_train_and_validate_together(scenes, tmp_path):
-    """Each of the five photos to validate on counts once: a single process measures the same."""
+    """Each of the five photos to validate on counts once; Lightning warns of nothing."""
     arguments = [
         *fit_arguments(scenes, tmp_path / "run", "fasterrcnn_resnet18_fpn", epochs=1),
         *("--data.batch_size", "1", "--data.train_range", "[0,4]", "--data.validation_range", "[0,5]"),
         *("--trainer.devices", "2", "--trainer.strategy", "ddp"),
     ]
-    subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "freqvision.cli.main", "fit", *arguments],
         check=True,
         timeout=300,
         env={**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"},
+        capture_output=True,
+        text=True,
     )
+    assert not re.search(r"(?i)warn|lightning|recommended", done.stderr), done.stderr
     last = tmp_path / "run" / "checkpoints" / "last.ckpt"
     assert torch.load(last, weights_only=True)["global_step"] == 2
     (logged,) = read_table(tmp_path / "run" / "metrics.csv")
@@ -415,6 +421,12 @@ def test_photos_without_objects_are_left_out_unless_kept(tmp_path):
     assert len(CocoPhotos(str(tmp_path), *files).train_coco.images) == count - 2  # empty, and a crowd alone
     assert len(CocoPhotos(str(tmp_path), *files, keep_empty=True).train_coco.images) == count
     assert len(CocoPhotos(str(tmp_path), *files).validation_coco.images) == count
+    values = json.loads((tmp_path / "instances.json").read_text())
+    values["categories"] += [{"id": 10 + number, "name": f"thing {number}"} for number in range(79)]
+    (tmp_path / "coco.json").write_text(json.dumps(values))
+    plan = CocoPhotos(str(tmp_path), "images", "coco.json", "images", "coco.json").plan()
+    assert "80 classes and the background" in plan["photos"]
+    assert "81" not in plan["photos"]
     with pytest.raises(ValueError, match="has no photos numbered 0 to 0, of 8, that hold objects"):
         CocoPhotos(str(tmp_path), *files, train_range=(0, 1))
 

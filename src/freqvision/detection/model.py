@@ -48,6 +48,7 @@ class DetectionModel(FrequencyModel):
 
     task = "object-detection"
     kind = "A detector"
+    background = 1
     usage = 'found = model(decode.each(["photo.jpg"]))'
 
     def __init__(

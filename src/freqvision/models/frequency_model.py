@@ -34,6 +34,7 @@ class FrequencyModel(Exportable):
     # For model cards.
     task: ClassVar[str] = "image-classification"
     kind: ClassVar[str] = "An image classifier"
+    background: ClassVar[int] = 0  # how many of the outputs' names stand for no class
     usage: ClassVar[str] = 'logits = model(decode(["photo.jpg"]))'
 
     def __init__(

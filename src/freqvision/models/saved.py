@@ -311,7 +311,8 @@ def _card(model: FrequencyModel, classes: Sequence[str] | None) -> str:
         if spec.bytes_per_image
         else "bytes depending on the photo"
     )
-    names = ", ".join(map(_escape, classes[:10])) + (", …" if len(classes) > 10 else "") if classes else ""
+    classes = classes[model.background :] if classes else ()
+    names = ", ".join(map(_escape, classes[:10])) + (", …" if len(classes) > 10 else "")
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return f"""---
 library_name: freqvision
@@ -327,7 +328,7 @@ tags: [frequency-domain, dct, jpeg]
 | --- | --- |
 | input | {shape}, {spec.dtype}, {size} |
 | parameters | {parameters:,} |
-| classes | {model.settings["num_classes"]}: {names or "not named"} |
+| classes | {model.settings["num_classes"] - model.background}: {names or "not named"} |
 
 ```python
 import freqvision as fv

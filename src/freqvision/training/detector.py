@@ -129,8 +129,8 @@ class Detector(ModelModule):
             self.seen = [image_id for _, seen in gathered for image_id in seen]
         metrics = average_precision(self._truth(), self.results, self.seen, self.has_masks)
         for name, value in metrics.items():
-            # Every process has worked out the same.
-            self.log(f"val/{name}", value, prog_bar=name.endswith("_ap"), rank_zero_only=False)
+            # Every process has worked out the same; Lightning warns where nothing is to be averaged.
+            self.log(f"val/{name}", value, prog_bar=name.endswith("_ap"), sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store all that is needed to use the model without its data, and what it was validated on."""
