@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -193,6 +194,17 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise
     finally:
         draft.unlink(missing_ok=True)
+
+
+def address(path: object) -> str | None:
+    """Where something lies that is not on this machine; None for a path. `Path` makes one slash of two.
+
+    Example:
+        >>> address(Path("s3://bucket/photos")), address("photos")
+        ('s3://bucket/photos', None)
+    """
+    found = re.match(r"(\w{2,}):/+(.*)", str(path))
+    return f"{found[1]}://{found[2]}" if found else None
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from freqvision.cli.fit import COMMON, RUN
 from freqvision.cli.main import main
+from freqvision.models import load
 from freqvision.runtime import read_table
 from freqvision.training.fit import fit
 
@@ -72,6 +73,14 @@ def test_a_validation_folder_of_another_name_is_suggested(photos, tmp_path):
         found.rename(tmp_path / "photos" / name)
         with pytest.raises(FileNotFoundError, match=rf"--data\.validation {name}"):
             fit(fit_arguments(tmp_path / "photos", tmp_path / "run"))
+
+
+@pytest.mark.parametrize("root", ["s3://bucket", "s3:/bucket"])
+def test_an_address_keeps_its_slashes_and_leads_to_shards(root, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"^s3://bucket/train is no folder .*--data PhotoShards"):
+        fit(["--data.root", root, "--output", str(tmp_path / "run")])
+    with pytest.raises(ValueError, match=r"^s3://bucket/best\.ckpt is no address of a saved model"):
+        load(f"{root}/best.ckpt")
 
 
 def test_a_single_class_has_its_own_message(photos, tmp_path):

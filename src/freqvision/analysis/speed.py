@@ -21,7 +21,7 @@ from freqvision.data.folder import evenly, find_photos
 from freqvision.inputs import Decoder, FrequencySpec, InputSpec, PixelSpec
 from freqvision.inputs.spec import IMAGENET_MEAN, IMAGENET_STD
 from freqvision.jpeg import JpegError, read_coefficients
-from freqvision.runtime import available_cores, batches, progress_bar
+from freqvision.runtime import address, available_cores, batches, progress_bar
 
 BATCH = 32
 MOST_THREADS = 32  # by default: more worker processes would exhaust file handles
@@ -192,7 +192,7 @@ def sound_photos(folder: str | Path, limit: int) -> tuple[list[bytes], int]:
     """
     if not Path(folder).is_dir():
         raise FileNotFoundError(
-            f"no folder {folder}: pass a folder with JPEG photos in it or its sub-folders"
+            f"no folder {address(folder) or folder}: pass a folder with JPEG photos in it or its sub-folders"
         )
     if limit < 1:
         raise ValueError(f"photos is a number of 1 or more, got {limit}")

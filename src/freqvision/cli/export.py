@@ -47,7 +47,7 @@ def main(args: list[str]) -> None:
 
     from freqvision.detection.export import export_size
     from freqvision.models import export_onnx, export_pt2, load, save
-    from freqvision.models.hub import is_address
+    from freqvision.runtime import address
 
     source = Path(options.checkpoint)
     model = load(source)
@@ -61,7 +61,7 @@ def main(args: list[str]) -> None:
         from freqvision.spectrum import ChannelSet
 
         model = shrink(model, ChannelSet.parse(options.channels))
-    if is_address(source):
+    if address(source):
         default = Path(source.name.partition("@")[0])
     else:
         default = source.resolve() if source.is_dir() else source.with_suffix("")

@@ -18,6 +18,7 @@ from freqvision.data.sources import Files, Sources
 from freqvision.inputs.decoder import DAMAGED, Decoder
 from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
 from freqvision.inputs.view import View, random_resized_view
+from freqvision.runtime import address
 
 PACKED = ".fqpk"  # photos of freqvision.pack
 _OTHERS = (".gif", ".jp2", *([".avif"] if find_spec("PIL._avif") else []))  # AVIF since Pillow 11.3
@@ -62,6 +63,11 @@ def list_classes(root: str | Path) -> list[str]:
             too: a class that is never seen is a mistake.
     """
     root = Path(root)
+    if address(root):
+        raise FileNotFoundError(
+            f"{address(root)} is no folder of this machine: put photos into tar shards, which PhotoShards "
+            "(--data PhotoShards) reads from object storage"
+        )
     if not root.is_dir():
         raise FileNotFoundError(
             f"no folder of photos at {root}: pass a folder with one sub-folder of photos for each class"

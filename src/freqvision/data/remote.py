@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from freqvision.runtime import DRAFT, replacing
+from freqvision.runtime import DRAFT, address, replacing
 
 CHUNK = 4 * 2**20  # bytes of a request, and of a file of the cache
 REQUESTS = 32  # at once
@@ -43,7 +43,7 @@ def is_remote(where: object) -> bool:
     """Whether this is an address such as ``s3://bucket/photos``, or a list of them."""
     if isinstance(where, (list, tuple)):
         return bool(where) and is_remote(where[0])
-    return isinstance(where, str) and re.match(r"\w{2,}://", where) is not None
+    return address(where) is not None
 
 
 class Storage:

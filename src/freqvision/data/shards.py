@@ -26,7 +26,7 @@ from freqvision.data.remote import CHUNK, REQUESTS, Part, Remote, Storage, is_re
 from freqvision.data.sources import UNLABELLED, Sources, named, relabelled
 from freqvision.inputs.spec import InputSpec
 from freqvision.jpeg.read import Source
-from freqvision.runtime import progress_bar, replacing, write_text
+from freqvision.runtime import address, progress_bar, replacing, write_text
 
 AHEAD = 1024  # photos
 INDEX = "index.npy"
@@ -111,7 +111,7 @@ class Shards(Sources):
             self.shards = find_shards(shards)
             self.records, names = open_index(self.shards)
         else:
-            where: Any = shards
+            where: Any = address(shards) or shards
             self._files, self.records, names, self._key = open_remote_index(self.storage, where)
             self.shards = [file.url for file in self._files]
         self.root = os.path.dirname(self.shards[0])

@@ -3,32 +3,28 @@
 import re
 from pathlib import Path
 
-from freqvision.runtime import naming_extras
+from freqvision.runtime import address, naming_extras
 
 FILES = ("config.json", "model.safetensors", "README.md")  # of a saved model; nothing else travels
-_ADDRESS = re.compile(r"hf:/+(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?/?")
+_ADDRESS = re.compile(r"hf://(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?/?")
 
 
-def is_address(path: str | Path) -> bool:
-    """Whether it names something elsewhere, also once `Path` has made one slash of two."""
-    return re.match(r"\w{2,}:/", str(path)) is not None
-
-
-def download(address: str | Path) -> Path:
+def download(where: str | Path) -> Path:
     """The folder of a saved model in the hub's cache; the network is asked unless ``HF_HUB_OFFLINE=1``.
 
     Args:
-        address: ``hf://OWNER/NAME``, or with a branch, tag or commit ``hf://OWNER/NAME@REVISION``.
+        where: ``hf://OWNER/NAME``, or with a branch, tag or commit ``hf://OWNER/NAME@REVISION``.
 
     Raises:
         ValueError: It is another kind of address.
         OSError: The model is neither in the cache nor to be had.
         ModuleNotFoundError: huggingface-hub is not installed.
     """
-    found = _ADDRESS.fullmatch(str(address))
+    where = address(where) or where
+    found = _ADDRESS.fullmatch(str(where))
     if not found:
         raise ValueError(
-            f"{address} is no address of a saved model: pass hf://OWNER/NAME or hf://OWNER/NAME@REVISION of "
+            f"{where} is no address of a saved model: pass hf://OWNER/NAME or hf://OWNER/NAME@REVISION of "
             "the Hugging Face hub, or copy it to this machine and pass its path"
         )
     with naming_extras():
@@ -40,7 +36,7 @@ def download(address: str | Path) -> Path:
     except (HfHubHTTPError, LocalEntryNotFoundError) as error:
         cause = str(error).strip().partition("\n")[0]
         raise OSError(
-            f"{address} is not in the hub's cache and could not be fetched ({cause}): check the name and the "
+            f"{where} is not in the hub's cache and could not be fetched ({cause}): check the name and the "
             "network; private models need the login of huggingface-hub"
         ) from error
 
@@ -52,7 +48,7 @@ def upload(folder: Path, repo: str) -> str:
         ValueError: The name of the repository is none.
         ModuleNotFoundError: huggingface-hub is not installed.
     """
-    found = _ADDRESS.fullmatch(repo if is_address(repo) else f"hf://{repo}")
+    found = _ADDRESS.fullmatch(address(repo) or f"hf://{repo}")
     if not found or found["revision"]:
         raise ValueError(f"push_to is OWNER/NAME of a repository of the Hugging Face hub, got {repo!r}")
     with naming_extras():

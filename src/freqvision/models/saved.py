@@ -17,7 +17,7 @@ from freqvision.models import hub
 from freqvision.models.frequency_model import FrequencyModel
 from freqvision.models.registry import architecture
 from freqvision.models.weights import CHECKPOINT_KEY, find_state, read_file
-from freqvision.runtime import replacing, write_text
+from freqvision.runtime import address, replacing, write_text
 
 CONFIG, WEIGHTS, CARD = hub.FILES
 MAX_CONFIG_BYTES = 2**24
@@ -103,7 +103,7 @@ def read_saved(path: str | Path) -> SavedModel:
         FileNotFoundError: There is no such file or folder.
         ValueError: It is not one of freqvision's, or it is damaged.
     """
-    path = hub.download(path) if hub.is_address(path) else Path(path)
+    path = hub.download(path) if address(path) else Path(path)
     is_folder = (path / CONFIG).is_file() or (path / WEIGHTS).is_file()
     if not is_folder:
         _check_file(path)

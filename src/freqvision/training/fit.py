@@ -21,9 +21,8 @@ from freqvision.detection.options import DetectorOptions
 from freqvision.inputs.augment import Augmentation
 from freqvision.jpeg import JpegError
 from freqvision.models.gates import Gating
-from freqvision.models.hub import is_address
 from freqvision.models.optimisation import Optimisation
-from freqvision.runtime import DRAFT, fastest_precision, replacing
+from freqvision.runtime import DRAFT, address, fastest_precision, replacing
 from freqvision.training.callbacks import Announce, EpochTable, Progress, ReportSkipped, quieten
 from freqvision.training.checkpoints import LAST, AtomicCheckpoints, LastCheckpoint, checkpoints, lock
 from freqvision.training.classifier import Classifier
@@ -354,7 +353,7 @@ def run_folder(config: Any) -> Path:
         ValueError: It is an address.
     """
     if config.output:
-        if is_address(config.output):
+        if address(config.output):
             raise ValueError(f"--output is a folder of this machine, got {config.output}: copy it afterwards")
         return Path(config.output)
     files = [file for file in config.config or () if file is not None]  # which settings of Python are not

@@ -12,7 +12,7 @@ import yaml
 from freqvision.analysis.curves import CurvePoint, load_curve
 from freqvision.analysis.scores import ChannelScores
 from freqvision.models.saved import read_saved
-from freqvision.runtime import read_table
+from freqvision.runtime import address, read_table
 from freqvision.spectrum.channels import ChannelSet
 
 
@@ -41,7 +41,9 @@ class Selection:
         """
         folder = Path(folder)
         if not (folder / "scores.json").is_file():
-            raise FileNotFoundError(f"no scores.json in {folder}: pass folders that freqvision select wrote")
+            raise FileNotFoundError(
+                f"no scores.json in {address(folder) or folder}: pass folders that freqvision select wrote"
+            )
         name = folder.resolve().name
         channels, curve = folder / "channels.json", folder / "curve.csv"
         return cls(
