@@ -5,14 +5,20 @@
 //                the photo it was made of (uint32); orientation, colour model (a byte each), two zero bytes;
 //                XXH64 of all that follows
 //   component    h, v, number of frequencies n, zero (a byte each); sizes of its data, packed and raw
-//                (uint32); n indices 8·u + v, plus 128 where values have four bits (a byte each); n steps
-//                (float32)
-//   data         of each component, compressed: for each row of blocks and each frequency a line of int8, or
-//                of four bits: the lower ones of the line's bytes, then the upper ones. DC is stored as the
-//                difference from the block to the left. What does not fit is −8 of four bits, −128 of eight
-//                (which is itself if not `exact`), and follows all lines in the order of their bytes, lower
-//                four bits first: the lower bytes, then, if `exact`, the upper ones. Before the lines stands
-//                how many of them each row of blocks has: the lowest bytes, the middle, the highest.
+//                (uint32); n indices 8·u + v (a byte each); n steps (float32)
+//   data         of each component, compressed, or, but for zstd, as it is where both sizes are equal
+//
+// For zstd, which codes short values by few bits itself, data are lines: for each row of blocks and each
+// frequency an int8 for each block. DC is stored as the difference from the block to the left. What does not
+// fit is −128 (which is itself if not `exact`), and follows all lines in their order: the lower bytes, then
+// the upper ones. Before the lines stands how many of them each row of blocks has: the lowest bytes, the
+// middle, the highest.
+//
+// Otherwise data are chunks of 32 blocks of a row, the last of a row of those that are left. First their
+// sizes (uint16), then the chunks, row by row. A chunk has for each frequency half a byte, its width (15
+// stands for 16 bits), the lower one first, then for each frequency its values in so many bits, two's
+// complement: the lowest bits of all blocks, then the next ones, each in whole bytes. DC is the difference
+// from the block to the left in the chunk.
 #pragma once
 
 #include <cstddef>
@@ -29,7 +35,6 @@ enum class Codec : uint8_t { none, lz4, zstd };
 struct PackedComponent {
     int frequencies = 0;
     uint8_t index[64] = {};  // 8·u + v
-    uint64_t halved = 0;     // bit 8·u + v: its values have four bits
     float step[64] = {};     // of 8·u + v
     uint32_t packed_size = 0, raw_size = 0;
 };
@@ -50,25 +55,24 @@ struct PackedImage {
     const int8_t* planes[3] = {};
 };
 
-// Bytes of a line of `wide` values, and of a row of blocks.
-inline size_t line_size(const PackedComponent& component, int k, size_t wide) {
-    return component.halved >> component.index[k] & 1 ? (wide + 1) / 2 : wide;
-}
-inline size_t row_size(const PackedComponent& component, size_t wide) {
-    size_t size = 0;
-    for (int k = 0; k < component.frequencies; ++k) size += line_size(component, k, wide);
-    return size;
-}
+// Blocks of a row of a chunk, and chunks of a row of `wide` blocks.
+constexpr size_t kChunk = 32;
+inline size_t chunks_in(size_t wide) { return (wide + kChunk - 1) / kChunk; }
+// Bytes of a chunk's widths, and of one bit of its values.
+inline size_t widths_size(size_t frequencies) { return (frequencies + 1) / 2; }
+inline size_t bits_size(size_t columns) { return (columns + 7) / 8; }
 
 // Sets each component's size in samples and blocks from the image's size and the sampling factors.
 void set_geometry(ImageInfo& info);
 
-// A flat photo compresses without limit; what a small file may claim is limited all the same.
+// A flat photo compresses without limit; how many values a small file may claim is limited all the same.
 constexpr size_t kExpansion = 256, kFree = size_t{64} << 20;
-inline bool claims_too_much(size_t raw, size_t packed) { return raw > kFree && raw / kExpansion > packed; }
+inline bool claims_too_much(size_t values, size_t packed) {
+    return values > kFree && values / kExpansion > packed;
+}
 
-// `level`: of the codec; larger is smaller and slower. What zstd would make smaller than a reader takes is
-// left to LZ4, which never does.
+// `level`: of the codec; larger is smaller and slower. What would be smaller than a reader takes is not
+// compressed.
 std::vector<uint8_t> pack(PackedImage image, int level);
 
 }  // namespace freqvision

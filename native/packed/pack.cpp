@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <stdexcept>
 
@@ -15,82 +16,87 @@ void append(std::vector<uint8_t>& to, Number value) {
     to.insert(to.end(), bytes, bytes + sizeof value);
 }
 
-// A line of one frequency's values, DC as differences.
-void line_of(const PackedImage& image, int number, size_t row, int k, std::vector<int16_t>& line) {
+// The values of one frequency in a row of blocks; of DC the differences, from 0 in columns that `restart`
+// divides.
+void line_of(const PackedImage& image, int number, size_t row, int k, size_t restart,
+             std::vector<int16_t>& line) {
     const Component& shape = image.header.info.components[number];
     const int index = image.header.components[number].index[k];
     const size_t wide = shape.blocks_wide, plane = wide * shape.blocks_high;
-    line.resize(wide + 1);
-    line[wide] = 0;  // to make a pair
+    const int16_t* blocks = image.blocks[number];
+    line.resize(wide);
     uint16_t left = 0;
     for (size_t column = 0; column < wide; ++column) {
         const size_t block = row * wide + column;
-        const int16_t* blocks = image.blocks[number];
         const auto value = static_cast<uint16_t>(blocks ? blocks[64 * block + index]
                                                         : image.planes[number][k * plane + block]);
-        line[column] = static_cast<int16_t>(value);
-        if (index != 0) continue;
-        line[column] = static_cast<int16_t>(value - left);
-        if (!image.header.exact) line[column] = static_cast<int8_t>(line[column]);
+        if (column % restart == 0) left = 0;
+        line[column] = static_cast<int16_t>(index == 0 ? value - left : value);
         left = value;
     }
 }
 
-// LZ4 does not code short values by fewer bits, so those of four bits are made for it; zstd does better
-// itself. A frequency has four bits if less than one of so many values does not fit: each of these costs
-// time.
-constexpr size_t kFitting = 12;
-
-void choose_halved(PackedImage& image, int number) {
-    PackedComponent& component = image.header.components[number];
+// For zstd: the lines of all rows of blocks, and what does not fit in them.
+std::vector<uint8_t> lines_of(const PackedImage& image, int number) {
     const Component& shape = image.header.info.components[number];
-    if (image.header.codec != Codec::lz4) return;
-    std::vector<int16_t> line;
-    for (int k = 0; k < component.frequencies; ++k) {
-        size_t escapes = 0;
-        for (int row = 0; row < shape.blocks_high; ++row) {
-            line_of(image, number, row, k, line);
-            escapes += std::count_if(line.begin(), line.end(), [](int x) { return x < -7 || x > 7; });
-        }
-        if (kFitting * escapes < size_t{1} * shape.blocks_high * shape.blocks_wide)
-            component.halved |= uint64_t{1} << component.index[k];
-    }
-}
-
-// The lines of all rows of blocks, and what does not fit in them.
-std::vector<uint8_t> rows_of(const PackedImage& image, int number) {
-    const Component& shape = image.header.info.components[number];
-    const PackedComponent& component = image.header.components[number];
     const size_t high = shape.blocks_high, wide = shape.blocks_wide;
-    std::vector<uint8_t> rows(3 * high), low, upper;
+    std::vector<uint8_t> lines(3 * high), low, upper;
     std::vector<int16_t> line;
-    const auto fitting = [&](int16_t value, int least) {
-        if (value > least && value < -least) return value;
-        if (least == -128 && !image.header.exact) return value;
-        low.push_back(static_cast<uint8_t>(value));
-        if (image.header.exact) upper.push_back(static_cast<uint8_t>(value >> 8));
-        return static_cast<int16_t>(least);
-    };
     for (size_t row = 0; row < high; ++row) {
         const size_t before = low.size();
-        for (int k = 0; k < component.frequencies; ++k) {
-            line_of(image, number, row, k, line);
-            const size_t size = line_size(component, k, wide);
-            const bool halved = component.halved >> component.index[k] & 1;
-            for (size_t i = 0; i < size; ++i) {
-                const int first = fitting(line[i], halved ? -8 : -128);
-                const int second = halved ? fitting(line[size + i < wide ? size + i : wide], -8) : 0;
-                rows.push_back(static_cast<uint8_t>(halved ? (first & 15) | second << 4 : first));
+        for (int k = 0; k < image.header.components[number].frequencies; ++k) {
+            line_of(image, number, row, k, wide, line);
+            for (int16_t value : line) {
+                const bool fits = !image.header.exact || (value > -128 && value < 128);
+                lines.push_back(static_cast<uint8_t>(fits ? value : -128));
+                if (fits) continue;
+                low.push_back(static_cast<uint8_t>(value));
+                upper.push_back(static_cast<uint8_t>(value >> 8));
             }
         }
         const size_t count = low.size() - before;
         for (int byte = 0; byte < 3; ++byte)
-            rows[byte * high + row] = static_cast<uint8_t>(count >> 8 * byte);
+            lines[byte * high + row] = static_cast<uint8_t>(count >> 8 * byte);
     }
-    rows.insert(rows.end(), low.begin(), low.end());
-    rows.insert(rows.end(), upper.begin(), upper.end());
-    return rows;
+    lines.insert(lines.end(), low.begin(), low.end());
+    lines.insert(lines.end(), upper.begin(), upper.end());
+    return lines;
 }
+
+std::vector<uint8_t> chunks_of(const PackedImage& image, int number) {
+    const Component& shape = image.header.info.components[number];
+    const int frequencies = image.header.components[number].frequencies;
+    const size_t high = shape.blocks_high, wide = shape.blocks_wide, across = chunks_in(wide);
+    std::vector<uint8_t> sizes, chunks;
+    std::vector<std::vector<int16_t>> lines(frequencies);
+    for (size_t chunk = 0; chunk < high * across; ++chunk) {
+        const size_t begin = chunk % across * kChunk, columns = std::min(kChunk, wide - begin);
+        const size_t at = chunks.size(), size = bits_size(columns);
+        chunks.resize(at + widths_size(frequencies));
+        for (int k = 0; k < frequencies; ++k) {
+            if (begin == 0) line_of(image, number, chunk / across, k, kChunk, lines[k]);
+            const int16_t* values = lines[k].data() + begin;
+            int width = 0;  // of two's complement, where only 0 has none
+            for (size_t i = 0; i < columns; ++i) {
+                const auto magnitude = static_cast<unsigned>(values[i] < 0 ? ~values[i] : values[i]);
+                if (values[i] != 0) width = std::max<int>(width, std::bit_width(magnitude) + 1);
+            }
+            if (width == 15) width = 16;
+            chunks[at + k / 2] |= std::min(width, 15) << k % 2 * 4;
+            const size_t bits = chunks.size();
+            chunks.resize(bits + width * size);
+            for (int bit = 0; bit < width; ++bit)
+                for (size_t i = 0; i < columns; ++i)
+                    chunks[bits + bit * size + i / 8] |= (values[i] >> bit & 1) << i % 8;
+        }
+        append(sizes, static_cast<uint16_t>(chunks.size() - at));
+    }
+    sizes.insert(sizes.end(), chunks.begin(), chunks.end());
+    return sizes;
+}
+
+// What LZ4 makes smaller by less than one of so many bytes is faster to read as it is.
+constexpr size_t kWorthwhile = 8;
 
 }  // namespace
 
@@ -115,28 +121,28 @@ void set_geometry(ImageInfo& info) {
 std::vector<uint8_t> pack(PackedImage image, int level) {
     const PackedHeader& header = image.header;
     std::vector<uint8_t> body, data;
-    size_t total = 0;
+    size_t values = 0;
     for (int i = 0; i < header.info.component_count; ++i) {
-        choose_halved(image, i);
         const PackedComponent& component = header.components[i];
-        const std::vector<uint8_t> raw = rows_of(image, i);
-        if (raw.size() > INT32_MAX) throw std::length_error("too large to be packed");
-        total += raw.size();
-        const std::vector<uint8_t> packed = compress(header.codec, raw, level);
         const Component& shape = header.info.components[i];
+        const bool lines = header.codec == Codec::zstd;
+        const std::vector<uint8_t> raw = lines ? lines_of(image, i) : chunks_of(image, i);
+        if (raw.size() > INT32_MAX) throw std::length_error("too large to be packed");
+        values += size_t{1} * shape.blocks_high * shape.blocks_wide * component.frequencies;
+        std::vector<uint8_t> packed = compress(header.codec, raw, level);
+        if (!lines && packed.size() > raw.size() - raw.size() / kWorthwhile) packed = raw;
         for (int value : {shape.h, shape.v, component.frequencies, 0})
             body.push_back(static_cast<uint8_t>(value));
         append(body, static_cast<uint32_t>(packed.size()));
         append(body, static_cast<uint32_t>(raw.size()));
-        for (int k = 0; k < component.frequencies; ++k)
-            body.push_back(component.index[k] | (component.halved >> component.index[k] & 1) << 7);
+        body.insert(body.end(), component.index, component.index + component.frequencies);
         for (int k = 0; k < component.frequencies; ++k) append(body, component.step[component.index[k]]);
         data.insert(data.end(), packed.begin(), packed.end());
     }
     body.insert(body.end(), data.begin(), data.end());
-    if (header.codec == Codec::zstd && claims_too_much(total, body.size())) {
-        image.header.codec = Codec::lz4;
-        return pack(image, 9);
+    if (header.codec != Codec::none && claims_too_much(values, body.size())) {
+        image.header.codec = Codec::none;
+        return pack(image, level);
     }
 
     std::vector<uint8_t> photo{'F', 'Q', 'P', 'K', 1};

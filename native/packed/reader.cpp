@@ -7,13 +7,14 @@
 #include <string>
 
 #include "packed/codec.h"
+#include "packed/kernels.h"
 
 namespace freqvision {
 namespace {
 
 constexpr size_t kHeader = 36;
 constexpr int kVersion = 1;
-constexpr uint64_t kHalves = 0x1111111111111111;
+constexpr size_t kMore = 64;  // bytes beyond a chunk may be read
 
 [[noreturn]] void corrupt(size_t offset, const std::string& what) {
     throw JpegError(ErrorKind::corrupt, offset, "packed photo: " + what);
@@ -43,14 +44,19 @@ class Fields {
     size_t position_ = 0;
 };
 
-// Values of four bits: the lower ones of all bytes, and the upper ones.
-void widen(const uint8_t* __restrict bytes, size_t count, int16_t* __restrict lower,
-           int16_t* __restrict upper) {
-    for (size_t i = 0; i < count; ++i) {
-        const auto value = static_cast<int16_t>(bytes[i] << 8);
-        lower[i] = static_cast<int16_t>(static_cast<int16_t>(value << 4) >> 12);
-        upper[i] = static_cast<int16_t>(value >> 12);
+// Bits of a value in each of a chunk's lines, added up. Up to seven bytes more are read.
+size_t bits_in(const uint8_t* widths, size_t size) {
+    constexpr uint64_t kNibbles = 0x0F0F0F0F0F0F0F0F, kOnes = 0x0101010101010101;
+    uint64_t sums = 0;  // of each byte, at most 128
+    for (size_t i = 0; i < size; i += 8) {
+        uint64_t eight;
+        std::memcpy(&eight, widths + i, 8);
+        if (size - i < 8) eight &= (uint64_t{1} << 8 * (size - i)) - 1;
+        for (uint64_t four : {eight & kNibbles, eight >> 4 & kNibbles})
+            sums += four + (four & four >> 1 & four >> 2 & four >> 3 & kOnes);
     }
+    constexpr uint64_t kPairs = 0x00FF00FF00FF00FF;
+    return ((sums & kPairs) + (sums >> 8 & kPairs)) * 0x0001000100010001 >> 48;
 }
 
 int side(uint32_t value, size_t offset) {
@@ -115,11 +121,10 @@ const PackedHeader& PackedReader::open(const uint8_t* data, size_t size, const L
         component.raw_size = fields.take<uint32_t>();
         uint64_t seen = 0;
         for (int k = 0; k < component.frequencies; ++k) {
-            const int byte = fields.take<uint8_t>(), index = byte & 63;
-            if ((byte & 64) || seen >> index & 1) corrupt(fields.position() - 1, "frequency");
+            const uint8_t index = fields.take<uint8_t>();
+            if (index > 63 || seen >> index & 1) corrupt(fields.position() - 1, "frequency");
             seen |= uint64_t{1} << index;
-            component.halved |= static_cast<uint64_t>(byte >> 7) << index;
-            component.index[k] = static_cast<uint8_t>(index);
+            component.index[k] = index;
         }
         for (int k = 0; k < component.frequencies; ++k) {
             const auto step = fields.take<float>();
@@ -135,24 +140,26 @@ const PackedHeader& PackedReader::open(const uint8_t* data, size_t size, const L
         for (int k = 0; k < component.frequencies; ++k)
             info.components[i].stored |= uint64_t{1} << component.index[k];
     }
-    size_t position = fields.position(), raw = 0;
+    size_t position = fields.position(), all = 0;
     for (int i = 0; i < count; ++i) {
         const Component& shape = info.components[i];
         const PackedComponent& component = header_.components[i];
-        const size_t wide = shape.blocks_wide, high = shape.blocks_high;
-        const size_t values = high * wide * component.frequencies, escape = header_.exact ? 2 : 1;
-        const size_t least = high * (3 + row_size(component, wide));
-        const bool sound = component.raw_size >= least && component.raw_size <= least + escape * values &&
-                           (component.raw_size - least) % escape == 0;
+        const size_t wide = shape.blocks_wide, high = shape.blocks_high, n = component.frequencies;
+        const size_t values = high * wide * n, chunks = high * chunks_in(wide), raw = component.raw_size;
+        const bool lines = header_.codec == Codec::zstd;
+        const size_t least = lines ? high * 3 + values : chunks * (2 + widths_size(n));
+        const size_t most = least + (lines ? header_.exact * 2 * values : chunks * n * 2 * kChunk);
+        const bool sound = raw >= least && raw <= most && (!lines || (raw - least) % 2 == 0) &&
+                           (header_.codec != Codec::none || raw == component.packed_size);
         if (!sound) corrupt(position, "component " + std::to_string(i) + " is not of the photo's size");
         if (component.packed_size > size - position)
             throw JpegError(ErrorKind::truncated, size, "packed photo: ends within its data");
         begin_[i] = position;
         position += component.packed_size;
-        raw += component.raw_size;
+        all += std::max(values, raw);
     }
     if (position != size) corrupt(position, "bytes after its end");
-    if (claims_too_much(raw, size))
+    if (claims_too_much(all, size))
         throw JpegError(ErrorKind::too_large, 8, "packed photo: claims more data than its bytes can hold");
     data_ = data;
     size_ = size;
@@ -166,79 +173,101 @@ void PackedReader::decode(const RowRequest& request, LineSink& sink) {
 
 void PackedReader::decode_component(int number, const RowRequest& request, LineSink& sink) {
     const PackedComponent& component = header_.components[number];
-    const Component& shape = header_.info.components[number];
-    const BlockRange& range = request.ranges[number];
-    const size_t wide = shape.blocks_wide, high = shape.blocks_high;
-    raw_.resize(size_t{component.raw_size} + 8);  // eight bytes are read at once
-    if (!decompress(header_.codec, data_ + begin_[number], component.packed_size, raw_.data(),
-                    component.raw_size))
-        corrupt(begin_[number], "component " + std::to_string(number) + " cannot be decompressed");
+    const size_t wide = chunks_in(header_.info.components[number].blocks_wide) * kChunk;
+    const uint8_t* raw = data_ + begin_[number];
+    if (header_.codec == Codec::zstd || component.raw_size != component.packed_size) {
+        raw_.resize(component.raw_size);
+        if (!decompress(header_.codec, raw, component.packed_size, raw_.data(), component.raw_size))
+            corrupt(begin_[number], "component " + std::to_string(number) + " cannot be decompressed");
+        raw = raw_.data();
+    }
+    lines_.resize(wide * (component.frequencies + 1) + kLinePadding);
+    int16_t* const zeros = lines_.data() + wide * component.frequencies;
+    std::fill_n(zeros, wide + kLinePadding, int16_t{0});
+    const int16_t* lines[64];
+    std::fill_n(lines, 64, zeros);
+    for (int k = 0; k < component.frequencies; ++k) lines[component.index[k]] = &lines_[wide * k];
+    const auto give = [&](int row) { sink.lines(number, row, lines); };
+    if (header_.codec == Codec::zstd)
+        read_lines(number, raw, request.ranges[number], wide, give);
+    else
+        read_chunks(number, raw, request.ranges[number], wide, give);
+}
 
-    const bool exact = header_.exact;
-    const size_t row_bytes = row_size(component, wide);
-    const uint8_t *counts = raw_.data(), *rows = counts + 3 * high, *low = rows + row_bytes * high;
-    const size_t available = (raw_.data() + component.raw_size - low) / (exact ? 2 : 1);
+template <class Give>
+void PackedReader::read_chunks(int number, const uint8_t* raw, const BlockRange& range, size_t stride,
+                               const Give& give) {
+    const PackedComponent& component = header_.components[number];
+    const Component& shape = header_.info.components[number];
+    const size_t across = chunks_in(shape.blocks_wide), chunks = across * shape.blocks_high;
+    const size_t widths = widths_size(component.frequencies);
+    const uint8_t* const end = raw + component.raw_size;
+    const auto size_of = [&](size_t chunk) { return raw[2 * chunk] | size_t{raw[2 * chunk + 1]} << 8; };
+    size_t before = 2 * chunks, all = before;
+    for (size_t i = 0; i < chunks; ++i) all += size_of(i);
+    if (all != component.raw_size) corrupt(begin_[number], "chunks of another size");
+    for (size_t i = 0; i < across * range.row_begin; ++i) before += size_of(i);
+    const PackedKernels& kernels = packed_kernels();
+    const uint8_t* const indices_end = component.index + component.frequencies;
+    const std::ptrdiff_t dc = std::find(component.index, indices_end, 0) - component.index;
+    for (int row = range.row_begin; row < range.row_end; ++row) {
+        for (size_t i = 0; i < across; ++i) {
+            const size_t size = size_of(across * row + i);
+            const uint8_t* chunk = raw + before;
+            before += size;
+            const int column = static_cast<int>(kChunk * i);
+            if (column >= range.column_end || column + static_cast<int>(kChunk) <= range.column_begin)
+                continue;
+            const int columns = std::min(static_cast<int>(kChunk), shape.blocks_wide - column);
+            if (end - chunk < static_cast<std::ptrdiff_t>(size + kMore)) {
+                last_.assign(size + kMore, 0);
+                std::copy_n(chunk, size, last_.data());
+                chunk = last_.data();
+            }
+            if (size != widths + bits_in(chunk, widths) * bits_size(columns))
+                corrupt(begin_[number], "a chunk of another size");
+            kernels.unpack(chunk, chunk + widths, component.frequencies, columns, &lines_[column], stride);
+            if (dc < component.frequencies) kernels.sum(&lines_[stride * dc + column]);
+        }
+        give(row);
+    }
+}
+
+template <class Give>
+void PackedReader::read_lines(int number, const uint8_t* raw, const BlockRange& range, size_t stride,
+                              const Give& give) {
+    const PackedComponent& component = header_.components[number];
+    const Component& shape = header_.info.components[number];
+    const size_t wide = shape.blocks_wide, high = shape.blocks_high, row_size = wide * component.frequencies;
+    const uint8_t *counts = raw, *rows = counts + 3 * high, *low = rows + row_size * high;
+    const size_t available = (raw + component.raw_size - low) / 2;
     const uint8_t* upper = low + available;
-    const auto count_of = [&](int row) {
+    const auto count_of = [&](size_t row) {
         return counts[row] | size_t{counts[row + high]} << 8 | size_t{counts[row + 2 * high]} << 16;
     };
     size_t escape = 0, last = 0;  // of the row
     for (int row = 0; row < range.row_begin; ++row) last += count_of(row);
-    const auto escaped = [&] {
-        const int value = exact ? upper[escape] << 8 | low[escape] : low[escape];
-        ++escape;
-        return exact ? static_cast<int16_t>(value) : static_cast<int8_t>(value);
-    };
-    const size_t size = wide + kLinePadding;
-    lines_.assign(size * (component.frequencies + 1), 0);  // the last one stays zero
-    const int16_t* lines[64];
-    std::fill_n(lines, 64, lines_.data() + size * component.frequencies);
-    for (int k = 0; k < component.frequencies; ++k)
-        if (request.frequencies[number] >> component.index[k] & 1)
-            lines[component.index[k]] = &lines_[size * k];
     for (int row = range.row_begin; row < range.row_end; ++row) {
         escape = last;
         last += count_of(row);
         if (last > available) corrupt(begin_[number], "more values than it holds");
-        const uint8_t* bytes = rows + row_bytes * row;
-        for (int k = 0; k < component.frequencies; ++k) {
-            const size_t taken = line_size(component, k, wide);
-            int16_t* const line = &lines_[size * k];
-            const auto* values = reinterpret_cast<const int8_t*>(bytes);
-            const bool halved = component.halved >> component.index[k] & 1;
-            const bool shown = request.frequencies[number] >> component.index[k] & 1;
-            if (halved && shown) {
-                widen(bytes, taken, line, line + taken);
-            } else if (shown) {
-                std::copy_n(values, wide, line);
-            }
-            for (size_t i = 0; halved && i < taken && escape < last; i += 8) {
-                uint64_t eight;
-                std::memcpy(&eight, bytes + i, 8);
-                if (taken - i < 8) eight &= (uint64_t{1} << 8 * (taken - i)) - 1;
-                // 8 in each half of a byte that is −8.
-                uint64_t found = eight ^ kHalves * 8;
-                found = ~(((found & kHalves * 7) + kHalves * 7) | found | kHalves * 7);
-                for (; found && escape < last; found &= found - 1) {
-                    const size_t place = std::countr_zero(found) / 4;
-                    line[i + place / 2 + place % 2 * taken] = escaped();
-                }
-            }
-            for (const int8_t* from = values; exact && !halved && escape < last; ++from) {
+        const auto* values = reinterpret_cast<const int8_t*>(rows + row_size * row);
+        for (int k = 0; k < component.frequencies; ++k, values += wide) {
+            int16_t* const line = &lines_[stride * k];
+            std::copy_n(values, wide, line);
+            for (const int8_t* from = values; escape < last; ++from, ++escape) {
                 from = static_cast<const int8_t*>(std::memchr(from, 0x80, values + wide - from));
                 if (!from) break;
-                line[from - values] = escaped();
+                line[from - values] = static_cast<int16_t>(upper[escape] << 8 | low[escape]);
             }
-            if (component.index[k] == 0) {
-                uint16_t left = 0;
-                for (size_t column = 0; column < wide; ++column) {
-                    left = static_cast<uint16_t>(left + line[column]);
-                    line[column] = exact ? static_cast<int16_t>(left) : static_cast<int8_t>(left);
-                }
+            if (component.index[k] != 0) continue;
+            uint16_t left = 0;
+            for (size_t column = 0; column < wide; ++column) {
+                left = static_cast<uint16_t>(left + line[column]);
+                line[column] = header_.exact ? static_cast<int16_t>(left) : static_cast<int8_t>(left);
             }
-            bytes += taken;
         }
-        sink.lines(number, row, lines);
+        give(row);
     }
 }
 

@@ -22,20 +22,25 @@ class PackedReader {
     const PackedHeader& open(const uint8_t* data, size_t size, const Limits& limits = {}, bool check = true);
     const PackedHeader& header() const { return header_; }
 
-    // Only components with a range are decompressed, and only frequencies that are wanted are given; others
-    // are lines of zeros.
+    // Only components with a range are decompressed, and of LZ4's only the wanted rows and columns unpacked.
     void decode(const RowRequest& request, LineSink& sink);
 
     void trim(size_t bytes);
 
   private:
     void decode_component(int number, const RowRequest& request, LineSink& sink);
+    // Rows of lines, `stride` apart, to `give`.
+    template <class Give>
+    void read_chunks(int number, const uint8_t* raw, const BlockRange& range, size_t stride,
+                     const Give& give);
+    template <class Give>
+    void read_lines(int number, const uint8_t* raw, const BlockRange& range, size_t stride, const Give& give);
 
     const uint8_t* data_ = nullptr;
     size_t size_ = 0;
     size_t begin_[3] = {};  // of each component's data
     PackedHeader header_;
-    std::vector<uint8_t> raw_;
+    std::vector<uint8_t> raw_, last_;
     std::vector<int16_t> lines_;
 };
 

@@ -88,7 +88,7 @@ void BatchDecoder::open(const std::vector<Source>& sources, const std::function<
             const Source& source = sources_[item];
             Worker& own = *workers_[worker];
             const ImageInfo& info = is_packed(source.data, source.size)
-                                        ? own.packed.open(source.data, source.size, limits_).info
+                                        ? own.packed.open(source.data, source.size, limits_, false).info
                                         : own.reader.open_header(source.data, source.size, limits_);
             opened.height = info.height;
             opened.width = info.width;
@@ -168,7 +168,9 @@ std::optional<Failure> BatchDecoder::decode_one(Worker& worker, const Source& so
                                                 int count) {
     try {
         const bool packed = is_packed(source.data, source.size);
-        const ImageInfo& info = packed ? worker.packed.open(source.data, source.size, limits_, false).info
+        bool whole = packed && lenient_;  // of a packed photo its checksum, just before its bytes are used
+        for (int i = 0; i < count; ++i) whole |= jobs[i].whole;
+        const ImageInfo& info = packed ? worker.packed.open(source.data, source.size, limits_, whole).info
                                        : worker.reader.open(source.data, source.size, limits_);
         worker.used.assign(specs_.size(), 0);
         std::vector<Resampler*>& resamplers = worker.active;
@@ -183,7 +185,7 @@ std::optional<Failure> BatchDecoder::decode_one(Worker& worker, const Source& so
         }
         const auto read = [&](RowRequest request, auto& sink) {
             if (packed) return worker.packed.decode(request, sink);
-            for (int i = 0; i < count; ++i) request.whole |= jobs[i].whole;
+            request.whole |= whole;
             worker.reader.decode(request, sink, !lenient_);
         };
         if (count == 1) {
