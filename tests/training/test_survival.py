@@ -13,6 +13,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+import tiny_program
 import torch
 from conftest import fit_arguments
 from lightning.pytorch import Callback, Trainer, seed_everything
@@ -250,43 +251,15 @@ def test_a_checkpoint_of_another_network_is_refused_by_both_names(photos, traine
 
 
 def test_a_terminated_run_continues_at_the_batch_it_had_reached(photos, tmp_path):
-    arguments = [*fit_arguments(photos, tmp_path, "resnet18"), "--trainer.max_epochs", "500"]
-    command = [sys.executable, "-m", "freqvision.cli.main", "fit", *arguments, "--data.batch_size", "2"]
+    arguments = [*fit_arguments(photos, tmp_path), "--trainer.max_epochs", "500"]
+    command = [sys.executable, tiny_program.__file__, "fit", *arguments, "--data.batch_size", "2"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
         while process.poll() is None and not (tmp_path / "metrics.csv").exists():
             time.sleep(0.2)
         process.send_signal(signal.SIGTERM)
         output = process.communicate(timeout=120)[1]
     assert process.returncode == 143, output
+    assert f"fit: terminated: resume with --config {tmp_path}/config.yaml --ckpt_path last" in output
     checkpoint = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
     epochs = len(read_table(tmp_path / "metrics.csv"))
     assert 12 * epochs <= checkpoint["global_step"]
-
-
-SCRIPT = """
-import sys
-from freqvision.training import Classifier, Optimisation, PhotoFolder
-from lightning.pytorch import Trainer
-
-class Ranked(Classifier):
-    def training_step(self, batch, batch_idx):
-        loss = 0 * self(batch[0]).sum() + self.global_rank
-        self.log_training({"loss": loss}, len(batch[0]))
-        return loss
-
-if __name__ == "__main__":
-    data = PhotoFolder(sys.argv[1], resize=72, crop=64, batch_size=4, num_threads=1)
-    trainer = Trainer(accelerator="cpu", devices=2, strategy="ddp", max_epochs=1, logger=False,
-                      default_root_dir=sys.argv[2], enable_checkpointing=False, enable_progress_bar=False)
-    trainer.fit(Ranked("resnet18"), datamodule=data)
-    if trainer.is_global_zero:
-        print("mean", float(trainer.callback_metrics["train/loss"]))
-"""
-
-
-def test_the_logged_loss_is_the_mean_over_processes(photos, tmp_path):
-    (tmp_path / "ranked.py").write_text(SCRIPT)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
-    command = [sys.executable, str(tmp_path / "ranked.py"), str(photos), str(tmp_path)]
-    output = subprocess.run(command, check=True, timeout=300, env=environment, capture_output=True, text=True)
-    assert "mean 0.5" in output.stdout
