@@ -1,16 +1,21 @@
 """The command line: what it lists, prints and returns."""
 
+import importlib
 import json
 import re
 import shutil
 import sys
+import threading
 from pathlib import Path
 
 import pytest
+from conftest import fit_arguments
 
 import freqvision as fv
 from freqvision.cli.main import COMMANDS, main
 from freqvision.data import PhotoCheck
+
+SOURCE = f"{Path(fv.__file__).parent}/"
 
 
 def test_help_lists_every_command_with_a_line(capsys):
@@ -264,3 +269,40 @@ def test_stats_writes_what_fit_reads(photos, tmp_path, capsys):
     measured = fv.ChannelStatistics.load(output)
     assert measured.mean == pytest.approx(expected.mean, abs=1e-3)
     assert measured.std == pytest.approx(expected.std, rel=1e-3, abs=1e-3)
+
+
+def first_calls(command):
+    """The files of the package in the order in which a command first calls into them."""
+    found = {}
+
+    def note(frame, event, _):
+        path = frame.f_code.co_filename
+        if event == "call" and path.startswith(SOURCE) and not frame.f_code.co_name.startswith("<"):
+            found.setdefault(path.removeprefix(SOURCE), None)
+
+    threading.setprofile(note)
+    sys.setprofile(note)
+    try:
+        assert main(command) == 0
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
+    return list(found)
+
+
+def test_the_documented_walks_are_those_of_the_code(photos, trained_run, tmp_path):
+    run = tmp_path / "run"
+    fit = ["fit", *fit_arguments(photos, run, "resnet18"), "--trainer.max_epochs", "1"]
+    fit += ["--trainer.limit_train_batches", "1", "--trainer.limit_val_batches", "1"]
+    fit += ["--data.statistics", str(trained_run / "statistics.json")]
+    photo = str(photos / "validation" / "dots" / "000.jpg")
+    predict = ["predict", photo, "--checkpoint", str(run / "checkpoints" / "last.ckpt")]
+    page = (Path(__file__).parents[2] / "docs" / "architecture.md").read_text()
+    for command in (fit, predict):
+        (text,) = re.findall(rf"```\nfreqvision {command[0]}, to .*?\n(.*?)```", page, re.S)
+        documented = [line.split()[0] for line in text.splitlines()]
+        assert 10 < len(documented) <= 25
+        python = [name for name in documented if not name.startswith("native/")]
+        for name in python:  # which may call into others
+            importlib.import_module("freqvision." + name.removesuffix(".py").replace("/", "."))
+        assert [name for name in first_calls(command) if name in python] == python
