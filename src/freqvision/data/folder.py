@@ -352,12 +352,6 @@ class PixelFolder(_Folder):
     spec_class = PixelSpec
 
 
-def open_folder(root: str | Path, spec: InputSpec, *arguments: Any, **options: Any) -> _Folder:
-    """`FrequencyFolder` or `PixelFolder`, by the kind of the spec."""
-    kind = PixelFolder if spec.channels is None else FrequencyFolder
-    return kind(root, spec, *arguments, **options)
-
-
 def evenly(items: Sequence[Item], count: int) -> list[Item]:
     """At most `count` items, spread evenly over the list: over all classes, where photos are sorted by class.
 

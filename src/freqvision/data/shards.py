@@ -55,10 +55,7 @@ class PhotoShards(PhotoDataset):
         spec: What the photos become.
         augment: Random resized crops and flips for training; None for the spec's own resize and centre crop.
         classes: Names of the classes in the order of their labels; None takes those of the shards.
-        damaged: As for `FrequencyFolder`.
-        exclude: As for `FrequencyFolder`.
-        seed: Seed of the random views.
-        num_threads: As for `FrequencyFolder`.
+        damaged, exclude, seed, num_threads: As for `FrequencyFolder`.
         storage: How object storage is read and cached; None takes credentials from the environment.
 
     Raises:

@@ -36,10 +36,7 @@ class PhotoTable(PhotoDataset):
         image: Column of the photos; None finds it by its type, or by its usual names.
         label: Column of the labels, whole numbers or text; likewise. A table may have none.
         classes: Names of the classes in the order of their labels; None takes those of the table.
-        damaged: As for `FrequencyFolder`.
-        exclude: As for `FrequencyFolder`.
-        seed: Seed of the random views.
-        num_threads: As for `FrequencyFolder`.
+        damaged, exclude, seed, num_threads: As for `FrequencyFolder`.
 
     Raises:
         ImportError: ``datasets`` is not installed.

@@ -257,6 +257,33 @@ class _NativePass:
                 output.zero_()
         return dict(sorted(errors.items()))
 
+    def _batches(
+        self, sources: Sequence[Source], choose: Callable[[list[Size]], Shots], errors: Errors | None = None
+    ) -> list[torch.Tensor]:
+        """A batch of the first views of all photos, one of the second ones, and so on.
+
+        The first error is raised, unless `errors` takes them all.
+        """
+        batches: list[torch.Tensor] = []
+
+        def allocate(shots: Shots, bad: Container[int]) -> list[list[torch.Tensor]]:
+            counts = {len(several) for several in shots} or {len(self._specs)}
+            if len(counts) > 1:
+                raise ValueError(
+                    f"each photo has as many views, got {sorted(counts)}: decode them by Decoder.each"
+                )
+            for place in range(counts.pop()):
+                spec = shots[0][place][0] if shots else place
+                batches.append(self._batch(spec, [several[place][1] for several in shots], bad))
+            return [[batch[index] for batch in batches] for index in range(len(shots))]
+
+        found = self._run(sources, choose, allocate)
+        if errors is None:
+            self._raise_first(found)
+        else:
+            errors |= found
+        return batches
+
     def _raise_first(self, errors: Errors) -> None:
         """Raise what ends a call: any error, but for damage that is skipped."""
         for error in errors.values():
@@ -409,8 +436,7 @@ class Decoder(_NativePass):
             OSError: A file cannot be read.
             ValueError: The views do not fit the photos or each other.
         """
-        batch, errors = self.try_decode(sources, views)
-        self._raise_first(errors)
+        (batch,) = self._batches(sources, self._shots(views))
         return batch
 
     def random_resized(
@@ -441,8 +467,7 @@ class Decoder(_NativePass):
         def choose(sizes: list[Size]) -> list[View]:
             return random_resized_views(sizes, crop, scale, ratio, hflip, generator)
 
-        batch, errors = self.try_decode(sources, choose)
-        self._raise_first(errors)
+        (batch,) = self._batches(sources, self._shots(choose))
         return batch
 
     def try_decode(
@@ -460,8 +485,9 @@ class Decoder(_NativePass):
         Returns:
             The batch, (B, C, h, w), zero where a source failed, and the error of each that did by its index.
         """
-        batches, errors = self._batches(sources, views)
-        return batches[0], errors
+        errors: Errors = {}
+        (batch,) = self._batches(sources, self._shots(views), errors)
+        return batch, errors
 
     def multi_view(
         self, sources: Sequence[Source], views: Sequence[Sequence[View]] | ChooseSeveral
@@ -491,9 +517,7 @@ class Decoder(_NativePass):
             >>> [tuple(batch.shape) for batch in decode.multi_view([file.getvalue()], [[whole, part]])]
             [(1, 3, 224, 224), (1, 3, 96, 96)]
         """
-        batches, errors = self._batches(sources, views)
-        self._raise_first(errors)
-        return batches
+        return self._batches(sources, self._shots(views))
 
     @overload
     def each(
@@ -531,13 +555,7 @@ class Decoder(_NativePass):
             [(24, 20, 27), (24, 34, 17)]
         """
         outputs: list[list[torch.Tensor]] = []
-        single = True
-
-        def choose(sizes: list[Size]) -> Shots:
-            nonlocal single
-            chosen = self._chosen(views, sizes)
-            single = all(isinstance(entry, View) for entry in chosen)
-            return [[(0, view) for view in _several(entry)] for entry in chosen]
+        entries: list[Any] = []
 
         def allocate(shots: Shots, bad: Container[int]) -> list[list[torch.Tensor]]:
             for index, several in enumerate(shots):
@@ -545,43 +563,26 @@ class Decoder(_NativePass):
                 outputs.append([self._room(0, 1, shape)[0] for shape in shapes])
             return outputs
 
-        self._raise_first(self._run(sources, choose, allocate))
+        self._raise_first(self._run(sources, self._shots(views, entries), allocate))
+        single = all(isinstance(entry, View) for entry in entries)
         return [several[0] for several in outputs] if single else outputs
 
-    def _batches(self, sources: Sequence[Source], views: Any) -> tuple[list[torch.Tensor], Errors]:
-        """A batch of the first views of all photos, one of the second ones, and so on."""
-        batches: list[torch.Tensor] = []
+    def _shots(self, views: Any, entries: list[Any] | None = None) -> Callable[[list[Size]], Shots]:
+        """From the photos' sizes to the view of each, or its views; `entries` receives them as given."""
 
         def choose(sizes: list[Size]) -> Shots:
-            return [[(0, view) for view in _several(entry)] for entry in self._chosen(views, sizes)]
-
-        def allocate(shots: Shots, bad: Container[int]) -> list[list[torch.Tensor]]:
-            counts = {len(several) for several in shots} or {1}
-            if len(counts) > 1:
+            chosen = self._evaluation_views(0, sizes) if views is None else views
+            chosen = chosen(sizes) if callable(chosen) else chosen
+            if len(chosen) != len(sizes):
                 raise ValueError(
-                    f"each photo has as many views, got {sorted(counts)}: decode them by Decoder.each"
+                    f"views has one View for each source: got {len(chosen)} for {len(sizes)} sources"
                 )
-            for place in range(counts.pop()):
-                batches.append(
-                    self._batch(0, [several[place][1] for several in shots], bad)
-                    if shots
-                    else self._batch(0, [], bad)
-                )
-            return [[batch[index] for batch in batches] for index in range(len(shots))]
+            if entries is not None:
+                entries.extend(chosen)
+            several = ((entry,) if isinstance(entry, View) else entry for entry in chosen)
+            return [[(0, view) for view in views] for views in several]
 
-        errors = self._run(sources, choose, allocate)
-        return batches, errors
-
-    def _chosen(self, views: Any, sizes: list[Size]) -> Sequence[Any]:
-        """The view of each photo, or its views."""
-        if views is None:
-            return self._evaluation_views(0, sizes)
-        chosen = views(sizes) if callable(views) else views
-        if len(chosen) != len(sizes):
-            raise ValueError(
-                f"views has one View for each source: got {len(chosen)} for {len(sizes)} sources"
-            )
-        return chosen
+        return choose
 
 
 class JointDecoder(_NativePass):
@@ -589,12 +590,7 @@ class JointDecoder(_NativePass):
 
     Args:
         specs: What to make of each photo; their orientation is the same.
-        num_threads: As for `Decoder`.
-        pixel_fallback: As for `Decoder`.
-        pin_memory: As for `Decoder`.
-        max_pixels: As for `Decoder`.
-        max_bytes: As for `Decoder`.
-        damaged: As for `Decoder`.
+        num_threads, pixel_fallback, pin_memory, max_pixels, max_bytes, damaged: As for `Decoder`.
 
     Raises:
         ValueError: An argument is out of its range, or the specs' orientations differ.
@@ -648,7 +644,6 @@ class JointDecoder(_NativePass):
         Raises:
             JpegError, OSError, ValueError: As for `Decoder`.
         """
-        batches: list[torch.Tensor] = []
 
         def choose(sizes: list[Size]) -> Shots:
             if views is None:
@@ -659,13 +654,7 @@ class JointDecoder(_NativePass):
                 raise ValueError(f"views has {len(self.specs)} views, one for each spec, of each source")
             return [list(enumerate(several)) for several in chosen]
 
-        def allocate(shots: Shots, bad: Container[int]) -> list[list[torch.Tensor]]:
-            for spec in range(len(self.specs)):
-                batches.append(self._batch(spec, [several[spec][1] for several in shots], bad))
-            return [[batch[index] for batch in batches] for index in range(len(shots))]
-
-        self._raise_first(self._run(sources, choose, allocate))
-        return tuple(batches)
+        return tuple(self._batches(sources, choose))
 
     def random_resized(
         self,
@@ -703,10 +692,6 @@ def _crop_of(spec: InputSpec) -> Size:
             "random_resized needs a specification with a crop, the size of its result; crop is None"
         )
     return (spec.crop, spec.crop) if isinstance(spec.crop, int) else spec.crop
-
-
-def _several(entry: View | Sequence[View]) -> Sequence[View]:
-    return (entry,) if isinstance(entry, View) else entry
 
 
 def _is_damage(error: Exception) -> bool:
