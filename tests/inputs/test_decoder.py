@@ -19,6 +19,7 @@ from PIL import Image, ImageFile
 
 import freqvision as fv
 from freqvision import _native, runtime
+from freqvision.inputs.decoder import _Memory
 from freqvision.inputs.reference import transform_coefficients
 from freqvision.inputs.view import random_resized_view, random_resized_views, resize_crop_view
 
@@ -195,6 +196,15 @@ def test_a_copy_takes_its_threads_where_it_decodes(monkeypatch):
     monkeypatch.setattr(torch.utils.data, "get_worker_info", lambda: None)
     fv.Decoder(full_spec())([data])
     assert taken == [1, 3]
+
+
+def test_memory_of_another_size_is_never_lent():
+    """Even if it came back on another thread, or in a finaliser, amid the change of size."""
+    memory = _Memory()
+    memory.take(8)
+    assert [one.nbytes for one in memory._free] == [8]
+    memory._size = 16
+    assert memory.take(16).nbytes() == 16
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's count of resident memory")

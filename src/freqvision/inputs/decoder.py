@@ -68,6 +68,9 @@ class _Memory:
         try:
             memory = self._free.pop()
         except IndexError:
+            memory = None
+        # Another thread may drop a result of the former size amid the change of size.
+        if memory is None or memory.nbytes != size:
             memory = torch.empty(size, dtype=torch.uint8, device="cpu")
             _native.advise_huge_pages(memory.data_ptr(), size)
         loan = memory.numpy()  # an object of this loan only, which the storage holds
