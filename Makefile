@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 NATIVE := CMakeLists.txt pyproject.toml $(wildcard native/*.* native/*/*.*)
 
-.PHONY: help demo test lint format bench fuzz stress cluster rehearse floors docs clean
+.PHONY: help demo test lint format bench fuzz stress kills cluster rehearse floors docs clean
 help:
 	@grep -E '^#\? ' $(MAKEFILE_LIST) | cut -c4-
 
@@ -47,6 +47,11 @@ stress: .venv/all
 #? make cluster  run on two Ray nodes of this machine, one of which is killed (where Ray is installed)
 cluster: .venv/all
 	$(BIN)/python tests/stress/ray_nodes.py
+
+#? make kills   kill trainings at 20 random steps each (KINDS=folder: also shards, table, detection)
+KINDS ?= folder shards table detection
+kills: .venv/all
+	$(BIN)/python tests/stress/kills.py --data $(KINDS)
 
 #? make rehearse  train on two machines, of which one is killed (network namespaces; needs root)
 rehearse: .venv/all

@@ -96,11 +96,11 @@ def test_a_resumed_epoch_continues_with_the_very_batches_that_were_left(stop):
     assert len(flat(resumed)) == 17, "the epoch after a resumed one is whole"
 
 
-@pytest.mark.parametrize("worlds", [(1, 2, 1), (3, 1, 2), (2, 4, 3), (3, 5)])
+@pytest.mark.parametrize("worlds", [(1, 2, 1), (3, 1, 2), (2, 4, 3), (3, 5), (3, 9)])
 @pytest.mark.parametrize("options", [{}, {"drop_last": True}, {"groups": 7}, {"shuffle_block": 9}], ids=str)
 def test_an_epoch_resumed_on_other_numbers_of_processes_sees_every_photo_once(worlds, options):
     """Those of the unbroken epoch, which drops what is left of a last batch, or nothing."""
-    for count in (240, 239, 233, 188):  # 239, 233: primes; 188: 8 are left for 5 processes
+    for count in (240, 239, 233, 188):  # 239, 233: primes; 188: 8 are left for 5 or 9
         how = {"seed": 5, "drop_last": False, **options}
         if "groups" in options:
             how["groups"] = [index % options["groups"] for index in range(count)]

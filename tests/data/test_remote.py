@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from object_server import serve
 from torch.utils.data import DataLoader
 
 import freqvision as fv
@@ -105,6 +106,31 @@ def test_remote_shards_are_the_local_ones(place, bucket, storage, folder, reques
     again = PhotoShards(f"{bucket}/{place}", SPEC, RandomView(), seed=3, num_threads=1, storage=storage)
     again.__getitems__(range(24))
     assert not [url for url, *_ in requests if url.endswith(".tar")], "index and photos are in the cache"
+
+
+@pytest.mark.parametrize(
+    ("where", "options"),
+    [
+        ("s3://bucket", {"endpoint": "{}", "region": "us-east-1"}),
+        ("gs://bucket", {"base_url": "{}"}),
+        ("az://bucket", {"endpoint": "{}", "account_name": "account"}),
+        ("{}/bucket", {}),
+    ],
+)
+def test_shards_in_every_kind_of_storage(where, options, local, folder, tmp_path, requests):
+    """Each lists what it holds in a way of its own, but for https, of which the index says it."""
+    with serve(local) as served:
+        address = f"http://127.0.0.1:{served.server_port}"
+        options = {name: value.format(address) for name, value in options.items()}
+        if options:
+            options["skip_signature"] = True
+        options |= {"client_options": {"allow_http": True}, "retry_config": {"max_retries": 0}}
+        storage = Storage(options, tmp_path)
+        ours = PhotoShards(where.format(address), SPEC, RandomView(), seed=3, num_threads=1, storage=storage)
+        for got, expected in zip(ours.__getitems__(range(24)), folder.__getitems__(range(24)), strict=True):
+            assert torch.equal(got, expected)
+        served.shutdown()
+    assert len([url for url, *_ in requests if url.endswith(".tar")]) == 3
 
 
 def test_a_loader_fetches_ahead(bucket, storage, folder):

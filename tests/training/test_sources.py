@@ -9,9 +9,13 @@ import pytest
 import torch
 from conftest import fit_arguments
 
+from freqvision import FrequencySpec
 from freqvision.cli.main import main
+from freqvision.data import EpochBatches, FrequencyFolder, PhotoLoader, PhotoShards, PhotoTable, RandomView
 from freqvision.data.folder import list_classes, list_photos
 from freqvision.data.shards import Shards, write_shard
+from freqvision.data.sources import Files
+from freqvision.detection import DetectionPhotos, RandomDetectionView, read_coco
 from freqvision.detection.scenes import write_synthetic_scenes
 from freqvision.detection.sidecars import read_annotated
 from freqvision.models import load
@@ -59,10 +63,10 @@ def test_training_on_shards_is_training_on_the_folder(photos, packed, trained_ru
     assert json.loads(capsys.readouterr().out) == pytest.approx(expected)
 
 
-def test_training_takes_tables(photos, tmp_path):
+@pytest.fixture(scope="module")
+def table(photos, tmp_path_factory):
+    """The tiny data set as a table."""
     datasets = pytest.importorskip("datasets")
-    from freqvision.training.fit import fit
-
     datasets.disable_progress_bars()
     classes = list_classes(photos / "train")
     features = datasets.Features({"img": datasets.Image(), "label": datasets.ClassLabel(names=classes)})
@@ -71,13 +75,65 @@ def test_training_takes_tables(photos, tmp_path):
         paths, labels = list_photos(photos / part, classes)
         contents = [{"bytes": Path(path).read_bytes(), "path": None} for path in paths]
         parts[part] = datasets.Dataset.from_dict({"img": contents, "label": labels}, features)
-    datasets.DatasetDict(parts).save_to_disk(tmp_path / "table")
+    root = tmp_path_factory.mktemp("table")
+    datasets.DatasetDict(parts).save_to_disk(root)
+    return root
+
+
+def test_training_takes_tables(photos, table, tmp_path):
+    from freqvision.training.fit import fit
+
     arguments = fit_arguments(photos, tmp_path / "run")
     place = arguments.index("--data.root")
-    arguments[place : place + 2] = ["--data", "PhotoTable", "--data.train", str(tmp_path / "table")]
+    arguments[place : place + 2] = ["--data", "PhotoTable", "--data.train", str(table)]
     cli = fit([*arguments, "--trainer.max_epochs", "1"])
     assert len(cli.datamodule.train_set) == 24
     assert len(cli.datamodule.validation_set) == 12
+
+
+@pytest.mark.parametrize("kind", ["folder", "shards", "table", "detection"])
+def test_a_loop_broken_off_after_any_batch_gets_the_views_that_were_left(kind, request, tmp_path):
+    """From new objects, in the middle of an epoch; tests/stress/kills.py kills whole trainings."""
+    spec, how = FrequencySpec(resize=72, crop=64), {"seed": 3, "num_threads": 1}
+    if kind == "detection":
+        coco = read_coco(write_synthetic_scenes(tmp_path, 12, size=(60, 80)), tmp_path / "images")
+        spec = FrequencySpec(resize=64, crop=None)
+    else:
+        root = request.getfixturevalue({"folder": "photos", "shards": "packed"}.get(kind, kind))
+
+    def loader(rank: int, world: int) -> PhotoLoader:
+        if kind == "detection":
+            paths, sizes = [image.path for image in coco.images], [image.size for image in coco.images]
+            augment = RandomDetectionView(0.5, (), (0.8, 1.2), (48, 48))
+            data = DetectionPhotos(Files(paths), coco.target, spec, sizes=sizes, augment=augment, **how)
+        elif kind == "table":
+            data = PhotoTable(root, spec, RandomView(), split="train", **how)
+        else:
+            data = {"folder": FrequencyFolder, "shards": PhotoShards}[kind](
+                root / "train", spec, RandomView(), **how
+            )
+        batches = EpochBatches(len(data), 3, seed=3, drop_last=False, rank=rank, world_size=world)
+        return PhotoLoader(data, batch_sampler=batches)
+
+    for rank, world in ((0, 1), (1, 2)):
+        whole = loader(rank, world)
+        whole.set_epoch(1)
+        expected = [list(images) for images, _ in whole]
+        for stop in range(len(expected)):
+            broken, resumed = loader(rank, world), loader(rank, world)
+            broken.set_epoch(1)
+            batches = iter(broken)
+            for _ in range(stop):
+                next(batches)
+            resumed.load_state_dict(json.loads(json.dumps(broken.state_dict())))
+            batches.close()
+            left = [list(images) for images, _ in resumed]
+            assert len(left) == len(expected) - stop
+            assert all(
+                torch.equal(image, other)
+                for batch, others in zip(left, expected[stop:], strict=True)
+                for image, other in zip(batch, others, strict=True)
+            )
 
 
 def test_statistics_of_shards_are_those_of_the_folder(photos, packed, tmp_path):

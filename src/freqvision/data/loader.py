@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import torch
 from torch import distributed
 from torch.utils.data import BatchSampler, DataLoader, Sampler
@@ -98,7 +99,7 @@ class EpochBatches(Sampler[list[int]]):
         self._history, self._start = [], 0
 
     def __iter__(self) -> Iterator[list[int]]:
-        return iter(self._plan()[self._start :])
+        return map(np.ndarray.tolist, self._plan()[self._start :])
 
     def __len__(self) -> int:
         """Batches of a whole epoch of this process."""
@@ -141,69 +142,71 @@ class EpochBatches(Sampler[list[int]]):
         """What the order of an epoch depends on."""
         return {name: getattr(self, name) for name in ("count", "seed", "shuffle_block", "shuffle_window")}
 
-    def _plan(self) -> list[list[int]]:
+    def _plan(self) -> list[np.ndarray]:
         """This process's batches of the photos that are left of the epoch."""
         order, resumed = self.order(), False
         for world_size, batch_size, done in self._history:
-            parts = [
-                self._batches(order, rank, world_size, batch_size, resumed) for rank in range(world_size)
-            ]
-            left = {index for part in parts for batch in part[done:] for index in batch}
-            left -= {index for part in parts for batch in part[:done] for index in batch}
-            order, resumed = [index for index in order if index in left], True
+            left = np.zeros(self.count, dtype=bool)
+            seen = np.zeros(self.count, dtype=bool)
+            for rank in range(world_size):
+                batches = self._batches(order, rank, world_size, batch_size, resumed)
+                left[np.concatenate([order[:0], *batches])] = True
+                seen[np.concatenate([order[:0], *batches[:done]])] = True
+            order, resumed = order[(left & ~seen)[order]], True
         return self._batches(order, self.rank, self.world_size, self.batch_size, resumed)
 
-    def order(self) -> list[int]:
-        """All photos in the order of the epoch."""
+    def order(self) -> np.ndarray:
+        """All photos in the order of the epoch, (count,) int64."""
+        photos = torch.arange(self.count, device="cpu")
         if not self.shuffle:
-            return list(range(self.count))
+            return photos.numpy()
         generator = torch.Generator().manual_seed(self.seed + self.epoch)
 
         def shuffled(count: int) -> torch.Tensor:
             return torch.randperm(count, generator=generator, device="cpu")
 
         if not self.shuffle_block:
-            return shuffled(self.count).tolist()
-        photos = torch.arange(self.count, device="cpu").split(self.shuffle_block)
-        order = torch.cat([photos[block] for block in shuffled(len(photos)).tolist()])
+            return shuffled(self.count).numpy()
+        blocks = photos.split(self.shuffle_block)
+        order = torch.cat([blocks[block] for block in shuffled(len(blocks)).tolist()])
         windows = order.split(max(self.shuffle_window, self.shuffle_block))
-        return torch.cat([window[shuffled(len(window))] for window in windows]).tolist()
+        return torch.cat([window[shuffled(len(window))] for window in windows]).numpy()
 
     def _share(self, photos: int, world_size: int) -> int:
         """Photos of a process in an epoch that was not resumed."""
         return max(photos // world_size, 1) if self.drop_last else -(-photos // world_size)
 
     def _batches(
-        self, order: list[int], rank: int, world_size: int, batch_size: int, resumed: bool
-    ) -> list[list[int]]:
+        self, order: np.ndarray, rank: int, world_size: int, batch_size: int, resumed: bool
+    ) -> list[np.ndarray]:
         """One process's batches of photos in a given order.
 
-        All photos of an epoch that is resumed are seen, and none twice unless there are fewer than processes:
-        a process that has one photo more, and would have a batch more, has it in its last one.
+        All photos of an epoch that is resumed are seen, and none twice: a process that has one photo more,
+        and would have a batch more, has it in its last one; one that has none has an empty batch.
         """
-        if not order:
+        if not len(order):
             return []
-        share = self._share(len(order), world_size)
-        if resumed:
-            share = max(len(order) // world_size, 1)
-            surplus = max(len(order) - share * world_size, 0)
-        else:
-            surplus = 0
+        share, surplus = (
+            divmod(len(order), world_size) if resumed else (self._share(len(order), world_size), 0)
+        )
         size = share + (rank < surplus)
         first, step = (rank * share + min(rank, surplus), 1) if self.shuffle_block else (rank, world_size)
-        mine = [order[place % len(order)] for place in range(first, first + size * step, step)]
-        batches: list[list[int]] = []
-        waiting: dict[Hashable, list[int]] = {}
-        for index in mine:
-            group = waiting.setdefault(None if self.groups is None else self.groups[index], [])
-            group.append(index)
-            if len(group) == batch_size:
-                batches.append(group.copy())
-                group.clear()
-        rest = [index for group in waiting.values() for index in group]
+        rest = order[np.arange(first, first + size * step, step) % len(order)]
+        batches: list[np.ndarray] = []
+        if self.groups is not None:
+            waiting: dict[Hashable, list[int]] = {}
+            for index in rest.tolist():
+                group = waiting.setdefault(self.groups[index], [])
+                group.append(index)
+                if len(group) == batch_size:
+                    batches.append(np.array(group))
+                    group.clear()
+            rest = np.array([index for group in waiting.values() for index in group], dtype=np.int64)
         batches += [rest[start : start + batch_size] for start in range(0, len(rest), batch_size)]
-        if size > share and share % batch_size == 0:
-            batches[-2:] = [batches[-2] + batches[-1]]
+        if not size:
+            return [rest]
+        if size > share > 0 == share % batch_size:
+            batches[-2:] = [np.concatenate(batches[-2:])]
         if self.drop_last and not resumed and len(batches) > 1 and len(batches[-1]) < batch_size:
             batches.pop()
         return batches

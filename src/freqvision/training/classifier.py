@@ -130,6 +130,8 @@ class Classifier(ModelModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Cross-entropy, of mixed photos if asked for, and the penalty on open gates if there are any."""
         images, labels = batch
+        if not len(labels):
+            return self.no_loss()
         if self.augment is not None:
             images = self.augment(images)
         if self.gating and self.model.gates:

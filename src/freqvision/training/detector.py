@@ -93,8 +93,8 @@ class Detector(ModelModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The sum of the detector's losses."""
         images, targets = batch
-        if not images:  # all of them damaged; the other processes wait for gradients
-            return sum(0 * weight.sum() for weight in self.parameters() if weight.requires_grad)  # type: ignore[return-value]
+        if not images:  # all of them damaged
+            return self.no_loss()
         losses = self.model(images, targets)
         assert isinstance(losses, dict)
         loss = torch.stack(list(losses.values())).sum()

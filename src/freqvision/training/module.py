@@ -128,6 +128,16 @@ class ModelModule(LightningModule):
             self._log_mean(name, value.detach(), batch_size)
         self._watch(losses["loss"].detach())
 
+    def no_loss(self) -> Tensor:
+        """The loss of a batch without photos, for whose gradients the other processes wait.
+
+        A process has one where fewer photos are left of a resumed epoch than there are processes.
+        """
+        self._log_before_resume()
+        loss = torch.stack([0 * weight.sum() for weight in self.parameters() if weight.requires_grad]).sum()
+        self._watch(loss.detach())
+        return loss
+
     def _log_mean(self, name: str, mean: Any, count: int) -> None:
         total, counted = self._sums.get(name, (0.0, 0))
         self._sums[name] = (total + mean * count, counted + count)
