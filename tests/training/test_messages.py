@@ -90,7 +90,9 @@ def test_a_single_class_has_its_own_message(photos, tmp_path):
         fit(fit_arguments(tmp_path / "photos", tmp_path / "run"))
 
 
-def test_the_plan_names_what_is_odd_about_the_photos_and_epochs_have_a_line(photos, tmp_path, capsys):
+def test_the_plan_names_what_is_odd_about_the_photos_and_epochs_have_a_line(
+    photos, tmp_path, monkeypatch, capsys
+):
     """A class without validation, formats that are left out, PNGs, photos that were not checked."""
     copied = shutil.copytree(photos, tmp_path / "photos")
     shutil.rmtree(copied / "validation" / "dots")
@@ -99,12 +101,15 @@ def test_the_plan_names_what_is_odd_about_the_photos_and_epochs_have_a_line(phot
     source = copied / "train" / "rings" / "000.jpg"
     Image.open(source).save(source.with_suffix(".png"))
     source.unlink()
+    for name, value in (("GROUP_WORLD_SIZE", "2"), ("TORCHELASTIC_USE_AGENT_STORE", "True")):
+        monkeypatch.setenv(name, value)
     fit(fit_arguments(copied, tmp_path / "run"))
     lines = capsys.readouterr().out.splitlines()
     printed = "\n".join(lines)
     assert "no photos to validate 1 of the classes: dots" in printed
     assert "1 .heic, 1 .heif, 1 .jxl" in printed
     assert "1 are no JPEGs: Pillow decodes them" in printed
+    assert "one that fails cannot come back: set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1" in printed
     assert "34 were not checked for damage: see freqvision check" in printed
     epochs = [line for line in lines if line.startswith("epoch")]
     assert [line.split()[:2] for line in epochs] == [["epoch", "1"], ["epoch", "2"]]

@@ -1,6 +1,7 @@
 """What a run prints and records: its plan, progress, a line per epoch, damaged photos; what is silenced."""
 
 import logging
+import os
 import time
 import warnings
 from pathlib import Path
@@ -14,6 +15,8 @@ from tqdm import tqdm
 from freqvision.runtime import progress_bar, read_table, write_table
 
 COLUMNS = 80  # of a terminal, which lines should not exceed
+# The first machine tells the port of this store once only, so that whoever joins later waits for it in vain.
+RENDEZVOUS = "one that fails cannot come back: set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 for torchrun"
 
 
 class Announce(Callback):
@@ -36,6 +39,9 @@ class Announce(Callback):
             "machine": f"{trainer.world_size} {trainer.strategy.root_device.type}, {trainer.precision}",
             "results": f"{trainer.default_root_dir}",
         }
+        several = int(os.environ.get("GROUP_WORLD_SIZE", 1)) > 1  # torchrun's
+        if several and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+            lines["machine"] += f"\n{'':>11}{RENDEZVOUS}"
         lines["photos"] += "".join(f"\n{'':>11}{note}" for note in data.notes())
         gating: Any = getattr(pl_module, "gating", None)
         if gating:
