@@ -3,22 +3,24 @@
     python benchmarks/remote.py [FOLDER]
     python benchmarks/remote.py --index 1000000
 
-The first packs a folder's photos into shards, puts them on an S3 server on loopback whose every answer takes
-30 ms longer (moto, in a process of its own), and loads an epoch from there, with an empty cache, and from the
-disk, in turns: photos per second by the clock, in the same order of shuffled blocks. The server's own work
-counts against it. The second writes an index of that number of photos, and measures what opening it takes.
+The first packs a folder's photos into shards, serves them by S3 on loopback, each answer 30 ms late, and
+loads an epoch from there, with an empty cache, and from the disk, in turns: photos per second by the clock,
+in the same order of shuffled blocks. The server is a process of its own that only sends files, since what it
+takes of busy cores counts against S3. The second writes an index of that number of photos, and measures what
+opening it takes.
 """
 
 import argparse
 import json
 import multiprocessing
 import os
+import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterable
-from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
@@ -31,30 +33,9 @@ from freqvision.data.folder import find_photos
 from freqvision.data.remote import Storage
 from freqvision.data.shards import RECORD, find_shards, open_index, write_shard
 
+SERVER = Path(__file__).parents[1] / "tests/data/object_server.py"
 FOLDER = Path(__file__).parents[1] / "../shared/data/imagenet-sample/images"
 SPEC = fv.FrequencySpec(resize=512, crop=448, dtype="int8")
-
-
-def serve(pipe: Connection, delay: float) -> None:
-    """An S3 server whose answers are late; sends its port."""
-    from moto.server import DomainDispatcherApplication, create_backend_app
-    from werkzeug.serving import WSGIRequestHandler, make_server
-
-    app = DomainDispatcherApplication(create_backend_app)
-
-    def late(environ: Any, start_response: Any) -> Any:
-        time.sleep(delay)
-        return app(environ, start_response)
-
-    class Quiet(WSGIRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_request(self, code: Any = "-", size: Any = "-") -> None:
-            pass
-
-    server = make_server("127.0.0.1", 0, late, threaded=True, request_handler=Quiet)
-    pipe.send(server.port)
-    server.serve_forever()
 
 
 class Timed(PhotoShards):
@@ -88,25 +69,8 @@ def epoch(photos: Timed, options: argparse.Namespace) -> tuple[float, ...]:
 
 def compare(options: argparse.Namespace) -> None:
     """Print photos per second from object storage and from the disk."""
-    import obstore
-
     paths = find_photos(options.folder)
     paths = (paths * -(-options.photos // len(paths)))[: options.photos]
-    receiver, sender = multiprocessing.Pipe(duplex=False)
-    server = multiprocessing.get_context("spawn").Process(
-        target=serve, args=(sender, options.delay / 1000), daemon=True
-    )
-    server.start()
-    settings: dict[str, Any] = {
-        "endpoint": f"http://127.0.0.1:{receiver.recv()}",
-        "region": "us-east-1",
-        "access_key_id": "a",
-        "secret_access_key": "b",
-        "client_options": {"allow_http": True},
-    }
-    request = urllib.request.Request(f"{settings['endpoint']}/bucket", method="PUT")
-    urllib.request.urlopen(request).close()
-    store = obstore.store.from_url("s3://bucket", **settings)
     rounds: list[tuple[float, ...]] = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "shards")
@@ -115,20 +79,30 @@ def compare(options: argparse.Namespace) -> None:
             samples = [(f"{start + place:06}", ".jpg", Path(path).read_bytes(), 0) for place, path in some]
             write_shard(folder / f"{number:04}.tar", samples)
         open_index(find_shards(folder))
-        for path in folder.iterdir():
-            obstore.put(store, path.name, path)
         bytes_ = sum(path.stat().st_size for path in folder.iterdir())
         print(f"{len(paths)} photos, {bytes_ / 1e6:.0f} MB; {options.delay} ms a request")
+        command = [sys.executable, SERVER, folder, options.delay / 1000]
+        server = subprocess.Popen(
+            list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert server.stdout is not None
+        settings = {
+            "endpoint": f"http://127.0.0.1:{int(server.stdout.readline())}",
+            "region": "us-east-1",
+            "skip_signature": True,
+            "client_options": {"allow_http": True},
+        }
         how: dict[str, Any] = {"augment": RandomView(), "num_threads": options.threads}
         for number in range(options.rounds + 1):
             cache = Storage(settings, Path(temporary, f"cache{number}"))
             local = epoch(Timed(folder, SPEC, **how), options)
             remote = epoch(Timed("s3://bucket", SPEC, storage=cache, **how), options)
+            shutil.rmtree(cache.cache)
             if number:  # the first warms up
                 ratios = [there / here for there, here in zip(remote, local, strict=True)]
                 rounds.append((*local, *remote, *ratios))
                 print("  ".join(f"{value:8.2f}" for value in rounds[-1]), flush=True)
-    server.kill()
+        server.kill()
     cells = list(map(spread, zip(*rounds, strict=True)))
     print(
         "\n| from | s to the first batch | photos/s by the clock | of the loading thread's CPU | of all CPU |"

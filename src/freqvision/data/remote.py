@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import mmap
 import os
 import re
 import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +21,7 @@ CHUNK = 4 * 2**20  # bytes of a request, and of a file of the cache
 REQUESTS = 32  # at once
 HEADER = 4096  # bytes that are read around a header of a tar file
 CACHE_BYTES = 16 * 2**30
+MAPPED = 64  # chunks of the cache that are kept mapped into memory
 
 _process: int | None = None  # the one whose threads obstore uses, which no fork survives
 
@@ -85,6 +89,7 @@ class Storage:
         self._stores: dict[str, Any] = {}
         self._lock = threading.Lock()
         self._coming: dict[str, Future[memoryview]] = {}  # chunks on their way to the cache
+        self._mapped: OrderedDict[str, memoryview] = OrderedDict()  # those of the cache that were used last
         self._pool: ThreadPoolExecutor | None = None
         self._written = 0  # bytes since the cache was trimmed
 
@@ -124,17 +129,18 @@ class Storage:
         """A file of which little is read, here and there."""
         return io.BufferedReader(_Ranges(self, file), HEADER)
 
-    def read(self, parts: Sequence[Part]) -> list[bytes]:
+    def read(self, parts: Sequence[Part]) -> list[bytes | memoryview]:
         """Ranges of bytes, all of whose chunks are fetched at once."""
         self.fetch(parts)
-        return [
-            b"".join(
-                self._slice(part, chunk, max(part.offset - chunk * CHUNK, 0), end - chunk * CHUNK)
+        found: list[bytes | memoryview] = []
+        for part in parts:
+            end = part.offset + part.length
+            slices = [
+                self._contents(part, chunk)[max(part.offset - chunk * CHUNK, 0) : end - chunk * CHUNK]
                 for chunk in _chunks(part)
-            )
-            for part in parts
-            for end in [part.offset + part.length]
-        ]
+            ]
+            found.append(slices[0] if len(slices) == 1 else b"".join(slices))
+        return found
 
     def fetch(self, parts: Iterable[Part]) -> None:
         """Begin to fetch the chunks of ranges of bytes, and return at once."""
@@ -163,20 +169,25 @@ class Storage:
             self._pool = ThreadPoolExecutor(REQUESTS, thread_name_prefix="storage")
         return self._pool
 
-    def _slice(self, part: Part, chunk: int, begin: int, end: int) -> bytes | memoryview:
-        """Bytes of a chunk: from the cache, or as they come."""
+    def _contents(self, part: Part, chunk: int) -> memoryview:
+        """A chunk: of the cache, or as it comes."""
         path = self._path(part, chunk)
         while True:
             coming = self._fetch(part, chunk)
             if coming is not None:
-                return coming.result()[begin:end]
-            try:
-                with open(path, "rb") as file:
-                    file.seek(begin)
-                    os.utime(path)  # it is in use
-                    return file.read(min(end, CHUNK) - begin)
-            except FileNotFoundError:  # removed since: it is fetched again
-                pass
+                return coming.result()
+            with suppress(FileNotFoundError):  # removed since: it is fetched again
+                os.utime(path)  # it is in use
+                contents = self._mapped.get(path)
+                if contents is None:
+                    with open(path, "rb") as file:
+                        contents = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+                with self._lock:
+                    self._mapped[path] = contents
+                    self._mapped.move_to_end(path)
+                    if len(self._mapped) > MAPPED:
+                        self._mapped.popitem(last=False)
+                return contents
 
     def _fetch(self, part: Part, chunk: int) -> Future[memoryview] | None:
         """A chunk that is on its way; None if it is in the cache."""
@@ -222,8 +233,9 @@ class Storage:
         for _, size, path in sorted(chunks):
             if too_many <= 0:
                 break
-            path.unlink(missing_ok=True)
-            too_many -= size
+            with suppress(OSError):  # Windows keeps what is mapped
+                path.unlink()
+                too_many -= size
 
     def _try(self, url: str, request: Any, what: str = "") -> Any:
         """A request of a store and a name in it; errors name the address."""
