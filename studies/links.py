@@ -3,34 +3,37 @@
     python studies/links.py --photos ../shared/data/imagenet-sample --weights ../shared/weights \
         --calibration ../shared/data/coco128/images --output docs/results/links
 
-Nothing is trained. Each case is a way to send a photo; what arrives becomes an image of 224 pixels for the
+Nothing is trained; the network computes in bfloat16. Each case is a way to send a photo; what arrives becomes an image of 224 pixels for the
 same RGB network. Adds each line to links.csv as it is measured, and resumes where an earlier run stopped;
 then draws device.png and network.png.
 """
 
 import argparse
-import csv
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import zstandard
 from PIL import Image
+from study import add_row, read_rows
 from torch import nn
 from torch.nn import functional as F
-from transport import NETWORKS, read
+from transport import NETWORKS
 
 import freqvision as fv
 from freqvision.analysis.accuracy import transport_spec
 from freqvision.analysis.probe import LabelledPhotos, find_labelled_photos
-from freqvision.data.folder import find_photos
+from freqvision.data.folder import evenly, find_photos
+from freqvision.spectrum.dct import block_dct
 
 SIZE = 224
 BATCH = 25
+CALIBRATION = 48  # photos
 LOW = "Y0-3,8-11,16-19,24-27+Cb0-3,8-11,16-19,24-27+Cr0-3,8-11,16-19,24-27"  # all that 224 pixels show
 MEAN, STD = (torch.tensor(values)[:, None, None] for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
 Sent = tuple[torch.Tensor, float, float]  # images (B, 3, 224, 224) on [0, 1], bytes, bytes by their entropy
@@ -44,6 +47,7 @@ STYLES = {
     "JPEG of RGB-224": ("o", "#1f77b4"),
     "JPEG of RGB-160": ("^", "#17becf"),
     "JPEG of RGB-112": ("v", "#9467bd"),
+    "JPEG of RGB-224, tables for the network": ("p", "#e377c2"),
     "DCT-24, default steps": ("s", "#d62728"),
     "DCT-48 low, uniform": ("P", "#ff7f0e"),
     "DCT-48 low, steps for the network": ("X", "#8c564b"),
@@ -81,12 +85,22 @@ def send_rgb(size: int, item: int, paths: list[str]) -> Sent:
 
 def send_ycbcr(size: int, paths: list[str]) -> Sent:
     """Y at full size, Cb and Cr at half of it, as video and JPEG send them."""
+    y, chroma = subsampled(size, paths)
+    return enlarge(to_rgb(y, chroma.round())), 1.5 * size**2, 1.5 * size**2
+
+
+def subsampled(size: int, paths: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Y (B, size, size), and Cb and Cr at half of it, (B, 2, size / 2, size / 2)."""
     planes = pixels(size, paths, "ycbcr").float()
-    chroma = F.avg_pool2d(planes[:, 1:], 2).round()  # what is sent
-    chroma = F.interpolate(chroma, size=(size, size), mode="bilinear", align_corners=False)
-    y, (cb, cr) = planes[:, 0], (chroma - 128).unbind(1)
+    return planes[:, 0], F.avg_pool2d(planes[:, 1:], 2)
+
+
+def to_rgb(y: torch.Tensor, chroma: torch.Tensor) -> torch.Tensor:
+    """What `subsampled` gives → RGB on [0, 1]."""
+    chroma = F.interpolate(chroma, size=y.shape[-2:], mode="bilinear", align_corners=False)
+    cb, cr = (chroma - 128).unbind(1)
     rgb = torch.stack([y + 1.402 * cr, y - 0.344136 * cb - 0.714136 * cr, y + 1.772 * cb], 1)
-    return enlarge((rgb / 255).clamp(0, 1)), 1.5 * size**2, 1.5 * size**2
+    return (rgb / 255).clamp(0, 1)
 
 
 @cache
@@ -123,12 +137,12 @@ def entropy(sent: torch.Tensor) -> float:
     return bits / 8 / len(sent)
 
 
-def send_jpeg(size: int, quality: int, paths: list[str]) -> Sent:
+def send_jpeg(size: int, settings: dict[str, Any], paths: list[str]) -> Sent:
     """Pixels, compressed again as a 4:2:0 JPEG with its own Huffman tables."""
     found, total = [], 0
     for image in pixels(size, paths).permute(0, 2, 3, 1).numpy():
         file = io.BytesIO()
-        Image.fromarray(image).save(file, "JPEG", quality=quality, optimize=True)
+        Image.fromarray(image).save(file, "JPEG", subsampling="4:2:0", optimize=True, **settings)
         total += file.tell()
         found.append(torch.from_numpy(np.array(Image.open(file))))
     images = torch.stack(found).permute(0, 3, 1, 2) / 255
@@ -139,6 +153,13 @@ def send_file(paths: list[str]) -> Sent:
     """The photo's own file."""
     size = sum(Path(path).stat().st_size for path in paths) / len(paths)
     return pixels(SIZE, paths) / 255, size, size
+
+
+def logits(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """Of images on [0, 1], in bfloat16, which halves the time where the CPU has AMX."""
+    with torch.autocast("cpu", torch.bfloat16):
+        found: torch.Tensor = network(((images - MEAN) / STD).contiguous(memory_format=torch.channels_last))
+    return found.float()
 
 
 def network_steps(network: nn.Module, photos: list[str]) -> torch.Tensor:
@@ -153,11 +174,24 @@ def network_steps(network: nn.Module, photos: list[str]) -> torch.Tensor:
     squares = torch.zeros(len(std), dtype=torch.float64)
     for path in photos:
         sent = decode([Path(path)]).requires_grad_()
-        logits = network((carrier.to_pixels(sent) - MEAN) / STD)
-        (gradient,) = torch.autograd.grad(logits.log_softmax(1).max(), sent)
+        best = logits(network, carrier.to_pixels(sent)).log_softmax(1).max()
+        (gradient,) = torch.autograd.grad(best, sent)
         squares += (gradient[0].double() / std[:, None, None]).square().mean((1, 2))
     steps = squares.rsqrt()
     return (steps / steps.log().mean().exp()).float()
+
+
+def network_tables(network: nn.Module, photos: list[str]) -> torch.Tensor:
+    """Quantisation tables (2, 8, 8) of Y and of Cb and Cr for 4:2:0 JPEGs, by the rule of `network_steps`."""
+    squares = torch.zeros(2, 8, 8, dtype=torch.float64)
+    for path in photos:
+        planes = [plane.requires_grad_() for plane in subsampled(SIZE, [path])]
+        best = logits(network, to_rgb(*planes)).log_softmax(1).max()
+        for total, gradient in zip(squares, torch.autograd.grad(best, planes), strict=True):
+            blocks = block_dct(gradient.double()).unflatten(-2, (-1, 8)).unflatten(-1, (-1, 8))
+            total += blocks.square().mean((-4, -2)).reshape(-1, 8, 8).mean(0)  # (…, h, 8, w, 8) → (8, 8)
+    tables = squares.rsqrt()
+    return tables / tables.log().mean().exp()
 
 
 def cases(network: nn.Module, calibration: list[str]) -> Iterator[Case]:
@@ -177,7 +211,8 @@ def cases(network: nn.Module, calibration: list[str]) -> Iterator[Case]:
     yield Case("network", "photo file", "", send_file)
     for size in (224, 160, 112):
         for quality in (95, 90, 80, 70, 50, 30):
-            yield Case("network", f"JPEG of RGB-{size}", f"q{quality}", partial(send_jpeg, size, quality))
+            case = partial(send_jpeg, size, {"quality": quality})
+            yield Case("network", f"JPEG of RGB-{size}", f"q{quality}", case)
     default = torch.tensor(fv.FrequencySpec(channels=fv.ChannelSet.parse("24")).scale)
     for factor in (1, 2, 4, 8, 16):
         case = partial(send_compressed, "24", factor * default)
@@ -189,6 +224,11 @@ def cases(network: nn.Module, calibration: list[str]) -> Iterator[Case]:
     for step in (8, 16, 32, 64, 96, 128):
         case = partial(send_compressed, LOW, step * steps)
         yield Case("network", "DCT-48 low, steps for the network", f"{step}", case)
+    tables = network_tables(network, calibration)
+    for step in (4, 8, 16, 32, 64, 128):
+        scaled = (step * tables).round().clamp(1, 255).int().flatten(1).tolist()
+        case = partial(send_jpeg, SIZE, {"qtables": scaled})
+        yield Case("network", "JPEG of RGB-224, tables for the network", f"{step}", case)
 
 
 @torch.inference_mode()
@@ -198,7 +238,7 @@ def answers(network: nn.Module, case: Case, photos: LabelledPhotos) -> tuple[tor
     for start in range(0, len(photos.paths), BATCH):
         paths = photos.paths[start : start + BATCH]
         images, count, bound = case.send(paths)
-        found.append(network((images - MEAN) / STD).argmax(1))
+        found.append(logits(network, images).argmax(1))
         sent, ideal = sent + count * len(paths), ideal + bound * len(paths)
     return torch.cat(found), sent / len(photos.paths), ideal / len(photos.paths)
 
@@ -207,9 +247,9 @@ def study(name: str, options: argparse.Namespace, photos: LabelledPhotos, table:
     """Measure every case that is not in the table."""
     file, arguments = NETWORKS[name]
     made = fv.create_model(spec=fv.PixelSpec(), weights=options.weights / file, **arguments)
-    network = made.network.eval()
-    calibration = find_photos(options.calibration)
-    done = {(row["network"], row["family"], row["setting"]) for row in read(table)}
+    network = made.network.eval().to(memory_format=torch.channels_last)
+    calibration = evenly(find_photos(options.calibration), CALIBRATION)
+    done = {(row["network"], row["family"], row["setting"]) for row in read_rows(table)}
     planned = [case for case in cases(network, calibration) if (name, case.family, case.setting) not in done]
     if not planned:
         return
@@ -227,14 +267,10 @@ def study(name: str, options: argparse.Namespace, photos: LabelledPhotos, table:
             "photos": len(truth),
             "top1": f"{100 * (found == truth).float().mean():.1f}",
             "same_answer": f"{100 * (found == original).float().mean():.1f}",
+            "right": "".join(str(int(right)) for right in found == truth),  # photo by photo
         }
-        print(row, flush=True)
-        first = not table.exists()
-        with open(table, "a", newline="") as output:
-            writer = csv.DictWriter(output, list(row))
-            if first:
-                writer.writeheader()
-            writer.writerow(row)
+        print(*list(row.values())[:-1], flush=True)
+        add_row(table, row)
 
 
 def front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -298,7 +334,7 @@ def main() -> None:
     for name in options.networks:
         study(name, options, photos, table)
     for link in ("device", "network"):
-        draw(read(table), link, options.output / f"{link}.png")
+        draw(read_rows(table), link, options.output / f"{link}.png")
 
 
 if __name__ == "__main__":

@@ -324,6 +324,24 @@ def keep(results: Path, row: Row, arguments: dict[str, Any]) -> Row:
     return row
 
 
+def read_rows(table: Path) -> list[dict[str, str]]:
+    """All lines of a CSV file so far."""
+    if not table.exists():
+        return []
+    with open(table, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def add_row(table: Path, row: Row) -> None:
+    """Add a line to a CSV file, which is made with its heading if there is none."""
+    first = not table.exists()
+    with open(table, "a", newline="") as file:
+        writer = csv.DictWriter(file, list(row))
+        if first:
+            writer.writeheader()
+        writer.writerow(row)
+
+
 def write_rows(table: Path, rows: list[Row]) -> None:
     """Write a CSV file, whole or not at all; its columns are those of all rows together."""
     table.parent.mkdir(parents=True, exist_ok=True)

@@ -8,11 +8,11 @@ transport.png.
 """
 
 import argparse
-import csv
 from pathlib import Path
 from typing import Any
 
 import torch
+from study import add_row, read_rows
 
 import freqvision as fv
 from freqvision.analysis.accuracy import Measurement, measure, transport_spec
@@ -54,7 +54,7 @@ def main() -> None:
     table = options.output / "transport.csv"
     for network in options.networks:
         study(network, options.weights, photos, table)
-    draw(read(table), options.output / "transport.png")
+    draw(read_rows(table), options.output / "transport.png")
 
 
 def study(network: str, weights: Path, photos: LabelledPhotos, table: Path) -> None:
@@ -62,7 +62,7 @@ def study(network: str, weights: Path, photos: LabelledPhotos, table: Path) -> N
     file, arguments = NETWORKS[network]
     pixels = fv.PixelSpec(dtype="uint8")
     rgb = fv.create_model(spec=pixels, weights=weights / file, **arguments)
-    done = {(row["network"], row["input"], row["channels"], row["dtype"]) for row in read(table)}
+    done = {(row["network"], row["input"], row["channels"], row["dtype"]) for row in read_rows(table)}
     cases = [case for case in CASES if (network, case[0], str(case[1]), case[2]) not in done]
     if not cases:
         return
@@ -92,20 +92,7 @@ def write(table: Path, network: str, source: str, channels: int, one: Measuremen
         "lost": rgb.gained(one),
     }
     print(row, flush=True)
-    first = not table.exists()
-    with open(table, "a", newline="") as file:
-        writer = csv.DictWriter(file, list(row))
-        if first:
-            writer.writeheader()
-        writer.writerow(row)
-
-
-def read(table: Path) -> list[dict[str, str]]:
-    """Read all lines so far."""
-    if not table.exists():
-        return []
-    with open(table, newline="") as file:
-        return list(csv.DictReader(file))
+    add_row(table, row)
 
 
 def draw(rows: list[dict[str, str]], path: Path) -> None:
