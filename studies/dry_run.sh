@@ -1,0 +1,38 @@
+#!/bin/sh
+# Every stage of studies/imagenet.sh and studies/coco.sh on a CPU, by the very commands: 200 photos of ImageNet, 128 of COCO, few steps.
+# Each training is terminated after its first checkpoint and started again.
+#
+#   sh studies/dry_run.sh [SHARED] [RUNS]
+set -eu
+shared=$(realpath "${1:-../shared}")
+runs=$(realpath -m "${2:-runs/dry_run}")
+cpu="--trainer.devices 1 --trainer.strategy auto --trainer.accelerator cpu --data.num_workers 0 --data.num_threads 1 --checkpoint_steps 1"
+
+# twice CHECKPOINT COMMAND…: terminates the training once it has a checkpoint; the same command then continues it.
+twice() {
+    checkpoint=$1
+    shift
+    "$@" &
+    until [ -e "$checkpoint" ]; do
+        kill -0 $! || exit 1
+        sleep 1
+    done
+    kill $(ps -o pid= --ppid $!)
+    wait $! && exit 1 # it had finished before
+    echo "== terminated; the same command again"
+    "$@"
+}
+
+sample=$shared/data/imagenet-sample
+tail -n +2 "$sample/labels.csv" | tr -d '\r' | while IFS=, read -r file class _; do
+    for part in train val; do
+        mkdir -p "$runs/imagenet/$part/$class"
+        ln -sf "$sample/images/$(basename "$file")" "$runs/imagenet/$part/$class/"
+    done
+done
+twice "$runs/resnet50_dct24_16/checkpoints/last.ckpt" sh studies/imagenet.sh "$runs/imagenet" "$runs" 16 $cpu --data.batch_size 8 \
+    --data.statistics_photos 50 --data.resize 128 --data.crop 112 --trainer.max_epochs 2 --trainer.limit_train_batches 6
+twice "$runs/maskrcnn_dct24/checkpoints/last.ckpt" sh studies/coco.sh "$shared/data/coco128" "$runs" \
+    "$runs/resnet50_dct24_16/checkpoints/best.ckpt" $cpu --data.train_photos images --data.train_annotations instances.json \
+    --data.validation_photos images --data.validation_annotations instances.json --data.validation_range '[96, 104]' \
+    --data.statistics_photos 20 --data.resize 160 --data.max_size 266 --trainer.max_epochs 2 --trainer.limit_train_batches 4
