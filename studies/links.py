@@ -3,9 +3,9 @@
     python studies/links.py --photos ../shared/data/imagenet-sample --weights ../shared/weights \
         --calibration ../shared/data/coco128/images --output docs/results/links
 
-Nothing is trained; the network computes in bfloat16. Each case is a way to send a photo; what arrives becomes an image of 224 pixels for the
-same RGB network. Adds each line to links.csv as it is measured, and resumes where an earlier run stopped;
-then draws device.png and network.png.
+Nothing is trained. Each case is a way to send a photo; what arrives becomes an image of 224 pixels for the
+same RGB network, which computes in bfloat16. Adds each line to links.csv as it is measured, and resumes where
+an earlier run stopped; then draws device.png and network.png.
 """
 
 import argparse
@@ -250,12 +250,11 @@ def study(name: str, options: argparse.Namespace, photos: LabelledPhotos, table:
     network = made.network.eval().to(memory_format=torch.channels_last)
     calibration = evenly(find_photos(options.calibration), CALIBRATION)
     done = {(row["network"], row["family"], row["setting"]) for row in read_rows(table)}
-    planned = [case for case in cases(network, calibration) if (name, case.family, case.setting) not in done]
-    if not planned:
-        return
     truth = torch.tensor(photos.labels)
     original, _, _ = answers(network, Case("", "", "", partial(send_rgb, SIZE, 1)), photos)
-    for case in planned:
+    for case in cases(network, calibration):
+        if (name, case.family, case.setting) in done:
+            continue
         found, sent, ideal = answers(network, case, photos)
         row = {
             "network": name,
