@@ -94,7 +94,7 @@ def test_penalty_is_the_expectation_of_the_open_share_and_its_gradient_exact():
     assert torch.autograd.gradcheck(lambda x: expected_open([x]), log_odds)
 
 
-@pytest.mark.parametrize("how", SQUEEZES)
+@pytest.mark.parametrize("how", [how for how in SQUEEZES if how != "none"])
 def test_squeeze_has_the_gradient_of_its_numbers(how):
     torch.manual_seed(5)
     inputs = torch.randn(2, 3, 2, 4, dtype=torch.float64, requires_grad=True)
@@ -109,6 +109,15 @@ def test_only_magnitudes_tell_how_much_detail_a_channel_holds():
     assert squeeze(detail, "mean") == 0
     assert squeeze(detail, "magnitude") == 50
     assert squeeze(detail, "rms") == 50
+
+
+def test_without_a_squeeze_all_photos_have_the_same_gates_and_learn_them():
+    gates = Gates(4, GateOptions(squeeze="none"))
+    with record_gates(gates) as log_odds:
+        gates(torch.randn(3, 4, 2, 2)).square().sum().backward()
+    assert (log_odds[0] == log_odds[0][0]).all()
+    assert gates.scorer.bias.grad.abs().min() > 0
+    assert not gates.scorer.weight.grad.any()
 
 
 def test_evaluation_is_deterministic_and_closes_channels_at_zero():
@@ -272,7 +281,7 @@ def test_gates_can_be_copied_and_exported():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"squeeze": "max"}, "squeeze is one of mean, magnitude, rms; got 'max'"),
+        ({"squeeze": "max"}, "squeeze is one of mean, magnitude, rms, none; got 'max'"),
         ({"open_probability": 1.0}, "between 0 and 1"),
         ({"temperature": 1.0}, "no option temperature; they have squeeze, open_probability"),
     ],

@@ -17,7 +17,7 @@ from torch import nn
 
 from freqvision.spectrum.autocast import without_autocast
 
-SQUEEZES = ("mean", "magnitude", "rms")
+SQUEEZES = ("mean", "magnitude", "rms", "none")
 _HALF = (torch.float16, torch.bfloat16)
 
 
@@ -27,7 +27,8 @@ class GateOptions:
 
     Args:
         squeeze: The statistic of a channel, over all its blocks, that a gate sees: "mean" (of signed values,
-            as published; near zero except for DC), "magnitude" (mean magnitude) or "rms" (root mean square).
+            as published; near zero except for DC), "magnitude" (mean magnitude) or "rms" (root mean square);
+            "none" learns one set of gates for all photos.
         open_probability: Probability that a gate is open before training.
 
     Raises:
@@ -224,6 +225,8 @@ def squeeze(inputs: torch.Tensor, how: str) -> torch.Tensor:
         >>> [squeeze(channels, how).item() for how in ("mean", "magnitude", "rms")]
         [0.0, 3.0, 3.0]
     """
+    if how == "none":
+        return inputs.new_zeros(inputs.shape[:2])  # the scorer's layers pass it on: only its bias learns
     if how == "mean":
         return inputs.mean((2, 3))
     if how == "magnitude":
