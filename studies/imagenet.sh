@@ -17,6 +17,6 @@ for part in train val; do
 done
 run=$runs/resnet50_dct24_$epochs
 freqvision fit --config configs/imagenet/resnet50.yaml --config "configs/imagenet/epochs$epochs.yaml" --data PhotoShards \
-    --data.train "$runs/packed/train" --data.validation "$runs/packed/val" --output "$run" --ckpt_path auto "$@"
+    --data.root "$runs/packed" --data.train train --data.validation val --output "$run" --ckpt_path auto "$@"
 freqvision validate --checkpoint "$run/checkpoints/best.ckpt" --data "$photos/val"
 freqvision export "$run/checkpoints/best.ckpt" --to onnx

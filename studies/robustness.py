@@ -102,7 +102,7 @@ def study(data: str, models: dict[tuple[str, str], nn.Module], photos: LabelledP
     for kind, setting, spoil in conditions():
         left = [key for key in models if (data, key[1], key[0], kind, setting) not in done]
         answers: dict[tuple[str, str], list[torch.Tensor]] = {key: [] for key in left}
-        for paths in batches(photos.paths, 25) if left else []:
+        for paths in batches(photos.paths, 10) if left else []:
             files = [spoil(Path(path)) for path in paths]
             read: dict[str, torch.Tensor] = {}  # models of one kind share their input
             for key in left:

@@ -11,7 +11,7 @@ from freqvision.data import shards, table
 from freqvision.data.folder import EXTENSIONS, Damaged, PhotoDataset, RandomView, list_classes
 from freqvision.data.loader import PhotoLoader
 from freqvision.data.opening import open_sources
-from freqvision.data.remote import CACHE_BYTES, Storage
+from freqvision.data.remote import CACHE_BYTES, Storage, is_remote
 from freqvision.data.sources import Sources
 from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
 from freqvision.spectrum.channels import ChannelSet
@@ -176,10 +176,11 @@ class PhotoShards(PhotoFolder):
     Args:
         train: Folder of the training photos' .tar files, an address such as s3://bucket/train, or a pattern.
         validation: The same of the validation photos.
+        root: Folder or address that these two are relative to, unless they are absolute or addresses.
         storage_options: How object storage is reached, as obstore takes it; the environment counts, too.
         cache: Folder that keeps what was read from object storage; None is in the user's folder of caches.
         cache_bytes: Size of that cache.
-        settings: Of `PhotoFolder`, but for `root`.
+        settings: Of `PhotoFolder`.
     """
 
     _opener: Callable[..., Sources]
@@ -188,6 +189,7 @@ class PhotoShards(PhotoFolder):
         self,
         train: str,
         validation: str,
+        root: str = "",
         storage_options: dict[str, Any] | None = None,
         cache: str | None = None,
         cache_bytes: int = CACHE_BYTES,
@@ -195,9 +197,14 @@ class PhotoShards(PhotoFolder):
     ) -> None:
         storage = Storage(storage_options, cache, cache_bytes)
         self._opener = partial(shards.Shards, storage=storage)
-        super().__init__(root="", train=train, validation=validation, **settings)
+        super().__init__(root=root, train=train, validation=validation, **settings)
 
     def _open(self, root: str, train: str, validation: str) -> list[str]:
+        if root:
+            train, validation = (
+                one if is_remote(one) or os.path.isabs(one) else f"{root.rstrip('/')}/{one}"
+                for one in (train, validation)
+            )
         self.validation_root = validation
         self._found: dict[str, Any] = {"train": self._opener(train)}
         classes: list[str] = self._found["train"].classes
