@@ -3,8 +3,9 @@
     python studies/wider.py [--data scenes garments] [--networks tokens mobilenet_v2] [--seeds 3]
 
 Scenes: gratings in one of six directions under clouds. What tells the classes apart lies in one band of
-frequencies; SHOWN says beforehand which inputs can show it. Garments: see docs/results/scratch.md. Each pair of pixels and channels has the same grid and body:
-"tokens" is a transformer that reads blocks of 8×8 coefficients, or patches of 4×4 pixels, as tokens.
+frequencies; SHOWN says beforehand which inputs can show it. Garments: see docs/results/scratch.md. Pixels and
+channels have the same grid and body: "tokens" is a transformer that reads blocks of 8×8 coefficients, or
+patches of 4×4 pixels, as tokens.
 Adds each line to wider.csv as it is measured, and resumes where an earlier run stopped.
 """
 
