@@ -23,7 +23,7 @@ from PIL import Image
 from study import add_row, read_rows
 from torch import nn
 from torch.nn import functional as F
-from transport import NETWORKS
+from transport import NETWORKS, InBfloat16
 
 import freqvision as fv
 from freqvision.analysis.accuracy import transport_spec
@@ -155,12 +155,6 @@ def send_file(paths: list[str]) -> Sent:
     return pixels(SIZE, paths) / 255, size, size
 
 
-def logits(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """Of images on [0, 1], in bfloat16, which halves the time where the CPU has AMX."""
-    images = ((images - MEAN) / STD).to(torch.bfloat16, memory_format=torch.channels_last)
-    return torch.cat([network(part) for part in images.split(8)]).float()  # small enough for the cache
-
-
 def network_steps(network: nn.Module, photos: list[str]) -> torch.Tensor:
     """Steps (C,) that cost the network equally: inverse to the root mean square of its gradient.
 
@@ -173,7 +167,7 @@ def network_steps(network: nn.Module, photos: list[str]) -> torch.Tensor:
     squares = torch.zeros(len(std), dtype=torch.float64)
     for path in photos:
         sent = decode([Path(path)]).requires_grad_()
-        best = logits(network, carrier.to_pixels(sent)).log_softmax(1).max()
+        best = network((carrier.to_pixels(sent) - MEAN) / STD).log_softmax(1).max()
         (gradient,) = torch.autograd.grad(best, sent)
         squares += (gradient[0].double() / std[:, None, None]).square().mean((1, 2))
     steps = squares.rsqrt()
@@ -185,7 +179,7 @@ def network_tables(network: nn.Module, photos: list[str]) -> torch.Tensor:
     squares = torch.zeros(2, 8, 8, dtype=torch.float64)
     for path in photos:
         planes = [plane.requires_grad_() for plane in subsampled(SIZE, [path])]
-        best = logits(network, to_rgb(*planes)).log_softmax(1).max()
+        best = network((to_rgb(*planes) - MEAN) / STD).log_softmax(1).max()
         for total, gradient in zip(squares, torch.autograd.grad(best, planes), strict=True):
             blocks = block_dct(gradient.double()).unflatten(-2, (-1, 8)).unflatten(-1, (-1, 8))
             total += blocks.square().mean((-4, -2)).reshape(-1, 8, 8).mean(0)  # (…, h, 8, w, 8) → (8, 8)
@@ -238,7 +232,7 @@ def answers(network: nn.Module, case: Case, photos: LabelledPhotos) -> tuple[tor
     for start in range(0, len(photos.paths), BATCH):
         paths = photos.paths[start : start + BATCH]
         images, count, bound = case.send(paths)
-        found.append(logits(network, images).argmax(1))
+        found.append(network((images - MEAN) / STD).argmax(1))
         sent, ideal = sent + count * len(paths), ideal + bound * len(paths)
     return torch.cat(found), sent / len(photos.paths), ideal / len(photos.paths)
 
@@ -247,7 +241,7 @@ def study(name: str, options: argparse.Namespace, photos: LabelledPhotos, table:
     """Measure every case that is not in the table."""
     file, arguments = NETWORKS[name]
     made = fv.create_model(spec=fv.PixelSpec(), weights=options.weights / file, **arguments)
-    network = made.network.eval().to(torch.bfloat16, memory_format=torch.channels_last)
+    network = InBfloat16(made.network.eval())
     calibration = evenly(find_photos(options.calibration), CALIBRATION)
     done = {(row["network"], row["family"], row["setting"]) for row in read_rows(table)}
     truth = torch.tensor(photos.labels)

@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 from study import add_row, read_rows
 from torch import nn
-from transport import NETWORKS
+from transport import NETWORKS, InBfloat16
 
 import freqvision as fv
 from freqvision.analysis.probe import LabelledPhotos, find_labelled_photos
@@ -96,20 +96,18 @@ def study(data: str, models: dict[tuple[str, str], nn.Module], photos: LabelledP
     done = {
         tuple(row[key] for key in ("data", "model", "input", "kind", "setting")) for row in read_rows(table)
     }
-    models = {key: model.to(memory_format=torch.channels_last) for key, model in models.items()}
     decoders = {key: fv.Decoder(model.spec, num_threads=1) for key, model in models.items()}
     truth = torch.tensor(photos.labels)
     for kind, setting, spoil in conditions():
         left = [key for key in models if (data, key[1], key[0], kind, setting) not in done]
         answers: dict[tuple[str, str], list[torch.Tensor]] = {key: [] for key in left}
-        for paths in batches(photos.paths, 10) if left else []:
+        for paths in batches(photos.paths, 25) if left else []:
             files = [spoil(Path(path)) for path in paths]
             read: dict[str, torch.Tensor] = {}  # models of one kind share their input
             for key in left:
                 if key[0] not in read:
                     read[key[0]] = decoders[key](files)
-                with torch.autocast("cpu", torch.bfloat16):
-                    answers[key].append(models[key](read[key[0]]).argmax(1))
+                answers[key].append(models[key](read[key[0]]).argmax(1))
         for key in left:
             right = torch.cat(answers[key]) == truth
             row: dict[str, Any] = {"data": data, "model": key[1], "input": key[0], "kind": kind}
@@ -122,6 +120,7 @@ def imagenet(name: str, weights: Path) -> dict[tuple[str, str], nn.Module]:
     """An ImageNet network on its own pixels, and on 24 channels."""
     file, arguments = NETWORKS[name]
     rgb = fv.create_model(spec=fv.PixelSpec(dtype="uint8"), weights=weights / file, **arguments).eval()
+    rgb.network = InBfloat16(rgb.network)
     return {("rgb", name): rgb, ("dct", name): fv.Transport(rgb).eval()}
 
 
@@ -202,6 +201,8 @@ def summarise(rows: list[dict[str, str]], folder: Path) -> None:
 def trained(checkpoints: Iterable[Path]) -> dict[tuple[str, str], nn.Module]:
     """Networks of studies/robustness.yaml."""
     models = {path.parents[1].name: load(path) for path in checkpoints}
+    for model in models.values():
+        model.network = InBfloat16(model.network)
     return {("rgb" if model.spec.channels is None else "dct", name): model for name, model in models.items()}
 
 
