@@ -6,7 +6,7 @@
 set -eu
 shared=$(realpath "${1:-../shared}")
 runs=$(realpath -m "${2:-runs/dry_run}")
-cpu="--trainer.devices 1 --trainer.strategy auto --trainer.accelerator cpu --data.num_workers 0 --data.num_threads 1 --checkpoint_steps 1"
+cpu="--trainer.devices 1 --trainer.strategy auto --trainer.accelerator cpu --data.num_workers 0 --data.num_threads 1 --checkpoint_steps 3"
 
 # twice CHECKPOINT COMMAND…: terminates the training once it has a checkpoint; the same command then continues it.
 twice() {
@@ -24,13 +24,14 @@ twice() {
 }
 
 sample=$shared/data/imagenet-sample
-tail -n +2 "$sample/labels.csv" | tr -d '\r' | while IFS=, read -r file class _; do
+for file in "$sample"/images/*; do
+    class=$(basename "$file" | cut -d_ -f1) # n01440764 and so on
     for part in train val; do
         mkdir -p "$runs/imagenet/$part/$class"
-        ln -sf "$sample/images/$(basename "$file")" "$runs/imagenet/$part/$class/"
+        ln -sf "$file" "$runs/imagenet/$part/$class/"
     done
 done
-twice "$runs/resnet50_dct24_16/checkpoints/last.ckpt" sh studies/imagenet.sh "$runs/imagenet" "$runs" 16 $cpu --data.batch_size 8 \
+twice "$runs/resnet50_dct24_16/checkpoints/last.ckpt" sh studies/imagenet.sh "$runs/imagenet" "$runs" 16 $cpu --data.batch_size 8 --model.optimisation.lr 0.01 \
     --data.statistics_photos 50 --data.resize 128 --data.crop 112 --trainer.max_epochs 2 --trainer.limit_train_batches 6
 twice "$runs/maskrcnn_dct24/checkpoints/last.ckpt" sh studies/coco.sh "$shared/data/coco128" "$runs" \
     "$runs/resnet50_dct24_16/checkpoints/best.ckpt" $cpu --data.train_photos images --data.train_annotations instances.json \

@@ -1,6 +1,7 @@
 """The computed cost of a training on ImageNet: the table of configs/imagenet/README.md.
 
     python studies/imagenet_cost.py
+    python studies/imagenet_cost.py --recipes    # studies/imagenet.sh and studies/coco.sh, on 1 and 8 GPUs
 
 Memory: weights, gradients and momentum in float32, and what the backward pass of a batch keeps in bfloat16,
 counted on the meta device. Computing: three times the multiply-adds of the forward pass, at the rate given by
@@ -11,11 +12,15 @@ import argparse
 import itertools
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 import freqvision as fv
+from freqvision.detection.create import create_detector
 from freqvision.models import model_info
+from freqvision.runtime import markdown
 
-PHOTOS = 1_281_167
+PHOTOS, VALIDATED, COCO = 1_281_167, 50_000, 117_266
+READ = 0.764  # milliseconds of one core for a random crop of a JPEG to DCT-24 (docs/performance.md)
 CHANNELS = (None, 6, 12, 24, 32, 48, 64, 192)  # None: RGB
 CROPS = {"resnet50": 448, "mobilenet_v2": 896}
 EPOCHS = {"resnet50": 90, "mobilenet_v2": 150}
@@ -48,6 +53,50 @@ def kept_bytes(name: str, spec: fv.FrequencySpec | fv.PixelSpec) -> int:
     return sum(kept.values())
 
 
+def detector_macs(spec: fv.FrequencySpec | fv.PixelSpec, height: int, width: int) -> float:
+    """Multiply-adds of a training step of Mask R-CNN with one photo, forward and backward.
+
+    The counted steps are on smaller photos: all but the heads grows with the area, and the heads learn from
+    512 regions whatever the photo.
+    """
+    model = create_detector("maskrcnn_resnet50_fpn", spec, num_classes=81).train()
+    cell = 1 if spec.channels is None else 4  # pixels of the image
+    areas, counts = [], []
+    for side in (192, 320):
+        box = torch.tensor([[side / 4, side / 4, side / 2, side / 2]])
+        target = {"boxes": box, "labels": torch.tensor([1]), "masks": torch.ones(1, side, side).bool()}
+        image = torch.zeros(spec.num_channels, side // cell, side // cell)
+        with FlopCounterMode(display=False) as counter:
+            sum(model([image], [target]).values()).backward()
+        areas.append(side**2)
+        counts.append(counter.get_total_flops() / 2)
+    slope = (counts[1] - counts[0]) / (areas[1] - areas[0])
+    return counts[0] + slope * (height * width - areas[0])
+
+
+def recipes(gpus: tuple[int, ...], tflops: float) -> None:
+    """Print hours of the recipes, by multiply-adds, and the cores that keep up with them."""
+    jobs = []
+    for channels in (None, 24):
+        spec = spec_of("resnet50", channels)
+        macs = 3 * model_info("resnet50", spec).macs * (1 + VALIDATED / PHOTOS / 3)
+        label = "RGB-224" if channels is None else f"DCT-{channels} at 448"
+        jobs += [(f"ResNet-50, {epochs} epochs", label, macs, PHOTOS * epochs) for epochs in (16, 90)]
+    for label, size in (
+        ("RGB-800", fv.PixelSpec(800, None)),
+        ("DCT-24 at 1600", fv.FrequencySpec(1600, None)),
+    ):
+        jobs.append(("Mask R-CNN, 12 epochs", label, detector_macs(size, 800, 1067), COCO * 12))
+    titles = ["recipe", "input", "GMAC per photo and step", "photos/s of a GPU"]
+    rows = [titles + [f"hours, {count} GPU{'s' * (count > 1)}" for count in gpus] + ["cores for a GPU"]]
+    for recipe, label, macs, seen in jobs:
+        rate = tflops * 1e12 / (2 * macs)
+        hours = [f"{seen / rate / count / 3600:.2g}" for count in gpus]
+        cores = f"{rate * READ / 1000:.1f}" if recipe.startswith("ResNet") else "–"
+        rows.append([recipe, label, f"{macs / 1e9:.1f}", f"{rate:.0f}", *hours, cores])
+    print(markdown(rows, left=2))
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(
@@ -56,7 +105,11 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128, help="photos on a GPU")
     parser.add_argument("--gpus", type=int, default=8)
     parser.add_argument("--tflops", type=float, default=100, help="that a GPU reaches (default: 100)")
+    parser.add_argument("--recipes", action="store_true", help="of the scripts instead, on 1 and on --gpus")
     options = parser.parse_args()
+    if options.recipes:
+        recipes((1, options.gpus), options.tflops)
+        return
     titles = ["network", "input", f"GB on a GPU, {options.batch} photos"]
     titles += [f"hours, {options.gpus} GPUs of {options.tflops:g} TFLOP/s", "TB to the GPUs, 8 bits a value"]
     print(f"| {' | '.join(titles)} |\n| --- | --- | ---: | ---: | ---: |")

@@ -16,7 +16,7 @@ CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 FILES = sorted(CONFIGS.rglob("*.yaml"))
 # Folder → what its overlays are laid over, and these.
 OVERLAYS = {
-    "imagenet": ("resnet50.yaml", {"rgb.yaml", "one_gpu.yaml"}),
+    "imagenet": ("resnet50.yaml", {"rgb.yaml", "one_gpu.yaml", "epochs16.yaml", "epochs90.yaml"}),
     "coco": (
         "maskrcnn.yaml",
         {"dct48.yaml", "dct64.yaml", "rgb.yaml", "fasterrcnn.yaml", "one_gpu.yaml"},

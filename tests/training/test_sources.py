@@ -47,8 +47,8 @@ def test_training_on_shards_is_training_on_the_folder(photos, packed, trained_ru
     arguments = fit_arguments(photos, tmp_path / "run")
     place = arguments.index("--data.root")
     arguments[place : place + 2] = [
-        *("--data", "PhotoShards", "--data.train", str(packed / "train")),
-        *("--data.validation", str(packed / "validation")),
+        *("--data", "PhotoShards", "--data.root", str(packed), "--data.train", "train"),
+        *("--data.validation", str(packed / "validation")),  # absolute: not below the root
     ]
     fit(arguments)
     checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
