@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from PIL import Image
 from study import add_row, read_rows
+from summary import bootstrap
 from torch import nn
 from transport import NETWORKS, InBfloat16
 
@@ -124,21 +125,6 @@ def imagenet(name: str, weights: Path) -> dict[tuple[str, str], nn.Module]:
     return {("rgb", name): rgb, ("dct", name): fv.Transport(rgb).eval()}
 
 
-def difference(rgb: np.ndarray, dct: np.ndarray) -> tuple[float, float, float]:
-    """Points by which channels are ahead, and its 95 % interval: photos and seeds are drawn again.
-
-    Args:
-        rgb: Which photos are right, (seeds, photos).
-        dct: The same; seed by seed trained alike.
-    """
-    rng = np.random.default_rng(0)
-    gain = 100 * (dct - rgb)
-    seeds = rng.integers(len(gain), size=(4000, len(gain)))
-    photos = rng.integers(gain.shape[1], size=(4000, gain.shape[1]))
-    drawn = [gain[np.ix_(*chosen)].mean() for chosen in zip(seeds, photos, strict=True)]
-    return gain.mean(), *np.percentile(drawn, (2.5, 97.5))
-
-
 def gathered(rows: list[dict[str, str]]) -> dict[tuple[str, str, str], dict[str, np.ndarray]]:
     """Right answers (seeds, photos) of each input, by data, kind and setting."""
     found: dict[tuple[str, str, str], dict[str, list[list[int]]]] = {}
@@ -168,7 +154,7 @@ def summarise(rows: list[dict[str, str]], folder: Path) -> None:
             if set(inputs) != {"rgb", "dct"} or inputs["rgb"].shape != inputs["dct"].shape:
                 line += ["–"] * 3
                 continue
-            mean, low, high = difference(inputs["rgb"], inputs["dct"])
+            mean, low, high = bootstrap(100 * (inputs["dct"] - inputs["rgb"]))
             line += [f"{100 * inputs[one].mean():.1f}" for one in ("rgb", "dct")]
             line.append(f"{mean:+.1f} ({low:+.1f} to {high:+.1f})")
         cells.append(line)
