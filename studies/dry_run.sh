@@ -34,8 +34,10 @@ for file in "$sample"/images/*; do
     done
 done
 twice "$runs/resnet50_dct24_16/checkpoints/last.ckpt" sh studies/imagenet.sh "$runs/imagenet" "$runs" 16 $cpu \
-    --data.batch_size 8 --model.optimisation.lr 0.01 --data.statistics_photos 50 --data.resize 128 --data.crop 112 --trainer.max_epochs 2 --trainer.limit_train_batches 6
+    --data.batch_size 8 --model.optimisation.lr 0.01 --data.statistics_photos 50 --data.resize 128 --data.crop 112 \
+    --trainer.max_epochs 2 --trainer.limit_train_batches 6
 twice "$runs/maskrcnn_dct24/checkpoints/last.ckpt" sh studies/coco.sh "$shared/data/coco128" "$runs" \
     "$runs/resnet50_dct24_16/checkpoints/best.ckpt" $cpu --data.train_photos images --data.train_annotations instances.json \
     --data.validation_photos images --data.validation_annotations instances.json \
-    --data.validation_range '[96, 104]' --trainer.gradient_clip_val 10 --data.statistics_photos 20 --data.resize 160 --data.max_size 266 --trainer.max_epochs 2 --trainer.limit_train_batches 4
+    --data.validation_range '[96, 104]' --trainer.gradient_clip_val 10 --data.statistics_photos 20 \
+    --data.resize 160 --data.max_size 266 --trainer.max_epochs 2 --trainer.limit_train_batches 4
