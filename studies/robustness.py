@@ -30,9 +30,9 @@ from freqvision.models import load
 from freqvision.runtime import batches, markdown
 
 Spoil = Callable[[Path], bytes]
-QUALITIES = (95, 75, 50, 30, 20, 10)
-SIDES = (256, 192, 128, 96, 64)
-BANDS = ((0, 16), (16, 32), (32, 64), (64, 128), (128, 256))  # cycles per shorter side
+QUALITIES = (95, 50, 25, 10)
+SIDES = (192, 128, 64)
+BANDS = ((8, 32), (32, 64), (64, 128), (128, 256))  # cycles per shorter side
 NOISE, NOISY_SIDE = 20.0, 512  # standard deviation in grey levels; size at which noise is added
 KINDS = {"quality": "JPEG quality", "side": "shorter side in pixels", "noise": "noise, cycles per side"}
 LABELS = {"rgb": ("pixels", "#1f77b4"), "dct": ("24 DCT channels", "#d62728")}
