@@ -212,10 +212,10 @@ def cases(network: nn.Module, calibration: list[str]) -> Iterator[Case]:
         scaled = (step * tables).round().clamp(1, 255).int().flatten(1).tolist()
         case = partial(send_jpeg, SIZE, {"qtables": scaled})
         yield Case("network", "JPEG of RGB-224, tables for the network", f"{step}", case)
+    steps = network_steps(network, calibration)
     low = torch.ones(48)
     for step in (16, 32, 64):
         yield Case("network", "DCT-48 low, uniform", f"{step}", partial(send_compressed, LOW, step * low))
-    steps = network_steps(network, calibration)
     for step in (16, 32, 64, 96):
         case = partial(send_compressed, LOW, step * steps)
         yield Case("network", "DCT-48 low, steps for the network", f"{step}", case)
