@@ -334,7 +334,8 @@ def draw(rows: list[dict[str, str]], link: str, path: Path) -> None:
             axis.plot(*zip(*these, strict=True), marker=marker, color=colour, label=family, linewidth=1)
         axis.set(title=network, xscale="log", xlabel="kB per photo", ylabel="top-1 in %")
         axis.set_ylim(bottom=max(0, max(top1 for _, top1 in points) - 35))
-        ticks = [tick for tick in (2, 5, 10, 20, 50, 100, 200, 300) if tick <= 1.2 * max(points)[0]]
+        smallest, largest = 0.8 * min(points)[0], 1.2 * max(points)[0]
+        ticks = [tick for tick in (2, 5, 10, 20, 50, 100, 200, 300) if smallest <= tick <= largest]
         axis.set_xticks(ticks, labels=map(str, ticks))
         axis.minorticks_off()
         axis.grid(alpha=0.3)
