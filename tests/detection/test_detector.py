@@ -215,7 +215,7 @@ def run(scenes, folder, *, stop=None, checkpoint=None, name="fcos_resnet18_fpn",
 
 
 def test_a_resumed_run_equals_an_unbroken_one(scenes, tmp_path):
-    options = {"scale": (0.8, 1.2), "crop": (64, 64)}
+    options = {"scale": (0.8, 1.2), "crop": (64, 64), "train_range": (0, 4), "validation_range": (0, 2)}
     unbroken = run(scenes, tmp_path / "a", **options)
     run(scenes, tmp_path / "b", stop=1, **options)
     resumed = run(scenes, tmp_path / "b", checkpoint=tmp_path / "b" / "last.ckpt", **options)

@@ -15,8 +15,8 @@ from freqvision.models.gates import (
     Gates,
     expected_open,
     find_gates,
-    gate_options,
     hard_gates,
+    options_of,
     record_gates,
     sample_gates,
     squeeze,
@@ -283,12 +283,12 @@ def test_gates_can_be_copied_and_exported():
     [
         ({"squeeze": "max"}, "squeeze is one of mean, magnitude, rms, none; got 'max'"),
         ({"open_probability": 1.0}, "between 0 and 1"),
-        ({"temperature": 1.0}, "no option temperature; they have squeeze, open_probability"),
+        ({"temperature": 1.0}, "no option temperature; it has squeeze, open_probability"),
     ],
 )
 def test_wrong_options(options, message):
     with pytest.raises(ValueError, match=message):
-        gate_options(options)
+        options_of(GateOptions, options)
 
 
 def test_refused_where_they_make_no_sense():

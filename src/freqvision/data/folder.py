@@ -149,11 +149,60 @@ def list_photos(
     return paths, [labels[path] for path in paths]
 
 
-class PhotoDataset(Dataset):
-    """Photos with labels as batches: random views and damaged photos, wherever the photos are.
+class DecodedPhotos(Dataset):
+    """What data sets of classes and of objects share: the decoder, random views, damaged photos.
 
     An item's random view depends on (seed, epoch, index) only, so the number of workers, threads and
     processes never changes what is trained on.
+    """
+
+    def __init__(
+        self, photos: Sources, spec: InputSpec, augment: Any, damaged: Damaged, seed: int, num_threads: int
+    ) -> None:
+        if damaged not in DAMAGED:
+            raise ValueError(f"damaged is one of {', '.join(DAMAGED)}; got {damaged!r}")
+        self.photos = photos
+        self.root, self.ahead = photos.root, photos.ahead
+        self.spec = spec
+        self.augment = augment
+        self.damaged = damaged
+        self.seed = seed
+        self.num_threads = num_threads
+        self._decoder = Decoder(spec, num_threads, damaged="decode" if damaged == "decode" else "error")
+        # In shared memory, so that worker processes that outlive an epoch see the new one and can report what
+        # they skipped.
+        self._epoch = torch.zeros((), dtype=torch.int64, device="cpu").share_memory_()
+        self._faulty = torch.zeros(len(photos), dtype=torch.bool, device="cpu").share_memory_()
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def name(self, index: int) -> str:
+        """A photo's name, for messages."""
+        return self.photos.name(index)
+
+    def fetch(self, indices: Sequence[int]) -> None:
+        """Begin to fetch photos of a later batch, if they are far away; returns at once."""
+        self.photos.fetch(indices)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the random views of an epoch; call it before each one, as for `DistributedSampler`."""
+        self._epoch.fill_(epoch)
+
+    def skipped(self) -> list[str]:
+        """Photos left out so far, or with ``damaged="decode"`` shown in part, each with its cause."""
+        faulty = self.photos.chosen(self._faulty.nonzero()[:, 0].tolist())
+        causes = find_faults(faulty, self.num_threads)
+        return [f"{faulty.name(place)}: {cause}" for place, cause in causes.items()]
+
+    def _generator(self, index: int) -> torch.Generator:
+        """The source of randomness of a photo in this epoch."""
+        entropy = np.random.SeedSequence([self.seed, int(self._epoch), index])
+        return torch.Generator().manual_seed(int(entropy.generate_state(1)[0]))
+
+
+class PhotoDataset(DecodedPhotos):
+    """Photos with labels as batches, wherever the photos are.
 
     Args:
         photos: The photos and their classes.
@@ -174,32 +223,12 @@ class PhotoDataset(Dataset):
         seed: int = 0,
         num_threads: int = 0,
     ) -> None:
-        if damaged not in DAMAGED:
-            raise ValueError(f"damaged is one of {', '.join(DAMAGED)}; got {damaged!r}")
+        super().__init__(photos, spec, augment, damaged, seed, num_threads)
         if augment is not None and spec.crop is None:
             raise ValueError("random resized crops need a size: set crop in the spec, or pass augment=None")
-        self.photos = photos
-        self.root, self.ahead = photos.root, photos.ahead
-        self.spec = spec
         self.labels = photos.labels
         self.classes = photos.classes
         self.class_to_idx = {name: index for index, name in enumerate(self.classes)}
-        self.augment = augment
-        self.damaged = damaged
-        self.seed = seed
-        self.num_threads = num_threads
-        self._decoder = Decoder(spec, num_threads, damaged="decode" if damaged == "decode" else "error")
-        # In shared memory, so that worker processes that outlive an epoch see the new one and can report what
-        # they skipped.
-        self._epoch = torch.zeros((), dtype=torch.int64, device="cpu").share_memory_()
-        self._faulty = torch.zeros(len(photos), dtype=torch.bool, device="cpu").share_memory_()
-
-    def __len__(self) -> int:
-        return len(self.photos)
-
-    def name(self, index: int) -> str:
-        """A photo's name, for messages."""
-        return self.photos.name(index)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self):,} photos, {len(self.classes):,} classes, {self.spec})"
@@ -229,20 +258,6 @@ class PhotoDataset(Dataset):
         good = [place for place in range(len(indices)) if place not in errors]
         return images[good], self.labels[indices][good]
 
-    def fetch(self, indices: Sequence[int]) -> None:
-        """Begin to fetch photos of a later batch, if they are far away; returns at once."""
-        self.photos.fetch(indices)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the random views of an epoch; call it before each one, as for `DistributedSampler`."""
-        self._epoch.fill_(epoch)
-
-    def skipped(self) -> list[str]:
-        """Photos left out so far, or with ``damaged="decode"`` shown in part, each with its cause."""
-        places = [int(index) for index in self._faulty.nonzero()]
-        causes = find_faults(self.photos.chosen(places), self.num_threads)
-        return [f"{self.photos.name(places[place])}: {cause}" for place, cause in causes.items()]
-
     @staticmethod
     def collate(batch: Any) -> Any:
         """Pass a batch through: pass this as `collate_fn` to `DataLoader`."""
@@ -261,8 +276,7 @@ class PhotoDataset(Dataset):
         assert self.augment is not None
         assert self.spec.crop is not None
         how = self.augment
-        entropy = np.random.SeedSequence([self.seed, int(self._epoch), index])
-        generator = torch.Generator().manual_seed(int(entropy.generate_state(1)[0]))
+        generator = self._generator(index)
         return random_resized_view(size, self.spec.crop, how.scale, how.ratio, how.hflip, generator)
 
 

@@ -7,6 +7,7 @@ built around it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from torch import nn
 
@@ -32,20 +33,13 @@ def _pyramid(network: nn.Module, stages: Sequence[int], top: nn.Module) -> nn.Mo
     )
 
 
-def _faster_rcnn(network: nn.Module, num_classes: int, options: DetectorOptions) -> nn.Module:
-    from torchvision.models.detection import FasterRCNN
+def _rcnn(kind: str, network: nn.Module, num_classes: int, options: DetectorOptions) -> nn.Module:
+    from torchvision.models import detection
     from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
     pyramid = _pyramid(network, (1, 2, 3, 4), LastLevelMaxPool())
-    return FasterRCNN(pyramid, num_classes, **options.arguments("box_"))
-
-
-def _mask_rcnn(network: nn.Module, num_classes: int, options: DetectorOptions) -> nn.Module:
-    from torchvision.models.detection import MaskRCNN
-    from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
-
-    pyramid = _pyramid(network, (1, 2, 3, 4), LastLevelMaxPool())
-    return MaskRCNN(pyramid, num_classes, **options.arguments("box_"))
+    detector: nn.Module = getattr(detection, kind)(pyramid, num_classes, **options.arguments("box_"))
+    return detector
 
 
 def _retinanet(network: nn.Module, num_classes: int, options: DetectorOptions) -> nn.Module:
@@ -72,8 +66,8 @@ _LOGITS = ("head.classification_head.cls_logits",)
 # Name → what is built around a classifier, the layers whose shape follows the number of classes, and the
 # epsilon of torchvision's weights (overwrite_eps in its source).
 DETECTORS = {
-    "fasterrcnn": (_faster_rcnn, _BOX, 0.0),
-    "maskrcnn": (_mask_rcnn, (*_BOX, _MASK), 0.0),
+    "fasterrcnn": (partial(_rcnn, "FasterRCNN"), _BOX, 0.0),
+    "maskrcnn": (partial(_rcnn, "MaskRCNN"), (*_BOX, _MASK), 0.0),
     "retinanet": (_retinanet, _LOGITS, 0.0),
     "fcos": (_fcos, _LOGITS, 1e-5),
 }

@@ -11,10 +11,11 @@ from typing import Any, ClassVar
 from torch import nn
 
 from freqvision.detection.model import DetectionModel
-from freqvision.detection.options import DetectorOptions, detector_options
+from freqvision.detection.options import DetectorOptions
 from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
 from freqvision.models.architecture import Architecture, channel_set, check_arguments
 from freqvision.models.create import create_model
+from freqvision.models.gates import options_of
 from freqvision.models.published import is_published_name, torchvision_weights
 from freqvision.models.registry import architecture, list_models
 from freqvision.models.surgery import replace_layer
@@ -85,7 +86,7 @@ class Detector(Architecture):
         """The detector; see `create_detector`, which finds it by its name."""
         spec = self.default_spec() if spec is None else spec
         check_arguments(spec, num_classes, photos)
-        options = detector_options(detector)
+        options = options_of(DetectorOptions, detector or {})
         if weights is not None and weights_backbone is not None:
             raise ValueError("weights= of a detector hold its backbone: leave weights_backbone out")
         published = weights if is_published_name(weights) else None

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 NORMS = ("frozen", "batch")
@@ -46,7 +45,7 @@ class DetectorOptions:
                 raise ValueError(f"{name} is a number of boxes, 1 or more; got {value}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, which `detector_options` reads."""
+        """Plain values, which `create_detector` also takes."""
         return asdict(self)
 
     def arguments(self, prefix: str = "") -> dict[str, float]:
@@ -64,18 +63,3 @@ class DetectorOptions:
             "batch_size_per_image": self.samples,
         }
         return {prefix + name: value for name, value in names.items() if value is not None}
-
-
-def detector_options(values: DetectorOptions | Mapping[str, Any] | None) -> DetectorOptions:
-    """`DetectorOptions` from a mapping of its fields, as checkpoints hold it; None for the defaults.
-
-    Raises:
-        ValueError: A name is unknown or a value illegal.
-    """
-    if isinstance(values, DetectorOptions):
-        return values
-    known = [item.name for item in fields(DetectorOptions)]
-    unknown = sorted(set(values or {}) - set(known))
-    if unknown:
-        raise ValueError(f"a detector has no option {', '.join(unknown)}; it has {', '.join(known)}")
-    return DetectorOptions(**(values or {}))

@@ -8,17 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import ExifTags, Image
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from freqvision.data.check import find_faults
-from freqvision.data.folder import Damaged
+from freqvision.data.folder import Damaged, DecodedPhotos
 from freqvision.data.sources import Files, Sources
 from freqvision.detection.targets import objects_of, target_in_view, turned, view_pixels
-from freqvision.inputs.decoder import DAMAGED, Decoder
 from freqvision.inputs.spec import InputSpec
 from freqvision.inputs.view import BLOCK, View, resize_crop_view
 from freqvision.jpeg.errors import JpegError
@@ -99,14 +95,11 @@ def _window(side: int, crop: int | None, place: float, cell: int) -> tuple[int, 
     return int(place * (side - crop + 1)), crop
 
 
-class DetectionPhotos(Dataset):
+class DetectionPhotos(DecodedPhotos):
     """Photos with torchvision's targets, as DCT channels or as pixels.
 
     ``PhotoLoader(photos, batch_size=2, shuffle=True)``, or torch's own loader with
     ``collate_fn=photos.collate``, gives batches of (images, targets) for `DetectionModel`.
-
-    The random view of an item depends only on (seed, epoch, index), so that the number of workers, threads
-    and processes never changes what is trained on.
 
     Args:
         sources: The photos: paths, or whatever else a `Decoder` takes, or `Sources` such as a table's.
@@ -169,25 +162,11 @@ class DetectionPhotos(Dataset):
                 raise ValueError(f"there are {len(values)} {name} for {len(sources)} photos")
         if orientation not in ORIENTATIONS:
             raise ValueError(f"orientation is one of {', '.join(ORIENTATIONS)}; got {orientation!r}")
-        if damaged not in DAMAGED:
-            raise ValueError(f"damaged is one of {', '.join(DAMAGED)}; got {damaged!r}")
-        self.photos = sources if isinstance(sources, Sources) else Files(sources)
-        self.ahead = self.photos.ahead
+        photos = sources if isinstance(sources, Sources) else Files(sources)
+        super().__init__(photos, spec, augment, damaged, seed, num_threads)
         self.targets = targets
-        self.spec = spec
-        self.augment = augment
         self.sizes = sizes
         self.orientation = orientation
-        self.damaged = damaged
-        self.seed = seed
-        self._decoder = Decoder(spec, num_threads, damaged="decode" if damaged == "decode" else "error")
-        # In shared memory, so that worker processes that outlive an epoch see the new one, and can report
-        # what they skipped.
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
-        self._faulty = torch.zeros(len(self.photos), dtype=torch.bool).share_memory_()
-
-    def __len__(self) -> int:
-        return len(self.photos)
 
     def __getitem__(self, index: int) -> tuple[Tensor, dict[str, Any]]:
         images, targets = self._load([int(index)], self.photos.take([index]))
@@ -218,23 +197,6 @@ class DetectionPhotos(Dataset):
                 targets += target
         return images, targets
 
-    def name(self, index: int) -> str:
-        """A photo's path, or what else it is read from, for messages."""
-        return self.photos.name(index)
-
-    def fetch(self, indices: Sequence[int]) -> None:
-        """Begin to fetch photos of a later batch, if they are far away; returns at once."""
-        self.photos.fetch(indices)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the random views of an epoch; call it before each one, as for `DistributedSampler`."""
-        self._epoch.fill_(epoch)
-
-    def skipped(self) -> list[str]:
-        """Photos left out so far, or with ``damaged="decode"`` shown in part, each with its cause."""
-        faulty = self.photos.chosen(self._faulty.nonzero()[:, 0].tolist())
-        return [f"{faulty.name(place)}: {cause}" for place, cause in find_faults(faulty).items()]
-
     @staticmethod
     def collate(batch: Any) -> Any:
         """Pass a batch through: pass this as `collate_fn` to `DataLoader`."""
@@ -259,9 +221,7 @@ class DetectionPhotos(Dataset):
     def _view(self, index: int, size: tuple[int, int]) -> View:
         if self.augment is None:
             return self.spec.view(size)
-        entropy = np.random.SeedSequence([self.seed, int(self._epoch), index])
-        generator = torch.Generator().manual_seed(int(entropy.generate_state(1)[0]))
-        return self.augment.view(size, self.spec, generator)
+        return self.augment.view(size, self.spec, self._generator(index))
 
     def _target(self, index: int, source: Source, view: View, shown: tuple[int, int]) -> dict[str, Any]:
         name = self.name(index)

@@ -14,7 +14,7 @@ from freqvision.inputs.spec import IMAGENET_MEAN, IMAGENET_STD, FrequencySpec, I
 from freqvision.models.block_convolution import BlockConvolution, FoldedConvolution
 from freqvision.models.fit import fit_stem, fitted_stem
 from freqvision.models.frequency_model import FrequencyModel
-from freqvision.models.gates import GateOptions, Gates, gate_options
+from freqvision.models.gates import GateOptions, Gates, options_of
 from freqvision.models.published import Publisher, is_published_name
 from freqvision.models.surgery import (
     Stem,
@@ -271,9 +271,9 @@ def check_arguments(spec: InputSpec, num_classes: int, photos: Iterable[str | Pa
 
 
 def _gates(options: GateOptions | Mapping[str, Any] | None, spec: InputSpec) -> Gates | None:
-    options = gate_options(options)
     if options is None:
         return None
+    options = options_of(GateOptions, options)
     if spec.channels is None:
         raise ValueError("gates choose among DCT channels; a model of pixels has none: leave gates out")
     return Gates(spec.num_channels, options)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, fields
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -19,6 +19,7 @@ from freqvision.spectrum.autocast import without_autocast
 
 SQUEEZES = ("mean", "magnitude", "rms", "none")
 _HALF = (torch.float16, torch.bfloat16)
+Options = TypeVar("Options", bound=Any)  # a dataclass
 
 
 @dataclass(frozen=True)
@@ -118,23 +119,23 @@ class Gating(GateOptions):
         return float(first * (last / first) ** min(1.0, progress))
 
 
-def gate_options(values: GateOptions | Mapping[str, Any] | None) -> GateOptions | None:
-    """`GateOptions` from what people and checkpoints pass.
+def options_of(kind: type[Options], values: Options | Mapping[str, Any]) -> Options:
+    """Options from what people and checkpoints pass: themselves, or a mapping of their fields.
 
     Raises:
-        ValueError: A name is unknown or a value illegal.
+        ValueError: It is neither, a name is unknown or a value illegal.
     """
-    if values is None or isinstance(values, GateOptions):
+    if isinstance(values, kind):
         return values
     if not isinstance(values, Mapping):
         raise ValueError(
-            f"gates= is a GateOptions, or a dictionary of its options ({{}} for the defaults); got {values!r}"
+            f"options are {kind.__name__}, or a dictionary of its fields, {{}} for defaults; got {values!r}"
         )
-    unknown = sorted(set(values) - set(GateOptions.__dataclass_fields__))
+    known = [item.name for item in fields(kind)]
+    unknown = sorted(set(values) - set(known))
     if unknown:
-        known = ", ".join(GateOptions.__dataclass_fields__)
-        raise ValueError(f"gates have no option {', '.join(unknown)}; they have {known}")
-    return GateOptions(**values)
+        raise ValueError(f"{kind.__name__} has no option {', '.join(unknown)}; it has {', '.join(known)}")
+    return kind(**values)
 
 
 class Gates(nn.Module):

@@ -259,7 +259,7 @@ class ModelModule(LightningModule):
         if stored.name != here:
             raise ValueError(
                 f"the checkpoint is of a {stored.name}, this run trains a {here}: keep --model.name, or "
-                " start a new run with the checkpoint as --model.weights"
+                "start a new run with the checkpoint as --model.weights"
             )
         if self.class_names != stored.class_names:
             raise ValueError(

@@ -1,5 +1,6 @@
-"""`freqvision validate`: the accuracy of a checkpoint on a folder of photos."""
+"""`freqvision validate`: accuracy or average precision of a checkpoint, which says what it needs."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,13 @@ from torch.utils.data import DataLoader
 
 from freqvision.data.opening import open_photos
 from freqvision.data.sources import Sources
-from freqvision.models.saved import read_saved
-from freqvision.runtime import fastest_precision
+from freqvision.detection.sidecars import read_annotations
+from freqvision.models.saved import SavedModel, read_saved
+from freqvision.runtime import fastest_precision, write_text
 from freqvision.training.callbacks import quieten
 from freqvision.training.classifier import Classifier
+from freqvision.training.coco import photos_of, same_categories, select
+from freqvision.training.detector import Detector
 
 
 def validate(
@@ -64,19 +68,63 @@ def validate(
         )
     except MisconfigurationException as error:  # which is no ValueError
         raise ValueError(f"accelerator {accelerator!r} cannot be used here: {error}") from error
-    if saved.task == "object-detection":
-        from freqvision.training.validate_detector import validate_detector
-
-        return validate_detector(saved, trainer, data, annotations, results, batch_size or 2, num_threads)
-    if annotations is not None or results is not None:
+    of_boxes = saved.task == "object-detection"
+    if of_boxes:
+        module, photos = _detector(saved, data, annotations, num_threads)
+    elif annotations is not None or results is not None:
         raise ValueError("annotations and results are of detectors; this checkpoint holds a classifier")
-    module = Classifier(**saved.hyper_parameters)
-    module.build(saved.spec, saved.names(), name=saved.name, **saved.options)
-    module.model.load_state_dict(saved.state)
+    else:
+        module, photos = _classifier(saved, data, num_threads)
+    loader: DataLoader = DataLoader(photos, batch_size or (2 if of_boxes else 64), collate_fn=photos.collate)
+    metrics: Any = trainer.validate(module, loader, verbose=False)[0]
+    if results is not None:
+        write_text(results, json.dumps(module.results) + "\n")
+    return {"photos": len(photos), **{name.removeprefix("val/"): value for name, value in metrics.items()}}
+
+
+def _classifier(saved: SavedModel, data: Any, num_threads: int) -> tuple[Any, Any]:
+    """The module and its photos."""
     root = data or saved.validation
     if root is None:
         raise ValueError("the checkpoint does not say what it was validated on: name a folder of photos")
-    photos = open_photos(root, module.spec, classes=module.class_names, num_threads=num_threads)
-    loader: DataLoader = DataLoader(photos, batch_size or 64, collate_fn=photos.collate)
-    metrics: Any = trainer.validate(module, loader, verbose=False)[0]
-    return {"photos": len(photos), **{name.removeprefix("val/"): value for name, value in metrics.items()}}
+    photos = open_photos(root, saved.spec, classes=saved.names(), num_threads=num_threads)
+    return _restored(Classifier, saved), photos
+
+
+def _detector(saved: SavedModel, data: Any, annotations: Any, num_threads: int) -> tuple[Any, Any]:
+    """The module, with the truth about its photos, and the photos."""
+    if data is None and annotations is not None:
+        raise ValueError("name both the folder of the photos and the file of their annotations, or neither")
+    if data is None:
+        if saved.validation is None:
+            raise ValueError(
+                "the checkpoint does not say what it was validated on: name photos and annotations"
+            )
+        outside = saved.details.get("paths_outside", False)
+        coco, sources = read_annotations(saved.details["annotations"], saved.validation, outside)
+        part = saved.details["photos"]
+        coco = select(coco, None if part is None else (part[0], part[1]))
+    else:
+        coco, sources = read_annotations(annotations, data)
+    names = tuple(saved.names())
+    if "category_ids" in saved.details:
+        trained = (names, tuple(saved.details["category_ids"]))
+        same_categories(trained, (coco.class_names, coco.category_ids), f"the model and {coco.path}")
+    elif names != coco.class_names:  # of a folder of fv.save, which keeps only the names
+        raise ValueError(
+            f"the model knows the classes {', '.join(names)}; {coco.path} has {', '.join(coco.class_names)}: "
+            "the names and their order must be the same"
+        )
+    module = _restored(Detector, saved)
+    module.truth = coco
+    orientation = saved.details.get("orientation", "stored")
+    shown = photos_of(coco, saved.spec, None, sources, orientation=orientation, num_threads=num_threads)
+    return module, shown
+
+
+def _restored(kind: type[Classifier | Detector], saved: SavedModel) -> Any:
+    """The training's module, with the checkpoint's weights."""
+    module = kind(**saved.hyper_parameters)
+    module.build(saved.spec, saved.names(), name=saved.name, **saved.options)
+    module.model.load_state_dict(saved.state)
+    return module
