@@ -19,7 +19,8 @@ for text in [*project["dependencies"], *extras["train"], *extras["detection"], *
     print(f"{name}=={floor}")
 PYTHON
 cat "$folder/floors.txt"
-"$folder/bin/pip" install --quiet --disable-pip-version-check -r "$folder/floors.txt" hypothesis "pytest>=8"
+"$folder/bin/pip" install --quiet --disable-pip-version-check -r "$folder/floors.txt" \
+  hypothesis "pytest>=8" jpeglib opencv-python-headless simplejpeg
 "$folder/bin/pip" install --quiet --disable-pip-version-check --no-deps .
-OMP_NUM_THREADS=1 "$folder/bin/python" -m pytest -q -p no:cacheprovider --import-mode=importlib \
+OMP_NUM_THREADS=1 "$folder/bin/python" -m pytest -q -p no:cacheprovider \
   tests/test_package.py tests/test_runtime.py tests/spectrum tests/jpeg tests/inputs tests/data tests/training

@@ -1,6 +1,7 @@
 """Progress bars, tables, batches, devices, and files that are written whole or not at all."""
 
 import csv
+import json
 import os
 import re
 import sys
@@ -153,6 +154,34 @@ def choose_device(name: str | None) -> str:
         cause = str(error).partition("\n")[0]
         raise ValueError(f"device {name!r} cannot be used here, but cpu can: {cause}") from error
     return name
+
+
+def read_text(path: str | Path, max_bytes: int = 2**28) -> str:
+    """The text of a file that may come from anywhere.
+
+    Raises:
+        OSError: It cannot be read, or is no regular file; the end of a FIFO would never come.
+        ValueError: It is no UTF-8, or has more than `max_bytes`.
+    """
+    from freqvision import _native
+
+    return _native.read_file(path, max_bytes, max_bytes).decode("utf-8-sig")
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The values in JSON that may come from anywhere.
+
+    Raises:
+        ValueError: It is no JSON, or nested too deeply.
+
+    Example:
+        >>> parse_json('{"a": [1, 2]}')
+        {'a': [1, 2]}
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("JSON that is nested too deeply") from error
 
 
 @contextmanager

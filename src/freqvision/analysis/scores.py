@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from freqvision.runtime import write_text
+from freqvision.runtime import parse_json, read_text, write_text
 from freqvision.spectrum.channels import BLOCK, COMPONENTS, FREQUENCIES, NUM_CHANNELS, ChannelSet
 
 
@@ -159,16 +159,21 @@ class ChannelScores:
         Raises:
             ValueError: The text is not JSON of that form.
         """
-        values: Any = json.loads(text)
+        values: Any = parse_json(text)
         needed = ("method", "channels", "scores")
         if not isinstance(values, dict) or any(name not in values for name in needed):
             raise ValueError(f"channel scores in JSON have {', '.join(needed)}; got {text[:80]}")
-        values["channels"] = ChannelSet.parse(values["channels"])
-        for name in ("scores", "ties", "doubts"):
-            if values.get(name) is not None:
-                values[name] = tuple(values[name])
-        values["classes"] = {name: tuple(scores) for name, scores in values.get("classes", {}).items()}
-        return cls(**values)
+        try:
+            values["channels"] = ChannelSet.parse(values["channels"], files=False)
+            kinds = {"scores": float, "ties": float, "doubts": str}
+            for name, kind in kinds.items():
+                if values.get(name) is not None:
+                    values[name] = tuple(map(kind, values[name]))
+            classes = values.get("classes", {}).items()
+            values["classes"] = {name: tuple(map(float, scores)) for name, scores in classes}
+            return cls(**values)
+        except (TypeError, AttributeError, OverflowError) as error:  # values of other types
+            raise ValueError(f"channel scores in JSON are numbers and text: {error}") from error
 
     def save(self, path: str | Path) -> None:
         """Write `to_json` to a file."""
@@ -177,7 +182,7 @@ class ChannelScores:
     @classmethod
     def load(cls, path: str | Path) -> ChannelScores:
         """Read a file that `save` wrote."""
-        return cls.from_json(Path(path).read_text(encoding="utf-8"))
+        return cls.from_json(read_text(path))
 
 
 def radial_frequency() -> torch.Tensor:

@@ -14,7 +14,7 @@ from freqvision.inputs.decoder import Decoder, source_name
 from freqvision.inputs.spec import FrequencySpec
 from freqvision.jpeg.read import Source
 from freqvision.parts import Part, map_parts, split
-from freqvision.runtime import write_text
+from freqvision.runtime import parse_json, read_text, write_text
 from freqvision.spectrum.channels import ChannelSet
 
 BATCH = 32
@@ -113,11 +113,11 @@ class PhotoCheck:
         """
         parent = Path(path).absolute().parent
         try:
-            values = json.loads(Path(path).read_text(encoding="utf-8"))
+            values = parse_json(read_text(path))
             found = values["damaged"].items()
             damaged = {absolute(photo, parent): str(cause) for photo, cause in found}
             return cls(absolute(values["folder"], parent), int(values["checked"]), damaged)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"{path} is no list of freqvision check: {error!r}") from error
 
 

@@ -26,11 +26,13 @@ from freqvision.data.remote import CHUNK, REQUESTS, Part, Remote, Storage, is_re
 from freqvision.data.sources import UNLABELLED, Sources, named, relabelled
 from freqvision.inputs.spec import InputSpec
 from freqvision.jpeg.read import Source
-from freqvision.runtime import address, progress_bar, replacing, write_text
+from freqvision.runtime import address, parse_json, progress_bar, read_text, replacing, write_text
 
 AHEAD = 1024  # photos
 INDEX = "index.npy"
 ABOUT = "index.json"
+MAX_MEMBER = 2**40
+MAX_HEADER = 2**20  # bytes of a tar file's headers, and of a label or a .json file
 Sample = tuple[int, int, "str | int", bytes]
 RECORD = np.dtype([("shard", "<i4"), ("offset", "<i8"), ("length", "<i8"), ("label", "<i4")])
 
@@ -209,7 +211,7 @@ def open_index(shards: Sequence[str]) -> tuple[np.ndarray, list[str]]:
     """
     folder = Path(shards[0]).parent
     known = [[os.path.relpath(path, folder), *_version(path)] for path in shards]
-    return _kept_index(folder, known, lambda: _make_index(shards))
+    return _kept_index(folder, known, len(shards), lambda: _make_index(shards))
 
 
 def open_remote_index(
@@ -235,7 +237,7 @@ def open_remote_index(
     about: Any = None
     if root:
         with suppress(FileNotFoundError):
-            about = json.loads(bytes(storage.get(f"{root}/{ABOUT}", 0, 2**30)))
+            about = _about(bytes(storage.get(f"{root}/{ABOUT}", 0, 2**28)), f"{root}/{ABOUT}")
     try:
         files = storage.files(where)
     except OSError:  # storage that does not list what it holds, such as most servers of https
@@ -252,24 +254,24 @@ def open_remote_index(
             return _make_index(files, storage)
         storage.download(f"{root}/{INDEX}", storage.cache / key / INDEX)
         index = np.load(storage.cache / key / INDEX, mmap_mode="r", allow_pickle=False)
-        if index.dtype != RECORD or len(index) != about["photos"]:
+        if not _fits(index, about, len(files)):
             raise ValueError(f"{root}/{INDEX} does not fit {ABOUT}: copy both again")
         return index, about["classes"]
 
-    return files, *_kept_index(storage.cache / key, known, copy_or_make), key
+    return files, *_kept_index(storage.cache / key, known, len(files), copy_or_make), key
 
 
 def _kept_index(
-    folder: Path, known: list[Any], make: Callable[[], tuple[np.ndarray, list[str]]]
+    folder: Path, known: list[Any], shards: int, make: Callable[[], tuple[np.ndarray, list[str]]]
 ) -> tuple[np.ndarray, list[str]]:
     """The index in a folder if it is of the known shards, or a new one, which is written there."""
     try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        if about["shards"] == known:
+        about = _about(read_text(folder / ABOUT), ABOUT)
+        if about["shards"] == known and (folder / INDEX).is_file():
             index = np.load(folder / INDEX, mmap_mode="r", allow_pickle=False)
-            if index.dtype == RECORD and len(index) == about["photos"]:
+            if _fits(index, about, shards):
                 return index, about["classes"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError):
         pass  # not there, of other shards, or damaged: it is made again
     index, classes = make()
     about = {"shards": known, "photos": len(index), "classes": classes}
@@ -281,6 +283,32 @@ def _kept_index(
     except OSError:
         pass  # a folder that cannot be written to
     return index, classes
+
+
+def _about(text: str | bytes, name: str) -> dict[str, Any]:
+    """What is in `index.json`, which may come from anywhere.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    about = parse_json(text)
+    if not (
+        isinstance(about, dict)
+        and isinstance(about.get("photos"), int)
+        and all(isinstance(about.get(key), list) for key in ("shards", "classes"))
+        and all(isinstance(of_class, str) for of_class in about["classes"])
+        and all(isinstance(s, list) and len(s) > 1 and isinstance(s[0], str) for s in about["shards"])
+    ):
+        raise ValueError(f"{name} is no index of shards")
+    return about
+
+
+def _fits(index: np.ndarray, about: dict[str, Any], shards: int) -> bool:
+    """Whether an index has photos in so many shards; what lies beyond the end of one is found later."""
+    if index.dtype != RECORD or index.shape != (about["photos"],) or not len(index):
+        return False
+    numbers = index["shard"], index["offset"], index["length"]
+    return all(column.min() >= 0 for column in numbers) and index["shard"].max() < shards
 
 
 def _version(path: str) -> tuple[int, int]:
@@ -323,10 +351,24 @@ def list_shard(shard: str | Remote, storage: Storage | None) -> list[Sample]:
     name = shard if isinstance(shard, str) else shard.url
     try:
         file = storage.open(shard) if storage and isinstance(shard, Remote) else open(name, "rb")  # noqa: SIM115
-        with file, tarfile.open(fileobj=file, mode="r:") as tar:
+        with file, tarfile.open(fileobj=_Headers(file), mode="r:") as tar:  # type: ignore[call-overload]
             return list(_read_shard(tar))
-    except (tarfile.TarError, EOFError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # tarfile raises what its many formats happen to meet
         raise ValueError(f"{name} is no tar file, or damaged: {error}") from error
+
+
+class _Headers:
+    """A tar file for `tarfile`, which believes headers that claim to go on for gigabytes."""
+
+    def __init__(self, file: Any) -> None:
+        self.seek, self.tell, self.file = file.seek, file.tell, file
+
+    def read(self, size: int) -> bytes:
+        if not 0 <= size <= MAX_HEADER:
+            raise ValueError(f"a header of {size} bytes")
+        return bytes(self.file.read(size))
 
 
 def _read_shard(tar: tarfile.TarFile) -> Iterator[Sample]:
@@ -335,6 +377,8 @@ def _read_shard(tar: tarfile.TarFile) -> Iterator[Sample]:
     key, text = "", b""
     label: str | int = UNLABELLED
     for member in tar:
+        if not 0 <= member.size <= MAX_MEMBER:  # below 0, it would lead round in a circle for ever
+            raise ValueError(f"a file of {member.size} bytes")
         if not member.isfile():
             continue
         folder, _, name = member.name.rpartition("/")
@@ -346,13 +390,17 @@ def _read_shard(tar: tarfile.TarFile) -> Iterator[Sample]:
             key, photo, label, text = f"{folder}/{stem}", None, UNLABELLED, b""
         if ending in EXTENSIONS:
             photo = member.offset_data, member.size
-        elif ending in (".cls", ".json") and member.size < 2**20:
+        elif ending in (".cls", ".json") and member.size < MAX_HEADER:
             file = tar.extractfile(member)
             contents = file.read() if file else b""
             label = _label(contents, ending, label)
             text = contents if ending == ".json" else text
     if photo is not None:
         yield *photo, label, text
+    file: Any = tar.fileobj
+    file.seek(tar.offset)
+    if file.read(tarfile.BLOCKSIZE).strip(b"\0"):  # a header that tarfile does not understand, or half of one
+        raise ValueError(f"at byte {tar.offset}")
 
 
 def _label(text: bytes, ending: str, otherwise: str | int) -> str | int:
@@ -370,8 +418,8 @@ def _label(text: bytes, ending: str, otherwise: str | int) -> str | int:
 def _object(text: bytes) -> dict[str, Any]:
     """JSON's object; an empty one if the text is something else."""
     try:
-        values = json.loads(text.decode("utf-8", "replace"))
-    except (ValueError, RecursionError):
+        values = parse_json(text.decode("utf-8", "replace"))
+    except ValueError:
         return {}
     return values if isinstance(values, dict) else {}
 

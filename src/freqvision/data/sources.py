@@ -15,6 +15,7 @@ from freqvision.data.check import PhotoCheck, absolute
 from freqvision.jpeg.read import Source
 
 UNLABELLED = -1
+MAX_LABEL = 2**20  # more than the number of photos: each class has a name
 
 
 class Photo(np.ndarray):
@@ -161,8 +162,14 @@ def relabelled(
                 + ", ".join(missing[:10])
             )
         labels = torch.tensor([place[name] for name in names] + [UNLABELLED])[labels]
+    if not len(labels):
+        raise ValueError("there are no photos")
     known = list(names if classes is None else classes)
-    largest = int(labels.max())
+    least, largest = map(int, labels.aminmax())
+    if least < UNLABELLED or largest > MAX_LABEL + len(labels):
+        raise ValueError(
+            f"labels are numbers of classes from 0, or {UNLABELLED} for none; got {least} to {largest}"
+        )
     known = known or [str(label) for label in range(largest + 1)]
     if largest >= len(known):
         raise ValueError(f"label {largest} is beyond the {len(known)} classes {', '.join(known[:5])}, …")

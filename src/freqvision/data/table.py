@@ -16,6 +16,7 @@ from freqvision.data.folder import Damaged, PhotoDataset, RandomView
 from freqvision.data.sources import UNLABELLED, Sources, named, relabelled
 from freqvision.inputs.spec import InputSpec
 from freqvision.jpeg.read import Source
+from freqvision.runtime import parse_json, read_text
 
 IMAGES = ("image", "img", "jpg", "jpeg", "photo", "pixel_values", "bytes")  # usual names of columns
 LABELS = ("label", "labels", "fine_label", "class", "cls", "target", "category")
@@ -88,11 +89,21 @@ class Table(Sources):
     ) -> None:
         self.rows = open_table(table, split)
         self.root = str(table) if isinstance(table, (str, Path)) else "the table"
+        self.folders = _folders(table)
         features = self.rows.features
         self.image = _column(features, image, IMAGES, _is_image)
         if self.image is None:
             raise ValueError(f"{self.root} has no column of photos: name one of {', '.join(features)}")
         self._photos = self.rows.select_columns([self.image]).with_format("arrow")
+        kind = self._photos.data.schema.field(self.image).type
+        self._parts = {kind.field(place).name for place in range(kind.num_fields)}
+        if "bytes" not in self._parts and str(kind) not in (
+            "binary",
+            "large_binary",
+            "string",
+            "large_string",
+        ):
+            raise ValueError(f"the column {self.image!r} holds {kind}: photos are bytes, or paths with bytes")
         label = _column(features, label, LABELS, lambda feature: hasattr(feature, "names"))
         none: tuple[Tensor, list[str]] = torch.full((len(self.rows),), UNLABELLED), []
         labels, names = none if label is None else _labels(self.rows, label)
@@ -101,19 +112,26 @@ class Table(Sources):
     def take(self, indices: Sequence[int]) -> list[Source]:
         """The bytes of photos where the table has them, or the paths that it has."""
         column = self._photos[list(indices)].column(0).combine_chunks()
-        if not hasattr(column.type, "fields"):  # bytes without a structure around them
-            return [named(cell.as_buffer(), self.name(i)) for i, cell in zip(indices, column, strict=True)]
-        contents = column.field("bytes")
-        paths = column.field("path") if column.type.get_field_index("path") >= 0 else None
+        contents = column.field("bytes") if "bytes" in self._parts else column
+        paths = column.field("path") if "path" in self._parts else None
         photos: list[Source] = []
         for place, index in enumerate(indices):
             if contents[place].is_valid:
                 photos.append(named(contents[place].as_buffer(), self.name(index)))
             elif paths is not None and paths[place].is_valid:
-                photos.append(paths[place].as_py())
+                photos.append(self._path(paths[place].as_py(), index))
             else:
                 raise ValueError(f"{self.name(index)} is empty: leave it out by Dataset.filter")
         return photos
+
+    def _path(self, path: str, index: int) -> str:
+        """A path that a row has, if it may have it."""
+        if self.folders is None or os.path.abspath(path).startswith(self.folders):
+            return path
+        raise ValueError(
+            f"{self.name(index)} is the path of a file outside the table, {path!r}; tables from elsewhere "
+            "could have any file read: pass a datasets.Dataset if you trust this one"
+        )
 
     def annotations(self) -> list[dict[str, Any]]:
         """The objects of each photo, and its height and width if there are such columns, for detection."""
@@ -132,26 +150,30 @@ class Table(Sources):
         return f"{self.root}, row {index}"
 
 
+def _folders(table: Any) -> tuple[str, ...] | None:
+    """Where the files may be that rows of a table name; None for anywhere, in tables that the caller made."""
+    import datasets
+
+    if not isinstance(table, (str, os.PathLike, list, tuple)):
+        return None
+    places = [table] if isinstance(table, (str, os.PathLike)) else list(table)
+    found = (os.path.abspath(place) for place in places if os.path.exists(place))
+    folders = [place if os.path.isdir(place) else os.path.dirname(place) for place in found]
+    return tuple(os.path.join(place, "") for place in [*folders, str(datasets.config.HF_CACHE_HOME)])
+
+
 def open_table(table: Any, split: str | None = None) -> Any:
     """A ``datasets.Dataset``, mapped into memory; see `PhotoTable` for arguments and errors."""
     try:
         import datasets
     except ImportError as error:
         raise ImportError("tables need Hugging Face Datasets: pip install 'freqvision[table]'") from error
-    found = table
-    if isinstance(table, (str, os.PathLike)):
-        path = os.fspath(table)
-        if any(os.path.isfile(os.path.join(path, name)) for name in ("state.json", "dataset_dict.json")):
-            found = datasets.load_from_disk(path)
-        elif files := _files(path):
-            found = datasets.load_dataset(_format(files[0]), data_files=files, split="train")
-        elif os.path.exists(path):
-            raise FileNotFoundError(f"no table at {path}: pass a folder of save_to_disk, or Parquet files")
-        else:  # of the hub
-            found = datasets.load_dataset(path, split=split)
-    elif isinstance(table, (list, tuple)):
-        files = [os.fspath(file) for file in table]
-        found = datasets.load_dataset(_format(files[0]), data_files=files, split="train")
+    try:
+        found = _open(table, split)
+    except (ImportError, OSError, ValueError):
+        raise
+    except Exception as error:  # of any of the libraries that read it
+        raise ValueError(f"{table} is no table, or damaged: {error!r}") from error
     if isinstance(found, datasets.DatasetDict):
         if split not in found and len(found) > 1:
             raise ValueError(f"{table} has the splits {', '.join(found)}: name one of them, got {split!r}")
@@ -162,6 +184,47 @@ def open_table(table: Any, split: str | None = None) -> Any:
         if isinstance(feature, datasets.Image):
             found = found.cast_column(name, datasets.Image(decode=False))
     return found
+
+
+def _open(table: Any, split: str | None) -> Any:
+    import datasets
+
+    found = table
+    if isinstance(table, (str, os.PathLike)):
+        path = os.fspath(table)
+        if any(os.path.isfile(os.path.join(path, name)) for name in ("state.json", "dataset_dict.json")):
+            _check_saved(path)
+            found = datasets.load_from_disk(path)
+        elif files := _files(path):
+            found = datasets.load_dataset(_format(files[0]), data_files=files, split="train")
+        elif os.path.exists(path):
+            raise FileNotFoundError(f"no table at {path}: pass a folder of save_to_disk, or Parquet files")
+        else:  # of the hub
+            found = datasets.load_dataset(path, split=split)
+    elif isinstance(table, (list, tuple)):
+        files = [os.fspath(file) for file in table]
+        found = datasets.load_dataset(_format(files[0]), data_files=files, split="train")
+    return found
+
+
+def _check_saved(folder: str) -> None:
+    """Refuse a folder of ``save_to_disk`` whose files are none, or that leads out of itself."""
+    for root, _, names in os.walk(folder):
+        for path in (os.path.join(root, name) for name in names):
+            if not os.path.isfile(path):
+                raise ValueError(f"{path} is no regular file, as save_to_disk writes them")
+        listed: list[Any] = []
+        if "state.json" in names:
+            listed = [file["filename"] for file in _values(root, "state.json")["_data_files"]]
+        elif "dataset_dict.json" in names:
+            listed = _values(root, "dataset_dict.json")["splits"]
+        for entry in listed:
+            if os.path.basename(entry) != entry or entry in ("", os.curdir, os.pardir):
+                raise ValueError(f"{root} names {entry!r} as one of its files, which leads out of it")
+
+
+def _values(folder: str, name: str) -> Any:
+    return parse_json(read_text(os.path.join(folder, name)))
 
 
 def is_table(path: str | Path) -> bool:
@@ -208,7 +271,7 @@ def _labels(rows: Any, label: str) -> tuple[Tensor, list[str]]:
         labels = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
         labels = np.where(labels < 0, UNLABELLED, places[labels] if len(places) else UNLABELLED)
     elif str(column.type).startswith(("int", "uint")):
-        labels = column.fill_null(UNLABELLED).to_numpy(zero_copy_only=False)
+        labels = column.cast("int64").fill_null(UNLABELLED).to_numpy(zero_copy_only=False)
     else:
         raise ValueError(f"the column {label!r} holds {column.type}: labels are whole numbers or text")
     return torch.from_numpy(labels.astype(np.int64)), names

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
@@ -15,8 +14,11 @@ import numpy as np
 
 from freqvision.detection.coco import CocoAnnotations, CocoImage, CocoObject, Segmentation
 from freqvision.jpeg.read import MAX_PIXELS
+from freqvision.runtime import parse_json, read_text
 
 log = logging.getLogger(__name__)
+
+MAX_BYTES = 2**32  # of annotations: eight times COCO's
 
 
 def read_coco(annotations: str | Path, images: str | Path, *, paths_outside: bool = False) -> CocoAnnotations:
@@ -85,9 +87,9 @@ class CocoReader:
     def _load(self) -> dict[str, Any]:
         if not Path(self.path).is_file():
             raise FileNotFoundError(f"no file of annotations at {self.path}")
-        try:  # with or without the byte order mark with which Windows begins UTF-8
-            values = json.loads(Path(self.path).read_text(encoding="utf-8-sig"))
-        except (ValueError, RecursionError) as error:
+        try:
+            values = parse_json(read_text(self.path, MAX_BYTES))
+        except ValueError as error:
             raise ValueError(f"{self.path} is no JSON, or cut off: {error}") from error
         given = values if isinstance(values, dict) else {}
         keys = ("images", "annotations", "categories")
@@ -122,14 +124,9 @@ class CocoReader:
         missing: list[str] = []
         for _, entry in self._entries(values, "images"):
             id_, name = entry.get("id"), entry.get("file_name")
-            height, width = entry.get("height"), entry.get("width")
             if not _is_whole(id_) or not isinstance(name, str):
                 raise self._fault('an image has a whole number "id" and a "file_name"')
-            if not (_is_whole(height) and _is_whole(width) and height > 0 and width > 0):
-                got = f"{height!r:.80} and {width!r:.80}"
-                raise self._fault(f"height and width are whole numbers above 0, got {got}")
-            if height * width > MAX_PIXELS:
-                raise self._fault(f"{width}×{height} pixels are more than the {MAX_PIXELS:,} of any photo")
+            size = self._size(entry)
             self._check_new(id_, images)
             way = PureWindowsPath(name)  # which knows both separators
             if not self.paths_outside and (way.anchor or ".." in way.parts):
@@ -140,12 +137,22 @@ class CocoReader:
             path = os.path.join(self.folder, name)
             if name not in present and not os.path.isfile(path):
                 missing.append(f"{path} (image {id_})")
-            images[id_] = path, (height, width)
+            images[id_] = path, size
         if missing:
             raise FileNotFoundError(
                 f"{len(missing)} of the {len(images)} photos of {self.path} are missing: {_first(missing, 3)}"
             )
         return images
+
+    def _size(self, entry: dict[str, Any]) -> tuple[int, int]:
+        """(height, width) of an image."""
+        height, width = entry.get("height"), entry.get("width")
+        if not (_is_whole(height) and _is_whole(width) and height > 0 and width > 0):
+            got = f"{height!r:.80} and {width!r:.80}"
+            raise self._fault(f"height and width are whole numbers above 0, got {got}")
+        if height * width > MAX_PIXELS:
+            raise self._fault(f"{width}×{height} pixels are more than the {MAX_PIXELS:,} of any photo")
+        return height, width
 
     def _object(
         self, entry: dict[str, Any], id_: int, labels: dict[int, int], size: tuple[int, int]

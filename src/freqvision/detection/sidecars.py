@@ -75,8 +75,14 @@ class _Reader(CocoReader):
             if height is None or width is None:
                 height, width = read_header(photos[place]).size
             images.append({"id": place, "file_name": photos.name(place), "height": height, "width": width})
-            for found in _objects(row.get("objects")):
+            try:
+                objects = _objects(row.get("objects"))
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{photos.name(place)}: its objects are {row['objects']!r:.80}") from error
+            for found in objects:
                 category = found.pop("category", found.get("category_id"))
+                if isinstance(category, bool) or not isinstance(category, (int, str)):
+                    raise ValueError(f"{photos.name(place)}: an object's category is {category!r:.80}")
                 annotations.append({**found, "image_id": place, "category_id": category})
         for number, entry in enumerate(annotations):
             entry["id"] = number
@@ -85,8 +91,9 @@ class _Reader(CocoReader):
         known = sorted({entry["category_id"] for entry in annotations}, key=str)
         if names is None and any(isinstance(value, str) for value in known):
             names = list(map(str, known))
+            place_of = {name: place for place, name in enumerate(names)}
             for entry in annotations:
-                entry["category_id"] = names.index(str(entry["category_id"]))
+                entry["category_id"] = place_of[str(entry["category_id"])]
         if names is None:
             names = {value: str(value) for value in sorted(known)}
         categories = [
@@ -97,7 +104,7 @@ class _Reader(CocoReader):
 
     def _images(self, values: dict[str, Any]) -> dict[int, tuple[str, tuple[int, int]]]:
         return {
-            entry["id"]: (entry["file_name"], (entry["height"], entry["width"]))
+            entry["id"]: (entry["file_name"], self._size(entry))
             for _, entry in self._entries(values, "images")
         }
 
@@ -107,4 +114,4 @@ def _objects(objects: Any) -> list[dict[str, Any]]:
     if isinstance(objects, dict):
         lists = {key: value for key, value in objects.items() if isinstance(value, list) and key != "id"}
         return [dict(zip(lists, values, strict=False)) for values in zip(*lists.values(), strict=True)]
-    return [{key: value for key, value in found.items() if key != "id"} for found in objects or ()]
+    return [{key: value for key, value in dict(found).items() if key != "id"} for found in objects or ()]

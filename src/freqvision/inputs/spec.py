@@ -14,7 +14,7 @@ import torch
 from freqvision.inputs.preprocessing import preprocessing_fields
 from freqvision.inputs.statistics import ChannelStatistics
 from freqvision.inputs.view import BLOCK, View, resize_crop_view
-from freqvision.runtime import write_text
+from freqvision.runtime import parse_json, read_text, write_text
 from freqvision.spectrum.channels import NUM_CHANNELS, ChannelSet
 from freqvision.spectrum.colour import ycbcr_to_rgb_matrix
 
@@ -189,7 +189,10 @@ class InputSpec:
         unknown = sorted(set(values) - set(known))
         if unknown:
             raise ValueError(f"{made.__name__} has no {', '.join(unknown)}; it has {', '.join(known)}")
-        return made(**made._upgrade(values))  # type: ignore[return-value]
+        try:
+            return made(**made._upgrade(values))  # type: ignore[return-value]
+        except TypeError as error:  # values of other types
+            raise ValueError(f"a specification has plain values, as to_dict gives them: {error}") from error
 
     @classmethod
     def _upgrade(cls, values: dict[str, Any]) -> dict[str, Any]:
@@ -203,7 +206,7 @@ class InputSpec:
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Read what `to_json` wrote."""
-        return cls.from_dict(json.loads(text))
+        return cls.from_dict(parse_json(text))
 
     def save(self, path: str | Path) -> None:
         """Write `to_json` to a file."""
@@ -388,7 +391,7 @@ class FrequencySpec(InputSpec):
     def _upgrade(cls, values: dict[str, Any]) -> dict[str, Any]:
         values = dict(values)
         if isinstance(values.get("channels"), str):
-            values["channels"] = ChannelSet.parse(values["channels"])
+            values["channels"] = ChannelSet.parse(values["channels"], files=False)
         # Version 0.1 wrote null for "not normalised", which was the default then.
         count = len(values.get("channels", cls().channels))
         for name, number in {"mean": 0.0, "std": 1.0}.items():
@@ -518,7 +521,7 @@ _IMAGENET = {
 
 def _read_json(path: str | Path) -> Any:
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return parse_json(read_text(path))
     except ValueError as error:  # of JSON or of UTF-8, neither of which knows the file
         raise ValueError(f"{path} is no specification: {error}") from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+import operator
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import torch
 
-from freqvision.runtime import write_text
+from freqvision.runtime import parse_json, read_text, write_text
 from freqvision.spectrum.channels import BLOCK, FREQUENCIES, NUM_CHANNELS, ChannelSet
 from freqvision.spectrum.dct import dct_matrix
 
@@ -176,12 +177,16 @@ class ChannelStatistics:
         Raises:
             ValueError: The text is not JSON of that form.
         """
-        values: Any = json.loads(text)
+        values: Any = parse_json(text)
         needed = ("channels", "count", "mean", "variance", "largest")
         if not isinstance(values, dict) or any(name not in values for name in needed):
             raise ValueError(f"statistics in JSON have {', '.join(needed)}; got {text[:80]}")
-        values["channels"] = ChannelSet.parse(values["channels"])
-        return cls(**{name: values[name] for name in needed}, about=values.get("about", ""))
+        try:
+            values["channels"] = ChannelSet.parse(values["channels"], files=False)
+            values["count"] = operator.index(values["count"])
+            return cls(**{name: values[name] for name in needed}, about=str(values.get("about", "")))
+        except (TypeError, OverflowError) as error:  # values of other types
+            raise ValueError(f"statistics in JSON are numbers and text: {error}") from error
 
     def save(self, path: str | Path) -> None:
         """Write `to_json` to a file."""
@@ -191,7 +196,7 @@ class ChannelStatistics:
     def load(cls, path: str | Path) -> ChannelStatistics:
         """Read a file that `save` wrote."""
         try:
-            return cls.from_json(Path(path).read_text(encoding="utf-8"))
+            return cls.from_json(read_text(path))
         except FileNotFoundError as error:
             raise FileNotFoundError(
                 f"no statistics at {path}: freqvision stats PHOTOS --output FILE writes them"

@@ -17,7 +17,7 @@ from freqvision.models import hub
 from freqvision.models.frequency_model import FrequencyModel
 from freqvision.models.registry import architecture
 from freqvision.models.weights import CHECKPOINT_KEY, find_state, read_file
-from freqvision.runtime import address, replacing, write_text
+from freqvision.runtime import address, parse_json, read_text, replacing, write_text
 
 CONFIG, WEIGHTS, CARD = hub.FILES
 MAX_CONFIG_BYTES = 2**24
@@ -248,11 +248,9 @@ def _read_folder(folder: Path) -> SavedModel:
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} is no folder that fv.save wrote: there is no {name} in it")
     path = folder / CONFIG
-    if path.stat().st_size > MAX_CONFIG_BYTES:
-        raise ValueError(f"{path} is larger than any that fv.save writes")
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # no UTF-8, or no JSON
+        config = parse_json(read_text(path, MAX_CONFIG_BYTES))
+    except ValueError as error:  # too large, no UTF-8, or no JSON
         raise ValueError(f"{path} is damaged, it is no JSON ({error}): copy it again") from error
     if not isinstance(config, dict) or config.get("library") != "freqvision":
         raise ValueError(f"{path} was not written by fv.save: it does not name the library freqvision")

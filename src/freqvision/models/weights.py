@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import pickle
 import re
@@ -18,6 +17,7 @@ import torch
 from torch import nn
 
 from freqvision.inputs.spec import InputSpec
+from freqvision.runtime import parse_json, read_text
 from freqvision.spectrum.channels import ChannelSet
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Weights:
         """
         if not self.of_frequencies or self.channels is None or spec.channels is None:
             return
-        if ChannelSet.parse(self.channels) != spec.channels:
+        if ChannelSet.parse(self.channels, files=False) != spec.channels:
             raise ValueError(
                 f"the weights are from a model of the channels {self.channels}, and the spec has "
                 f"{spec.channels}: use the same, or freqvision.models.shrink.shrink for some of them"
@@ -89,9 +89,14 @@ def open_weights(source: str | Path | StateDict) -> Weights:
     spec = described.get("spec") if isinstance(described, Mapping) else None
     config = path.with_name("config.json")
     if path.suffix == ".safetensors" and config.is_file():
-        described = json.loads(config.read_text(encoding="utf-8"))
-        spec = described.get("input") if described.get("library") == "freqvision" else None
-    return Weights(find_state(values), spec.get("channels") if isinstance(spec, Mapping) else None)
+        try:
+            described = parse_json(read_text(config))
+        except ValueError as error:
+            raise ValueError(f"{config}, which describes {path.name}, is damaged: {error}") from error
+        ours = isinstance(described, Mapping) and described.get("library") == "freqvision"
+        spec = described.get("input") if ours else None
+    channels = spec.get("channels") if isinstance(spec, Mapping) else None
+    return Weights(find_state(values), channels if isinstance(channels, str) else None)
 
 
 def read_weights(source: str | Path | StateDict) -> dict[str, torch.Tensor]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from freqvision.runtime import write_text
+from freqvision.runtime import parse_json, read_text, write_text
 
 COMPONENTS = ("Y", "Cb", "Cr")
 BLOCK = 8
@@ -101,10 +101,14 @@ class ChannelSet:
         )
 
     @classmethod
-    def parse(cls, text: str) -> ChannelSet:
+    def parse(cls, text: str, *, files: bool = True) -> ChannelSet:
         """Read what a person types: a preset's size, a .json file's path, or frequencies for each component.
 
         ``ChannelSet.parse(str(channels)) == channels`` for every set.
+
+        Args:
+            text: What was typed.
+            files: Whether it may be a path; in files from elsewhere it may not.
 
         Raises:
             ValueError: The text means no channel set; the message says what would.
@@ -116,7 +120,7 @@ class ChannelSet:
             (0, 1, 2, 8, 191)
         """
         cleaned = re.sub(r"\s+", "", text)
-        if text.strip().endswith(".json"):
+        if files and text.strip().endswith(".json"):
             return cls.load(text.strip())
         if cleaned.isdecimal():
             return cls.preset(int(cleaned))
@@ -205,8 +209,12 @@ class ChannelSet:
         Raises:
             ValueError: The text is not JSON of that form.
         """
-        data: Any = json.loads(text)
-        if not isinstance(data, dict) or set(data) - set(COMPONENTS) or not data:
+        data: Any = parse_json(text)
+        lists = isinstance(data, dict) and all(
+            isinstance(values, list) and all(type(value) is int for value in values)
+            for values in data.values()
+        )
+        if not lists or set(data) - set(COMPONENTS) or not data:
             raise ValueError(
                 'a channel set in JSON looks like {"Y": [0, 1, 8], "Cb": [0], "Cr": [0]}; got ' + text[:80]
             )
@@ -220,7 +228,7 @@ class ChannelSet:
     def load(cls, path: str | Path) -> ChannelSet:
         """Read a file that `save` wrote."""
         try:
-            return cls.from_json(Path(path).read_text(encoding="utf-8"))
+            return cls.from_json(read_text(path))
         except FileNotFoundError as error:
             raise FileNotFoundError(f"no file of channels at {path}: ChannelSet.save writes one") from error
         except ValueError as error:  # which does not know the file
