@@ -119,6 +119,7 @@ Reading read_all(JpegReader& reader, const Buffer& file, bool strict, long fail 
 long try_reader(const std::vector<Buffer>& files) {
     long tried = 0;
     for (size_t i = 0; i < files.size(); ++i) {
+        if (is_packed(files[i].data(), files[i].size())) continue;
         for (const bool strict : {true, false}) {
             const Buffer &file = files[i], &other = files[(i + 2) % files.size()];
             JpegReader fresh, another;

@@ -9,6 +9,7 @@ import argparse
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,6 +38,21 @@ def sample() -> list[Path]:
     return files + sorted((DATA / "imagenet-sample").rglob("*.JPEG"))[::4]
 
 
+def pack(files: list[Path], folder: Path) -> list[Path]:
+    """Packed copies of some files: all coefficients and some channels, in both codecs."""
+    from freqvision import FrequencySpec
+    from freqvision.inputs.packed import LEVELS, Packer
+
+    paths = []
+    for codec in LEVELS:
+        for number, spec in enumerate((None, FrequencySpec(resize=100, crop=None))):
+            for file, photo in zip(files, Packer(spec, codec=codec).try_pack(files)[0], strict=True):
+                if photo:
+                    paths.append(folder / f"{file.stem}-{codec}-{number}.fqpk")
+                    paths[-1].write_bytes(photo)
+    return paths
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -55,12 +71,13 @@ def main() -> int:
     name = "allocations" if options.allocations else "batches"
     target = build(folder, name, f"-DFREQVISION_SANITIZE={options.sanitize}")
     environment = {**os.environ, "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
-    if options.allocations:
-        files.sort(key=lambda path: path.stat().st_size)  # each is decoded thousands of times
-        command = [target, *files[: len(files) // 3 : max(1, len(files) // 18)]]
-    else:
+    if not options.allocations:
         command = [target, str(options.decodes), str(options.seed), *files]
-    return subprocess.run(command, env=environment).returncode
+        return subprocess.run(command, env=environment).returncode
+    files.sort(key=lambda path: path.stat().st_size)  # each is decoded thousands of times
+    files = files[: len(files) // 3 : max(1, len(files) // 18)]
+    with tempfile.TemporaryDirectory() as packed:
+        return subprocess.run([target, *files, *pack(files[-1:], Path(packed))], env=environment).returncode
 
 
 if __name__ == "__main__":
