@@ -156,6 +156,22 @@ def choose_device(name: str | None) -> str:
     return name
 
 
+def printable(text: str, keep: str = "") -> str:
+    r"""Text with escapes for what could control a terminal, or change the order of what it shows.
+
+    Names of classes and files may come from anywhere.
+
+    Example:
+        >>> printable("cat\x1b[2J")
+        'cat\\x1b[2J'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() or c in keep else c.encode("unicode_escape").decode("ascii") for c in text
+    )
+
+
 def read_text(path: str | Path, max_bytes: int = 2**28) -> str:
     """The text of a file that may come from anywhere.
 

@@ -206,6 +206,26 @@ def test_predict_names_unreadable_photos_and_still_does_the_others(photos, check
     assert "bad.jpg" in captured.err
 
 
+def test_names_from_files_do_not_control_the_terminal(photos, checkpoint, tmp_path, capsys):
+    """Neither those of classes nor those of photos, in results, in errors and in lists of faults."""
+    evil = "\x1b[2J\x1b]0;title\x07\u202e\x9b31m"
+    model = fv.load(checkpoint)
+    names = [f"class {number}{evil}\nline" for number in range(len(model.class_names))]
+    folder = str(fv.save(model, tmp_path / "model", classes=names))
+    (tmp_path / "photos").mkdir()
+    good, bad = (tmp_path / "photos" / f"{name}{evil}\n.jpg" for name in ("good", "bad"))
+    shutil.copy(photos / "validation" / "dots" / "000.jpg", good)
+    bad.write_bytes(b"\xff\xd8\xff\xe0")
+    assert main(["predict", str(good), str(bad), "--checkpoint", folder]) == 1
+    assert main(["predict", str(good), "--checkpoint", f"{folder}{evil}"]) == 1
+    assert main(["check", str(tmp_path / "photos")]) == 1
+    printed = "".join(capsys.readouterr())
+    assert r"class 0\x1b[2J\x1b]0;title\x07\u202e\x9b31m\nline" in printed
+    assert r"bad\x1b[2J" in printed
+    assert all(line.isprintable() for line in printed.splitlines())
+    assert not any(line.startswith((".jpg", "line")) for line in printed.splitlines())
+
+
 def test_devices_that_are_not_there_are_refused_in_a_line(photos, checkpoint, capsys):
     photo = str(photos / "validation" / "dots" / "000.jpg")
     assert main(["predict", photo, "--checkpoint", checkpoint, "--device", "nonsense"]) == 1

@@ -7,6 +7,7 @@ from jsonargparse.typing import NonNegativeInt
 
 from freqvision.cli.data import KINDS
 from freqvision.cli.help import RAY, THREADS, HelpFormatter
+from freqvision.runtime import printable
 
 
 def main(args: list[str]) -> int:
@@ -43,7 +44,7 @@ def main(args: list[str]) -> int:
         raise ValueError(f"no photos in {source}")
     check = PhotoCheck.of(folder, photos, options.num_threads, photos.name, options.ray)
     for path, cause in check.damaged.items():
-        print(f"{path}: {cause}")
+        print(printable(f"{path}: {cause}"))
     print(f"{len(check.damaged):,} of {check.checked:,} photos cannot be decoded")
     if options.output:
         check.save(options.output)

@@ -7,6 +7,7 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from freqvision.cli.data import KINDS
 from freqvision.cli.help import RAY, THREADS, HelpFormatter
+from freqvision.runtime import printable
 
 
 def main(args: list[str]) -> None:
@@ -75,7 +76,7 @@ def main(args: list[str]) -> None:
         ray=options.ray,
     )
     for name, cause in done.damaged.items():
-        print(cause if cause.startswith(name) else f"{name}: {cause}")
+        print(printable(cause if cause.startswith(name) else f"{name}: {cause}"))
     what = "seen in part" if options.damaged == "decode" else "left out"
     print(
         f"{done.photos:,} photos in {options.output}: {done.dimensions:,} numbers each"

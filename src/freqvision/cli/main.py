@@ -5,8 +5,10 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from typing import Any
 
-from freqvision.runtime import naming_extras
+from freqvision.runtime import naming_extras, printable
 
 # Name → (module, what it does). Modules are imported for their command only, so that --help is quick.
 COMMANDS = {
@@ -49,18 +51,33 @@ def main(args: Sequence[str] | None = None) -> int:
         )
         return 2
     try:
-        with naming_extras():
+        out, err = _Terminal(sys.stdout), _Terminal(sys.stderr)
+        with naming_extras(), redirect_stdout(out), redirect_stderr(err):  # type: ignore[type-var]
             code = importlib.import_module(COMMANDS[command][0]).main(args)
     except EXPECTED as error:
         if os.environ.get("FREQVISION_TRACEBACK"):
             raise
-        message = " ".join(str(error).split()) or type(error).__name__
+        message = printable(" ".join(str(error).split())) or type(error).__name__
         print(f"freqvision {command}: {message}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as error:
         print(f"freqvision {command}: interrupted{error}", file=sys.stderr)
         return 130
     return code or 0
+
+
+class _Terminal:
+    """A stream that passes on no sequence of control, which names of files and classes may hold."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        self.stream.write(printable(text, "\n\r\t"))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
 
 
 def show_log() -> None:

@@ -46,7 +46,7 @@ def main(args: list[str]) -> None:
     from freqvision.data.pack import measure_loss, pack_photos
     from freqvision.inputs.packed import Packer
     from freqvision.inputs.spec import FrequencySpec
-    from freqvision.runtime import aligned
+    from freqvision.runtime import aligned, printable
     from freqvision.spectrum.channels import ChannelSet
 
     channels = ChannelSet.parse(str(options.channels))
@@ -58,7 +58,7 @@ def main(args: list[str]) -> None:
         photos, options.output, packer, options.photos_per_shard, options.damaged == "skip", options.ray
     )
     for cause in done.damaged.values():
-        print(cause)
+        print(printable(cause))
     print(
         f"{done.photos:,} photos in {options.output}: {done.packed_bytes:,} bytes, "
         f"{done.packed_bytes / max(1, done.source_bytes):.2f} of their files' {done.source_bytes:,}"

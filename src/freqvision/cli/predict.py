@@ -10,7 +10,7 @@ from jsonargparse import ArgumentParser
 from jsonargparse.typing import ClosedUnitInterval, NonNegativeInt, PositiveInt
 
 from freqvision.cli.help import HelpFormatter
-from freqvision.runtime import write_text
+from freqvision.runtime import printable, write_text
 
 BAR = 24  # characters of a full bar
 
@@ -69,7 +69,7 @@ def main(args: list[str]) -> int:
             if "error" not in result:
                 print(describe(result))
         for result in failed:
-            print(f"freqvision predict: {result['error']}", file=sys.stderr)
+            print(f"freqvision predict: {printable(result['error'])}", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -87,21 +87,21 @@ def photos_of(path: str) -> list[str]:
 
 def describe_objects(result: dict[str, Any], min_score: float) -> str:
     """One photo's objects as lines, and where the picture is."""
-    width = max((len(found["class"]) for found in result["objects"]), default=0)
+    width = max((len(printable(found["class"])) for found in result["objects"]), default=0)
     lines = [
-        f"  {found['class']:<{width}}  {found['score']:6.1%}  at "
+        f"  {printable(found['class']):<{width}}  {found['score']:6.1%}  at "
         + "{:.0f}, {:.0f}, size {:.0f}×{:.0f}".format(*found["bbox"])
         for found in result["objects"]
     ]
     nothing = f"  nothing with a score of {min_score:.0%} or more; --min_score shows more"
-    return "\n".join([result["image"], *(lines or [nothing]), f"  drawn in {result['picture']}"])
+    return "\n".join(
+        [printable(result["image"]), *(lines or [nothing]), f"  drawn in {printable(result['picture'])}"]
+    )
 
 
 def describe_classes(result: dict[str, Any]) -> str:
     """One photo's classes as lines with bars."""
-    width = max(len(guess["class"]) for guess in result["classes"])
-    lines = [
-        f"  {guess['class']:<{width}}  {guess['probability']:6.1%}  {'█' * round(BAR * guess['probability'])}"
-        for guess in result["classes"]
-    ]
-    return "\n".join([result["image"], *(line.rstrip() for line in lines)])
+    guesses = [(printable(guess["class"]), guess["probability"]) for guess in result["classes"]]
+    width = max(len(name) for name, _ in guesses)
+    lines = [f"  {name:<{width}}  {share:6.1%}  {'█' * round(BAR * share)}" for name, share in guesses]
+    return "\n".join([printable(result["image"]), *(line.rstrip() for line in lines)])

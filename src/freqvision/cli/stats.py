@@ -5,6 +5,7 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from freqvision.cli.data import KINDS
 from freqvision.cli.help import RAY, THREADS, HelpFormatter
+from freqvision.runtime import printable
 
 
 def main(args: list[str]) -> None:
@@ -50,7 +51,7 @@ def main(args: list[str]) -> None:
         ray=options.ray,
     )
     for line in damage:
-        print(f"{'shown in part' if options.damaged == 'decode' else 'left out'}: {line}")
+        print(f"{'shown in part' if options.damaged == 'decode' else 'left out'}: {printable(line)}")
     count = len(photos) - len(damage) if options.damaged == "skip" else len(photos)
     print(f"{count:,} photos, {statistics.count:,} blocks. Deviation by frequency, low to high:")
     for component, name in enumerate(COMPONENTS):

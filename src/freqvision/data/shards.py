@@ -397,9 +397,9 @@ def _read_shard(tar: tarfile.TarFile) -> Iterator[Sample]:
             text = contents if ending == ".json" else text
     if photo is not None:
         yield *photo, label, text
-    file: Any = tar.fileobj
-    file.seek(tar.offset)
-    if file.read(tarfile.BLOCKSIZE).strip(b"\0"):  # a header that tarfile does not understand, or half of one
+    headers: Any = tar.fileobj
+    headers.seek(tar.offset)
+    if headers.read(tarfile.BLOCKSIZE).strip(b"\0"):  # a header that tarfile does not understand, or half of one
         raise ValueError(f"at byte {tar.offset}")
 
 

@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.utilities import rank_zero_only
 from tqdm import tqdm
 
-from freqvision.runtime import progress_bar, read_table, write_table
+from freqvision.runtime import printable, progress_bar, read_table, write_table
 
 COLUMNS = 80  # of a terminal, which lines should not exceed
 # The first machine tells the port of this store once only, so that whoever joins later waits for it in vain.
@@ -185,7 +185,7 @@ class ReportSkipped(Callback):
             skipped = photos.skipped() if hasattr(photos, "skipped") else []
             if skipped:
                 print(f"{len(skipped)} of {len(photos)} photos in {photos.root} were skipped or cut short:")
-                print("\n".join(f"  {line}" for line in skipped), flush=True)
+                print("\n".join(f"  {printable(line)}" for line in skipped), flush=True)
 
 
 def quieten() -> None:
