@@ -52,7 +52,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return 2
     try:
         out, err = _Terminal(sys.stdout), _Terminal(sys.stderr)
-        with naming_extras(), redirect_stdout(out), redirect_stderr(err):  # type: ignore[type-var]
+        with naming_extras(), redirect_stdout(out), redirect_stderr(err):
             code = importlib.import_module(COMMANDS[command][0]).main(args)
     except EXPECTED as error:
         if os.environ.get("FREQVISION_TRACEBACK"):
