@@ -399,7 +399,7 @@ def _read_shard(tar: tarfile.TarFile) -> Iterator[Sample]:
         yield *photo, label, text
     headers: Any = tar.fileobj
     headers.seek(tar.offset)
-    if headers.read(tarfile.BLOCKSIZE).strip(b"\0"):  # a header that tarfile does not understand, or half of one
+    if headers.read(tarfile.BLOCKSIZE).strip(b"\0"):  # half a header, or a damaged one
         raise ValueError(f"at byte {tar.offset}")
 
 
