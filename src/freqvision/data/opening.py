@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from freqvision.data.check import PhotoCheck, without
-from freqvision.data.folder import EXTENSIONS, PhotoDataset, find_photos, list_classes, list_photos
+from freqvision.data.folder import EXTENSIONS, find_photos, list_classes, list_photos
 from freqvision.data.remote import Storage, is_remote
 from freqvision.data.shards import Shards
 from freqvision.data.sources import Files, Sources
 from freqvision.data.table import Table, is_table
-from freqvision.inputs.spec import InputSpec
 
 
 def open_sources(
@@ -78,16 +76,3 @@ def has_classes(where: str | Path) -> bool:
     if not os.path.isdir(where) or any(Path(where).glob("*.tar")):
         return False
     return any(entry.is_dir() and not entry.name.startswith(".") for entry in os.scandir(where))
-
-
-def open_photos(
-    where: str | Path | Sources,
-    spec: InputSpec,
-    *arguments: Any,
-    classes: Sequence[str] | None = None,
-    exclude: str | Path | PhotoCheck | None = None,
-    **options: Any,
-) -> PhotoDataset:
-    """Photos with labels as batches: `open_sources`, with what else a `PhotoDataset` takes."""
-    photos = open_sources(where, classes, labelled=True, exclude=exclude)
-    return PhotoDataset(photos, spec, *arguments, **options)

@@ -105,7 +105,8 @@ class InputSpec:
     @property
     def torch_dtype(self) -> torch.dtype:
         """`dtype` as torch names it."""
-        return _torch_dtype(self.dtype)
+        dtype: torch.dtype = getattr(torch, self.dtype)
+        return dtype
 
     @property
     def bytes_per_image(self) -> int | None:
@@ -161,8 +162,8 @@ class InputSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values only (str, int, float, list, None): checkpoints load with ``weights_only=True``."""
-        values = {name: _plain(value) for name, value in _shallow(self).items()}
-        return {"kind": self.kind, **values}
+        values = {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
+        return {"kind": self.kind, **{name: _plain(value) for name, value in values.items()}}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -526,20 +527,10 @@ def _read_json(path: str | Path) -> Any:
         raise ValueError(f"{path} is no specification: {error}") from error
 
 
-def _shallow(spec: Any) -> dict[str, Any]:
-    return {item.name: getattr(spec, item.name) for item in fields(spec)}
-
-
 def _plain(value: Any) -> Any:
     if isinstance(value, ChannelSet):
         return str(value)
     return list(value) if isinstance(value, tuple) else value
-
-
-def _torch_dtype(name: str) -> torch.dtype:
-    dtype = getattr(torch, name)
-    assert isinstance(dtype, torch.dtype)
-    return dtype
 
 
 def _check_choice(name: str, value: str, valid: tuple[str, ...]) -> None:

@@ -9,7 +9,8 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader
 
-from freqvision.data.opening import open_photos
+from freqvision.data.folder import PhotoDataset
+from freqvision.data.opening import open_sources
 from freqvision.data.sources import Sources
 from freqvision.detection.sidecars import read_annotations
 from freqvision.models.saved import SavedModel, read_saved
@@ -87,7 +88,7 @@ def _classifier(saved: SavedModel, data: Any, num_threads: int) -> tuple[Any, An
     root = data or saved.validation
     if root is None:
         raise ValueError("the checkpoint does not say what it was validated on: name a folder of photos")
-    photos = open_photos(root, saved.spec, classes=saved.names(), num_threads=num_threads)
+    photos = PhotoDataset(open_sources(root, saved.names()), saved.spec, num_threads=num_threads)
     return _restored(Classifier, saved), photos
 
 
