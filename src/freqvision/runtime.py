@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from tqdm import tqdm
 
@@ -37,6 +37,7 @@ EXTRAS = {
 }
 
 Item = TypeVar("Item")
+Kept = TypeVar("Kept", bound="JsonFile")
 
 
 def progress_bar(iterable: Iterable[Any] | None = None, *, shown: bool = True, **options: Any) -> tqdm:
@@ -198,6 +199,41 @@ def parse_json(text: str | bytes) -> Any:
         return json.loads(text)
     except RecursionError as error:
         raise ValueError("JSON that is nested too deeply") from error
+
+
+class JsonFile:
+    """Values that a file keeps as JSON; subclasses have `to_json` and `from_json`."""
+
+    what: ClassVar[str]  # it holds
+    writer: ClassVar[str]  # of such files
+
+    def to_json(self) -> str:
+        """JSON text."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_json(cls: type[Kept], text: str) -> Kept:
+        """Read what `to_json` wrote."""
+        raise NotImplementedError
+
+    def save(self, path: str | Path) -> None:
+        """Write `to_json` to a file."""
+        write_text(path, self.to_json() + "\n")
+
+    @classmethod
+    def load(cls: type[Kept], path: str | Path) -> Kept:
+        """Read a file that `save` wrote.
+
+        Raises:
+            FileNotFoundError: There is none.
+            ValueError: It holds something else.
+        """
+        try:
+            return cls.from_json(read_text(path))
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"no {cls.what} at {path}: {cls.writer} writes such files") from error
+        except ValueError as error:  # which does not know the file
+            raise ValueError(f"{path} holds no {cls.what}: {error}") from error
 
 
 @contextmanager

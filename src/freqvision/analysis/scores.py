@@ -6,17 +6,16 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from freqvision.runtime import parse_json, read_text, write_text
+from freqvision.runtime import JsonFile, parse_json
 from freqvision.spectrum.channels import BLOCK, COMPONENTS, FREQUENCIES, NUM_CHANNELS, ChannelSet
 
 
 @dataclass(frozen=True)
-class ChannelScores:
+class ChannelScores(JsonFile):
     """How much each channel matters, by one measure.
 
     Args:
@@ -37,6 +36,8 @@ class ChannelScores:
         >>> print(scores.top(2), scores.at_least(0.5))
         Y0+Cb0 Y0-1+Cb0
     """
+
+    what, writer = "channel scores", "freqvision select"
 
     method: str
     channels: ChannelSet
@@ -174,15 +175,6 @@ class ChannelScores:
             return cls(**values)
         except (TypeError, AttributeError, OverflowError) as error:  # values of other types
             raise ValueError(f"channel scores in JSON are numbers and text: {error}") from error
-
-    def save(self, path: str | Path) -> None:
-        """Write `to_json` to a file."""
-        write_text(path, self.to_json() + "\n")
-
-    @classmethod
-    def load(cls, path: str | Path) -> ChannelScores:
-        """Read a file that `save` wrote."""
-        return cls.from_json(read_text(path))
 
 
 def radial_frequency() -> torch.Tensor:

@@ -6,7 +6,6 @@ import json
 import math
 import operator
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -14,7 +13,7 @@ import torch
 from freqvision.inputs.preprocessing import preprocessing_fields
 from freqvision.inputs.statistics import ChannelStatistics
 from freqvision.inputs.view import BLOCK, View, resize_crop_view
-from freqvision.runtime import parse_json, read_text, write_text
+from freqvision.runtime import JsonFile, parse_json
 from freqvision.spectrum.channels import NUM_CHANNELS, ChannelSet
 from freqvision.spectrum.colour import ycbcr_to_rgb_matrix
 
@@ -29,12 +28,13 @@ _GEOMETRY = ("resize", "crop", "interpolation", "max_size", "orientation", "cent
 _ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1, "uint8": 1}
 
 
-class InputSpec:
+class InputSpec(JsonFile):
     """What turns a photo into a model's input; `FrequencySpec` and `PixelSpec` are its two kinds.
 
     `from_dict`, `from_json` and `load` of this class read either kind.
     """
 
+    what, writer = "specification", "its method save"
     kind: ClassVar[str]
     cell: ClassVar[int]  # side in pixels of the resized photo for one position of the input: 8 or 1
 
@@ -208,15 +208,6 @@ class InputSpec:
     def from_json(cls, text: str) -> Self:
         """Read what `to_json` wrote."""
         return cls.from_dict(parse_json(text))
-
-    def save(self, path: str | Path) -> None:
-        """Write `to_json` to a file."""
-        write_text(path, self.to_json() + "\n")
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read a file that `save` wrote."""
-        return cls.from_dict(_read_json(path))
 
 
 @dataclass(frozen=True)
@@ -518,13 +509,6 @@ _IMAGENET = {
     "ycbcr": (IMAGENET_MEAN, IMAGENET_STD),
     "gray": ((0.449,), (0.226,)),
 }
-
-
-def _read_json(path: str | Path) -> Any:
-    try:
-        return parse_json(read_text(path))
-    except ValueError as error:  # of JSON or of UTF-8, neither of which knows the file
-        raise ValueError(f"{path} is no specification: {error}") from error
 
 
 def _plain(value: Any) -> Any:

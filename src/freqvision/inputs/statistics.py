@@ -8,12 +8,11 @@ import math
 import operator
 from dataclasses import dataclass, field
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from freqvision.runtime import parse_json, read_text, write_text
+from freqvision.runtime import JsonFile, parse_json
 from freqvision.spectrum.channels import BLOCK, FREQUENCIES, NUM_CHANNELS, ChannelSet
 from freqvision.spectrum.dct import dct_matrix
 
@@ -33,7 +32,7 @@ INT8_STEPS = 127
 
 
 @dataclass(frozen=True)
-class ChannelStatistics:
+class ChannelStatistics(JsonFile):
     """Statistics of DCT channels, in units of coefficients; every block of every photo is a sample.
 
     Args:
@@ -53,6 +52,8 @@ class ChannelStatistics:
         >>> merged.count, len(merged.mean)
         (80, 192)
     """
+
+    what, writer = "statistics", "freqvision stats PHOTOS --output FILE"
 
     channels: ChannelSet
     count: int
@@ -187,22 +188,6 @@ class ChannelStatistics:
             return cls(**{name: values[name] for name in needed}, about=str(values.get("about", "")))
         except (TypeError, OverflowError) as error:  # values of other types
             raise ValueError(f"statistics in JSON are numbers and text: {error}") from error
-
-    def save(self, path: str | Path) -> None:
-        """Write `to_json` to a file."""
-        write_text(path, self.to_json() + "\n")
-
-    @classmethod
-    def load(cls, path: str | Path) -> ChannelStatistics:
-        """Read a file that `save` wrote."""
-        try:
-            return cls.from_json(read_text(path))
-        except FileNotFoundError as error:
-            raise FileNotFoundError(
-                f"no statistics at {path}: freqvision stats PHOTOS --output FILE writes them"
-            ) from error
-        except ValueError as error:  # which does not know the file
-            raise ValueError(f"{path} holds no statistics: {error}") from error
 
     @classmethod
     def default(cls) -> ChannelStatistics:

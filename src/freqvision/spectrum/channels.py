@@ -7,12 +7,11 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from freqvision.runtime import parse_json, read_text, write_text
+from freqvision.runtime import JsonFile, parse_json
 
 COMPONENTS = ("Y", "Cb", "Cr")
 BLOCK = 8
@@ -40,7 +39,7 @@ _TEXT_HELP = (
 
 
 @dataclass(frozen=True)
-class ChannelSet:
+class ChannelSet(JsonFile):
     """A subset of the 192 channels of a DCT cube.
 
     Channel ``64·component + 8·u + v`` holds the frequency with vertical index u and horizontal index v of
@@ -60,6 +59,8 @@ class ChannelSet:
         >>> ChannelSet.parse("Y0-1+Cb0") | ChannelSet((128,)) == ChannelSet((0, 1, 64, 128))
         True
     """
+
+    what, writer = "channel set", "ChannelSet.save"
 
     indices: tuple[int, ...]
 
@@ -219,20 +220,6 @@ class ChannelSet:
                 'a channel set in JSON looks like {"Y": [0, 1, 8], "Cb": [0], "Cr": [0]}; got ' + text[:80]
             )
         return cls.from_components(*(data.get(name, ()) for name in COMPONENTS))
-
-    def save(self, path: str | Path) -> None:
-        """Write `to_json` to a file, which `load` and every command's ``--channels`` accept."""
-        write_text(path, self.to_json() + "\n")
-
-    @classmethod
-    def load(cls, path: str | Path) -> ChannelSet:
-        """Read a file that `save` wrote."""
-        try:
-            return cls.from_json(read_text(path))
-        except FileNotFoundError as error:
-            raise FileNotFoundError(f"no file of channels at {path}: ChannelSet.save writes one") from error
-        except ValueError as error:  # which does not know the file
-            raise ValueError(f"{path} holds no channel set: {error}") from error
 
     def __str__(self) -> str:
         parts = [name + _runs(self.component(i)) for i, name in enumerate(COMPONENTS) if self.component(i)]
