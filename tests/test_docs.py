@@ -17,7 +17,6 @@ import torch
 import torchvision
 from PIL import Image
 from safetensors.torch import save_file
-from torchvision.models.resnet import Bottleneck
 
 import freqvision as fv
 from freqvision.cli import main as command_line
@@ -102,18 +101,13 @@ def small(words: list[str]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def quick_networks() -> Iterator[None]:
-    """ResNets have one narrow block per stage and see RGB images at an eighth of the size.
-
-    So commands take seconds, and checkpoints few megabytes.
-    """
+    """ResNets have one block per stage and see RGB images at an eighth of the size: commands take seconds."""
     network = torchvision.models.ResNet
     build, forward = network.__init__, network._forward_impl
 
     def shallow(
         self: torch.nn.Module, block: type, layers: list[int], *args: object, **options: object
     ) -> None:
-        if block is Bottleneck:
-            options["width_per_group"] = 8
         build(self, block, [1] * len(layers), *args, **options)
 
     def pooled(self: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
