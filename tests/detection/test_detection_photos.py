@@ -1,5 +1,7 @@
 """Photos with objects: training views against torchvision v2 on pixels, sizes, batches, faults."""
 
+from itertools import product
+
 import pytest
 import torch
 from PIL import Image
@@ -229,8 +231,9 @@ def turned_pixels(pixels, orientation):
     return pixels.mT if orientation > 4 else pixels
 
 
-@pytest.mark.parametrize("kind", ["jpg", "png"])
-@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(
+    ("kind", "orientation"), [*product(("jpg", "png"), range(1, 9)), ("fqpk", 3), ("fqpk", 6)]
+)
 class TestOrientation:
     """A bright box in the photo, and its box and mask: they stay together however the photo is shown."""
 
@@ -239,15 +242,20 @@ class TestOrientation:
         stored[:, 8:16, 40:72] = 255
         exif = Image.Exif()
         exif[0x112] = orientation
-        options = {"quality": 95, "subsampling": "4:4:4"} if kind == "jpg" else {}
-        F.to_pil_image(stored).save(folder / f"a.{kind}", exif=exif, **options)
+        path = folder / f"a.{kind}"
+        if kind == "png":
+            F.to_pil_image(stored).save(path, exif=exif)
+        else:
+            F.to_pil_image(stored).save(path, "JPEG", exif=exif, quality=95, subsampling="4:4:4")
+        if kind == "fqpk":
+            path.write_bytes(fv.pack([path])[0])
         target = {
             "boxes": torch.tensor([[40.0, 8, 72, 16]]),
             "labels": torch.tensor([1]),
             "masks": stored[:1] // 255,
             "orig_size": (48, 80),
         }
-        return folder / f"a.{kind}", stored, target
+        return path, stored, target
 
     @pytest.mark.parametrize("drawn", ["stored", "exif"])
     @pytest.mark.parametrize("seen", ["stored", "exif"])

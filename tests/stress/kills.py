@@ -33,9 +33,10 @@ os.environ["OMP_NUM_THREADS"] = "1"
 from lightning.pytorch import Callback  # noqa: E402
 from lightning.pytorch.utilities import rank_zero_only  # noqa: E402
 
-EPOCHS, PHOTOS, BATCH = 4, 24, 2
+BATCH = 2
+SIZES = {"detection": (2, 12)}  # epochs and photos; a step of a detector takes longest
 SETTINGS = f"--model.optimisation.lr 0.01 --data.batch_size {BATCH} --data.num_threads 1 \
-    --trainer.max_epochs {EPOCHS} --trainer.accelerator cpu --trainer.precision 32-true \
+    --trainer.accelerator cpu --trainer.precision 32-true \
     --trainer.strategy ddp --trainer.callbacks kills.Watch --trainer.num_sanity_val_steps 0 \
     --checkpoint_steps 1 --ckpt_path auto"
 TINY = "--model.name tiny --data.resize 72 --data.crop 64"
@@ -69,7 +70,7 @@ def write_data() -> None:
     from freqvision.detection.scenes import write_synthetic_scenes
 
     parts: dict[str, list[tuple[bytes, str]]] = {}
-    for part, count, seed in (("train", PHOTOS // 6, 0), ("validation", 1, 100)):
+    for part, count, seed in (("train", 4, 0), ("validation", 1, 100)):
         write_synthetic_photos(f"photos/{part}", photos_per_class=count, size=72, seed=seed)
         classes = list_classes(f"photos/{part}")
         files = zip(*list_photos(f"photos/{part}", classes), strict=True)
@@ -77,7 +78,7 @@ def write_data() -> None:
         for number, half in enumerate((parts[part][::2], parts[part][1::2])):
             samples = [(f"{place:03}", ".jpg", photo, name) for place, (photo, name) in enumerate(half)]
             write_shard(f"shards/{part}/{number}.tar", samples)
-    write_synthetic_scenes("scenes", PHOTOS, size=(60, 80))
+    write_synthetic_scenes("scenes", SIZES["detection"][1], size=(60, 80))
     write_synthetic_scenes("few", 2, size=(60, 80), seed=100)
     try:
         import datasets
@@ -126,6 +127,7 @@ def work(arguments: list[str], rank: int, world: int, port: int, steps: str) -> 
 def start(kind: str, output: Path, world: int, steps: Path) -> list[BaseProcess]:
     """`freqvision fit` on a number of processes, from its last checkpoint if there is one."""
     arguments = [*DATA[kind].split(), *SETTINGS.split(), f"--trainer.devices={world}", f"--output={output}"]
+    arguments += [f"--trainer.max_epochs={SIZES.get(kind, (4, 24))[0]}"]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -190,8 +192,9 @@ def photos(lines: Iterable[Line]) -> int:
 
 def by_epoch(lines: Iterable[Line]) -> list[Counter[str]]:
     """The views of each epoch."""
-    epochs = [Counter[str]() for _ in range(EPOCHS)]
-    for _, epoch, _, views in lines:
+    epochs: list[Counter[str]] = []
+    for _, epoch, _, views in sorted(lines, key=lambda line: line[1]):
+        epochs += [Counter() for _ in range(len(epochs), epoch + 1)]
         epochs[epoch].update(views)
     return epochs
 
@@ -227,15 +230,16 @@ def rehearse(kind: str, processes: str, kills: int, generator: random.Random) ->
     """
     began = time.monotonic()
     world = 1 if processes == "mixed" else int(processes)
+    epochs, count = SIZES.get(kind, (4, 24))
     whole, output = (Path(f"{kind}-{processes}-{what}") for what in ("whole", "killed"))
     wait(start(kind, whole, world, whole.with_suffix(".0")), whole.with_suffix(".0"))
     expected = read(whole.with_suffix(".0"), world)
-    assert [len(views) for views in by_epoch(expected)] == [PHOTOS] * EPOCHS, "each photo once in each epoch"
+    assert [len(views) for views in by_epoch(expected)] == [count] * epochs, "each photo once in each epoch"
     times = sorted(moment for _, _, moment, _ in expected[: len(expected) // world])
     second = statistics.median(after - before for before, after in itertools.pairwise(times))
     kept: list[Line] = []
     again = 0
-    for number, place in enumerate([*sorted(generator.sample(range(EPOCHS * PHOTOS), kills)), None]):
+    for number, place in enumerate([*sorted(generator.sample(range(epochs * count), kills)), None]):
         if processes == "mixed":
             world = generator.choice((1, 2, 3))
         steps = output.with_suffix(f".{number}")
@@ -253,7 +257,7 @@ def rehearse(kind: str, processes: str, kills: int, generator: random.Random) ->
         again += photos(kept) + photos(lines) - photos(continued(kept, lines))
         kept = continued(kept, lines)
     assert by_epoch(kept) == by_epoch(expected)
-    text = f"{kind}, {processes}: {kills} kills, {again} of {EPOCHS * PHOTOS} photos done again; equal views"
+    text = f"{kind}, {processes}: {kills} kills, {again} of {epochs * count} photos done again; equal views"
     if processes != "mixed":
         assert same(final(whole), final(output)), "weights, optimiser or schedule differ"
         text += ", weights, optimiser, schedule"
