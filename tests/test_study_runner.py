@@ -5,8 +5,10 @@ import math
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from freqvision.data import write_synthetic_photos
 
@@ -100,6 +102,27 @@ def test_interval_of_the_mean(runner):
     assert group.mean("top1") == 82
     assert group.interval("top1") == pytest.approx(4.303 * 2 / math.sqrt(3))
     assert runner.Group("A", [{"top1": "80.0"}]).interval("top1") is None
+
+
+def test_bootstrapped_interval_is_that_of_the_normal_distribution(runner):
+    values = np.random.default_rng(7).normal(3, 2, (1, 400))
+    mean, low, high = runner.bootstrap(values)
+    half = 1.96 * values.std() / 20
+    assert (mean, low, high) == pytest.approx((values.mean(), mean - half, mean + half), abs=0.03)
+    shared = np.array([[0.0], [1.0], [2.0]])  # photos agree, seeds do not
+    assert runner.bootstrap(shared.repeat(50, 1))[1:] == pytest.approx((0, 2), abs=0.34)
+
+
+def test_noise_of_a_band_stays_in_it(runner, tmp_path, monkeypatch):
+    import robustness
+
+    Image.new("RGB", (512, 512), (128, 128, 128)).save(tmp_path / "gray.png")
+    monkeypatch.setattr(robustness, "saved", lambda image, quality: np.asarray(image, dtype=float)[..., 0])
+    noise = robustness.noisy(32, 64, tmp_path / "gray.png") - 128
+    assert noise.std() == pytest.approx(robustness.NOISE, rel=0.01)
+    radius = np.hypot(np.fft.fftfreq(512)[:, None], np.fft.fftfreq(512)[None]) * 512
+    power = np.abs(np.fft.fft2(noise)) ** 2
+    assert power[(radius >= 32) & (radius < 64)].sum() > 0.999 * power.sum()
 
 
 @pytest.mark.parametrize(
