@@ -1,19 +1,24 @@
 """Are they the same pixels? RMS per photo, in grey levels, between ours and those of the usual libraries.
 
-    python benchmarks/parity.py [FOLDER ...]
+    python benchmarks/parity.py [FOLDER ...] [--like]
 
 Ours are float32 pixels on 0 to 255, rounded; theirs are uint8. "tensors" is torchvision's decoder and its
 antialiased Resize on tensors, "Pillow" is Image.resize; both resize to 256 and cut 224 out of the middle, or
-resize a random box to 224.
+resize a random box to 224. With --like: specs from `like()` against the preprocessing that they were read
+from, as torchvision, timm and transformers run it on Pillow's images; of frequencies, luma put together
+again.
 """
 
 import argparse
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+from torchvision import models
 from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
@@ -22,6 +27,8 @@ import freqvision as fv
 from freqvision.data.folder import find_photos
 from freqvision.inputs.view import random_resized_view
 from freqvision.runtime import markdown, progress_bar
+from freqvision.spectrum import block_idct, rgb_to_ycbcr
+from freqvision.spectrum.cube import scatter
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 FOLDERS = ("imagenet-sample/images", "clothing/validation", "coco128/images")
@@ -75,34 +82,88 @@ def comparisons() -> list[Compared]:
     return found
 
 
+def usual() -> Iterator[tuple[str, Any, Callable[[Image.Image], torch.Tensor]]]:
+    """Preprocessing of other libraries: its name, what `like()` takes, and what an image becomes."""
+    import timm
+    import transformers
+
+    for name in ("ResNet50", "EfficientNet_B3", "ViT_B_16"):
+        preset = models.get_model_weights(name).DEFAULT.transforms()
+        yield f"torchvision {name}", preset, preset
+    for name in ("resnet50", "vit_base_patch16_224", "vit_base_patch16_clip_224"):
+        config = timm.data.resolve_data_config(timm.get_pretrained_cfg(name).to_dict())
+        yield f"timm {name}", config, timm.data.create_transform(**config)
+    for name in ("CLIP", "Siglip", "ViT", "Bit", "DINOv3ViT", "ConvNext"):
+        for backend in ("", "Pil"):
+            kind = getattr(transformers, f"{name}ImageProcessor{backend}", None)
+            if kind is None:
+                continue
+            processor = kind(size={"shortest_edge": 256}) if name == "Bit" else kind()  # as DINOv2 sets it
+            yield (
+                kind.__name__,
+                processor,
+                lambda image, of=processor: of(image, return_tensors="pt")["pixel_values"][0].float(),
+            )
+
+
+@functools.cache
+def photo(path: str) -> Image.Image:
+    """As all of them read it."""
+    with Image.open(path) as image:
+        return image.convert("RGB")
+
+
+def likes() -> Iterator[Compared]:
+    """Specs read from other libraries, in gray levels."""
+
+    def column(values: tuple[float, ...]) -> torch.Tensor:
+        return torch.tensor(values)[:, None, None]
+
+    def decoded(
+        spec: fv.InputSpec, turn: Callable[[torch.Tensor], torch.Tensor]
+    ) -> Callable[[str], torch.Tensor]:
+        decode = fv.Decoder(spec, num_threads=1)
+        return lambda path: turn(decode.each([path])[0] * column(spec.std) + column(spec.mean))
+
+    for name, source, transform in usual():
+        spec = fv.PixelSpec.like(source, orientation="stored")
+
+        @functools.cache  # for pixels and for luma
+        def theirs(path: str, transform=transform, spec=spec) -> torch.Tensor:
+            return 255 * (transform(photo(path)) * column(spec.std) + column(spec.mean))
+
+        yield name, spec.interpolation, decoded(spec, lambda pixels: 255 * pixels), theirs
+        if any(side % 8 for side in spec.shape[1:]):
+            continue
+        luma = fv.FrequencySpec.like(spec, 1, channels=fv.ChannelSet(range(64)))
+        yield (
+            f"{name}, luma of frequencies",
+            spec.interpolation,
+            decoded(luma, lambda cube: block_idct(scatter(cube)) + 128),
+            lambda path, of=theirs: rgb_to_ycbcr(of(path))[:1],
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folders", nargs="*", default=[DATA / folder for folder in FOLDERS])
+    parser.add_argument("--like", action="store_true", help="specs from other libraries' preprocessing")
     options = parser.parse_args()
-    rows = [("photos", "compared with", "filter", "mean", "worst", "worst photo")]
-    for folder in options.folders:
-        paths = find_photos(folder)
-        for name, interpolation, ours, theirs in comparisons():
-            errors = []
-            for path in progress_bar(paths, desc=f"{folder}", unit="photo"):
-                difference = ours(path).float() - theirs(path).float()
-                errors.append(difference.square().mean().sqrt().item())
-            worst = max(range(len(errors)), key=errors.__getitem__)
-            label = "/".join(Path(folder).parts[-2:])
-            rows.append(
-                (
-                    f"{len(paths)} of {label}",
-                    name,
-                    interpolation,
-                    f"{np.mean(errors):.2f}",
-                    f"{errors[worst]:.2f}",
-                    Path(paths[worst]).name,
-                )
-            )
-            print(*rows[-1], flush=True)
-    print(f"\n{markdown(rows, left=3)}")
+    photos = {"/".join(Path(folder).parts[-2:]): find_photos(folder) for folder in options.folders}
+    rows = [("compared with", "filter", *(f"{len(paths)} of {name}" for name, paths in photos.items()))]
+    for name, interpolation, ours, theirs in likes() if options.like else comparisons():
+        results = []
+        for paths in photos.values():
+            errors = [
+                (ours(path).float() - theirs(path).float()).square().mean().sqrt().item()
+                for path in progress_bar(paths, desc=name, unit="photo")
+            ]
+            results.append(f"{np.mean(errors):.2f}, {max(errors):.2f}")
+        rows.append((name, interpolation, *results))
+        print(*rows[-1], flush=True)
+    print(f"\n{markdown(rows, left=2)}")
 
 
 if __name__ == "__main__":

@@ -90,6 +90,10 @@ RunStatus decode_block(Bits& bits, const BlockSlot& slot, uint32_t& prediction, 
 RunResult sequential(BitState& state, McuJob& job, int begin, int end) {
     Bits bits(state);
     const uint8_t* const positions = job.positions;
+    // What resamples the rows has put them out of the nearest cache.
+    for (int i = 0; i < job.slot_count; ++i)
+        if (i == 0 || job.slots[i].ac != job.slots[i - 1].ac)
+            for (int k = 0; k < 1 << kAcBits; k += 8) __builtin_prefetch(&job.slots[i].ac->ac[k]);
     for (int mcu = begin; mcu < end; ++mcu) {
         for (int i = 0; i < job.slot_count; ++i) {
             const BlockSlot& slot = job.slots[i];

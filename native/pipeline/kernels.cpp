@@ -35,10 +35,13 @@ constexpr int kWidth = kGroup * kLanes;
 typedef float Floats8 __attribute__((vector_size(32), aligned(4)));
 typedef int Ints8 __attribute__((vector_size(32), aligned(4)));
 typedef int16_t Shorts8 __attribute__((vector_size(16), aligned(2)));
+typedef int16_t Shorts16 __attribute__((vector_size(32), aligned(2)));
 typedef uint8_t Bytes16 __attribute__((vector_size(16), aligned(1)));
 typedef uint64_t Longs2 __attribute__((vector_size(16), aligned(8)));
 // As wide as the processor's registers: one group of rows in the horizontal, columns in the vertical product.
 typedef float Floats __attribute__((vector_size(4 * kWidth), aligned(4)));
+typedef int Ints __attribute__((vector_size(4 * kWidth), aligned(4)));
+typedef uint8_t Bytes __attribute__((vector_size(kWidth), aligned(1)));
 
 template <class T>
 inline T load(const void* from) {
@@ -71,26 +74,31 @@ void project(const float (*rows)[8], int blocks, const float* const* basis, int 
     save(largest, greatest);
 }
 
-void dequantise(const int16_t* blocks, int count, const float* quant, float* group, int row,
-                uint8_t* limits) {
-    Floats8 table[8];
-    for (int v = 0; v < 8; ++v) table[v] = load<Floats8>(quant + 8 * v);
-    for (int b = 0; b < count; ++b) {
-        const int16_t* block = blocks + 64 * b;
-        float* out = group + (64 * b) * kGroup + 8 * row;
-        int limit = 8;
-        for (; limit > 0; --limit) {
-            uint64_t halves[2];
-            __builtin_memcpy(halves, block + 8 * (limit - 1), 16);
-            if (halves[0] | halves[1]) break;
-        }
-        // The horizontal product takes frequencies by twos, and of a wider group those of the other row.
-        const int end = kGroup == 1 ? (limit + 1) & ~1 : 8;
-        for (int v = 0; v < end; ++v)
-            save(out + 8 * kGroup * v,
-                 __builtin_convertvector(load<Shorts8>(block + 8 * v), Floats8) * table[v]);
-        if (limit > limits[b]) limits[b] = static_cast<uint8_t>(limit);
-    }
+// Eight values of each row of a group.
+inline Floats load_rows(const int16_t* const* rows, size_t at) {
+#if FREQVISION_GROUP == 2
+    const Shorts16 both = SHUFFLE16(load<Shorts8>(rows[0] + at), load<Shorts8>(rows[1] + at), 0, 1, 2, 3, 4,
+                                    5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    return __builtin_convertvector(both, Floats);
+#else
+    return __builtin_convertvector(load<Shorts8>(rows[0] + at), Floats);
+#endif
+}
+
+// A row of the quantisation table for each row of a group.
+inline Floats load_steps(const float* quant) {
+    Floats steps;
+    for (int row = 0; row < kGroup; ++row)
+        __builtin_memcpy(reinterpret_cast<float*>(&steps) + 8 * row, quant, 32);
+    return steps;
+}
+
+void dequantise(const int16_t* const* rows, int count, const float* quant, float* group) {
+    Floats table[8];
+    for (int v = 0; v < 8; ++v) table[v] = load_steps(quant + 8 * v);
+    for (int b = 0; b < count; ++b)
+        for (int v = 0; v < 8; ++v)
+            save(group + kWidth * (8 * b + v), load_rows(rows, 64 * b + 8 * v) * table[v]);
 }
 
 // In: x[u] holds eight columns. Out: x[i] holds the L u's of column 8 / L · i, then those of the next
@@ -181,18 +189,19 @@ inline void transpose(Floats8 (&tile)[8]) {
 }
 
 // The inverse DCT of eight values, in each lane, by Arai, Agui and Nakajima: 5 multiplications, 29 additions.
-inline void inverse_dct(Floats8 (&x)[8]) {
-    const Floats8 sum04 = x[0] + x[4], difference04 = x[0] - x[4], sum26 = x[2] + x[6];
-    const Floats8 difference26 = (x[2] - x[6]) * 1.414213562f - sum26;
-    const Floats8 e0 = sum04 + sum26, e3 = sum04 - sum26;
-    const Floats8 e1 = difference04 + difference26, e2 = difference04 - difference26;
-    const Floats8 sum53 = x[5] + x[3], difference53 = x[5] - x[3];
-    const Floats8 sum17 = x[1] + x[7], difference17 = x[1] - x[7];
-    const Floats8 z = (difference53 + difference17) * 1.847759065f;
-    const Floats8 o7 = sum17 + sum53;
-    const Floats8 o6 = z - difference53 * 2.613125930f - o7;
-    const Floats8 o5 = (sum17 - sum53) * 1.414213562f - o6;
-    const Floats8 o4 = difference17 * 1.082392200f - z + o5;
+template <class Vector>
+inline void inverse_dct(Vector (&x)[8]) {
+    const Vector sum04 = x[0] + x[4], difference04 = x[0] - x[4], sum26 = x[2] + x[6];
+    const Vector difference26 = (x[2] - x[6]) * 1.414213562f - sum26;
+    const Vector e0 = sum04 + sum26, e3 = sum04 - sum26;
+    const Vector e1 = difference04 + difference26, e2 = difference04 - difference26;
+    const Vector sum53 = x[5] + x[3], difference53 = x[5] - x[3];
+    const Vector sum17 = x[1] + x[7], difference17 = x[1] - x[7];
+    const Vector z = (difference53 + difference17) * 1.847759065f;
+    const Vector o7 = sum17 + sum53;
+    const Vector o6 = z - difference53 * 2.613125930f - o7;
+    const Vector o5 = (sum17 - sum53) * 1.414213562f - o6;
+    const Vector o4 = difference17 * 1.082392200f - z + o5;
     x[0] = e0 + o7;
     x[7] = e0 - o7;
     x[1] = e1 + o6;
@@ -203,16 +212,14 @@ inline void inverse_dct(Floats8 (&x)[8]) {
     x[3] = e3 - o4;
 }
 
-void inverse(const int16_t* blocks, int count, const float* quant, float* group, int row) {
+void inverse(const int16_t* const* rows, int count, const float* quant, float* group) {
+    Floats table[8];
+    for (int v = 0; v < 8; ++v) table[v] = load_steps(quant + 8 * v);
     for (int b = 0; b < count; ++b) {
-        const int16_t* block = blocks + 64 * b;
-        float* out = group + (64 * b) * kGroup + 8 * row;
-        Floats8 x[8];
-        for (int v = 0; v < 8; ++v)
-            x[v] =
-                __builtin_convertvector(load<Shorts8>(block + 8 * v), Floats8) * load<Floats8>(quant + 8 * v);
+        Floats x[8];
+        for (int v = 0; v < 8; ++v) x[v] = load_rows(rows, 64 * b + 8 * v) * table[v];
         inverse_dct(x);
-        for (int c = 0; c < 8; ++c) save(out + 8 * kGroup * c, x[c]);
+        for (int c = 0; c < 8; ++c) save(group + kWidth * (8 * b + c), x[c]);
     }
 }
 
@@ -253,7 +260,7 @@ void blend(const float* const* strips, int rows, const float* weights, int colum
 }
 
 template <int F>
-void horizontal_columns(const float* group, const uint8_t* limits, const float* weights, const int* first,
+void horizontal_columns(const float* group, int count_v, const float* weights, const int* first,
                         const int* count, const size_t* offset, int origin, int columns, int stride,
                         float* const* lanes, float* scratch) {
     for (int c0 = 0; c0 < columns; c0 += 8) {
@@ -264,8 +271,7 @@ void horizontal_columns(const float* group, const uint8_t* limits, const float* 
             const int begin = first[c0 + c] - origin;
             for (int b = begin; b < begin + count[c0 + c]; ++b, w += 8 * F) {
                 const float* x = group + static_cast<size_t>(64) * kGroup * b;
-                const int limit = limits[b];
-                for (int v = 0; v < limit; v += 2) {
+                for (int v = 0; v < count_v; v += 2) {
                     const Floats x0 = load<Floats>(x + kWidth * v), x1 = load<Floats>(x + kWidth * (v + 1));
                     for (int f = 0; f < F; ++f) {
                         even[f] += w[v * F + f] * x0;
@@ -286,13 +292,13 @@ void horizontal_columns(const float* group, const uint8_t* limits, const float* 
     }
 }
 
-void horizontal(const float* group, const uint8_t* limits, const float* weights, const int* first,
-                const int* count, const size_t* offset, int origin, int columns, int frequencies, int stride,
+void horizontal(const float* group, int count_v, const float* weights, const int* first, const int* count,
+                const size_t* offset, int origin, int columns, int frequencies, int stride,
                 float* const* lanes, float* scratch) {
     switch (frequencies) {
-#define FREQVISION_CASE(F)                                                                                  \
-    case F:                                                                                                 \
-        return horizontal_columns<F>(group, limits, weights, first, count, offset, origin, columns, stride, \
+#define FREQVISION_CASE(F)                                                                                   \
+    case F:                                                                                                  \
+        return horizontal_columns<F>(group, count_v, weights, first, count, offset, origin, columns, stride, \
                                      lanes, scratch);
         FREQVISION_CASE(1)
         FREQVISION_CASE(2)
@@ -381,53 +387,81 @@ inline uint16_t to_float16(float x) {
     return static_cast<uint16_t>(sign | (bits >> 13));
 }
 
-void mix(const float* const* components, int count, const float* weights, int columns, float* to) {
-    const Floats zero = {}, most = zero + 255.0f;
-    for (int c = 0; c < columns; c += kWidth) {
-        Floats x = weights[0] * load<Floats>(components[0] + c) + 128.0f;
-        if (count == 3)
-            x += weights[1] * load<Floats>(components[1] + c) + weights[2] * load<Floats>(components[2] + c);
-        x = x > zero ? x : zero;
-        save(to + c, x < most ? x : most);
+template <DataType type>
+inline auto cast(float x) {
+    if constexpr (type == DataType::float32) {
+        return x;
+    } else if constexpr (type == DataType::float16) {
+        return to_float16(x);
+    } else if constexpr (type == DataType::bfloat16) {
+        return to_bfloat16(x);
+    } else if constexpr (type == DataType::int8) {
+        x = x < -128 ? -128 : x;
+        return static_cast<int8_t>(static_cast<int>(round_even(x > 127 ? 127 : x)));
+    } else {
+        x += 0.5f;
+        return static_cast<uint8_t>(static_cast<int>(x > 255 ? 255 : x));
     }
 }
 
+template <DataType type>
+void store_as(const float* from, int columns, float gain, float bias, void* to) {
+    auto* const out = static_cast<decltype(cast<type>(0))*>(to);
+    for (int c = 0; c < columns; ++c) out[c] = cast<type>(gain * from[c] + bias);
+}
+
+// Calls function<type>(arguments...).
+#define FREQVISION_BY_TYPE(type, function, ...)               \
+    switch (type) {                                           \
+        case DataType::float32:                               \
+            return function<DataType::float32>(__VA_ARGS__);  \
+        case DataType::float16:                               \
+            return function<DataType::float16>(__VA_ARGS__);  \
+        case DataType::bfloat16:                              \
+            return function<DataType::bfloat16>(__VA_ARGS__); \
+        case DataType::int8:                                  \
+            return function<DataType::int8>(__VA_ARGS__);     \
+        case DataType::uint8:                                 \
+            return function<DataType::uint8>(__VA_ARGS__);    \
+    }
+
 void store(const float* from, int columns, float gain, float bias, DataType type, void* to) {
-    switch (type) {
-        case DataType::float32: {
-            float* out = static_cast<float*>(to);
-            for (int c = 0; c < columns; ++c) out[c] = gain * from[c] + bias;
-            return;
-        }
-        case DataType::float16: {
-            uint16_t* out = static_cast<uint16_t*>(to);
-            for (int c = 0; c < columns; ++c) out[c] = to_float16(gain * from[c] + bias);
-            return;
-        }
-        case DataType::bfloat16: {
-            uint16_t* out = static_cast<uint16_t*>(to);
-            for (int c = 0; c < columns; ++c) out[c] = to_bfloat16(gain * from[c] + bias);
-            return;
-        }
-        case DataType::int8: {
-            int8_t* out = static_cast<int8_t*>(to);
-            for (int c = 0; c < columns; ++c) {
-                float x = gain * from[c] + bias;
-                x = x < -128 ? -128 : x;
-                x = x > 127 ? 127 : x;
-                out[c] = static_cast<int8_t>(static_cast<int>(round_even(x)));
+    FREQVISION_BY_TYPE(type, store_as, from, columns, gain, bias, to)
+}
+
+template <DataType type>
+void mix_as(const float* const* components, int count, const float (*matrix)[3], int channels, int columns,
+            const float* gain, const float* bias, void* const* to) {
+    const Floats zero = {}, most = zero + 255.0f;
+    using Value = decltype(cast<type>(0));
+    for (int c = 0; c < columns; c += kWidth) {
+        Floats x[3] = {};
+        for (int i = 0; i < count; ++i) x[i] = load<Floats>(components[i] + c);
+        for (int k = 0; k < channels; ++k) {
+            Floats sum = matrix[k][0] * x[0] + 128.0f;
+            if (count == 3) sum += matrix[k][1] * x[1] + matrix[k][2] * x[2];
+            sum = sum > zero ? sum : zero;
+            sum = gain[k] * (sum < most ? sum : most) + bias[k];
+            Value values[kWidth];
+            if constexpr (type == DataType::uint8) {
+                sum += 0.5f;
+                save(values, __builtin_convertvector(__builtin_convertvector(sum < 255.0f ? sum : most, Ints),
+                                                     Bytes));
+            } else {
+                for (int i = 0; i < kWidth; ++i) values[i] = cast<type>(sum[i]);
             }
-            return;
-        }
-        case DataType::uint8: {
-            uint8_t* out = static_cast<uint8_t*>(to);
-            for (int c = 0; c < columns; ++c) {
-                const float x = gain * from[c] + bias + 0.5f;
-                out[c] = static_cast<uint8_t>(static_cast<int>(x > 255 ? 255 : x));
-            }
-            return;
+            Value* const out = static_cast<Value*>(to[k]) + c;
+            if (columns - c >= kWidth)
+                __builtin_memcpy(out, values, sizeof values);
+            else
+                __builtin_memcpy(out, values, (columns - c) * sizeof(Value));
         }
     }
+}
+
+void mix(const float* const* components, int count, const float (*matrix)[3], int channels, int columns,
+         const float* gain, const float* bias, DataType type, void* const* to) {
+    FREQVISION_BY_TYPE(type, mix_as, components, count, matrix, channels, columns, gain, bias, to)
 }
 
 template <class T>

@@ -10,6 +10,7 @@ enum class DataType { float32, float16, bfloat16, int8, uint8 };
 size_t size_of(DataType type);
 
 constexpr int kLanes = 8;     // one lane for each vertical frequency of a block
+constexpr int kMaxGroup = 2;  // see ResampleKernels::group
 constexpr int kColumns = 16;  // output columns are padded to a multiple of this
 
 // A group is `group` block rows side by side (the width of a vector), or more of them where high frequencies
@@ -23,27 +24,25 @@ struct ResampleKernels {
     void (*project)(const float (*rows)[8], int blocks, const float* const* basis, int frequencies,
                     float* out, float* largest);
 
-    // One row of a group: int16 blocks in transposed order × quantisation table. `limits[i]` is raised to the
-    // number of leading v's of source block i that are not all zero.
-    void (*dequantise)(const int16_t* blocks, int count, const float* quant, float* group, int row,
-                       uint8_t* limits);
+    // A group of `group` rows of int16 blocks in transposed order × quantisation table.
+    void (*dequantise)(const int16_t* const* rows, int count, const float* quant, float* group);
 
-    // The same from lines of values, lines[8 · u + v] from column `begin` on, of which only the first `lanes`
-    // u's (2, 4 or 8) and `count_v` v's may not be zero: the group then has room for 8 / lanes times as many
-    // rows, [source block][frequency v][row][frequency u < lanes]. Writes up to 7 blocks more.
+    // A row of one from lines of values, lines[8 · u + v] from column `begin` on, of which only the first
+    // `lanes` u's (2, 4 or 8) and `count_v` v's may not be zero: the group then has room for 8 / lanes times
+    // as many rows, [source block][frequency v][row][frequency u < lanes]. Writes up to 7 blocks more.
     void (*spread)(const int16_t* const* lines, int begin, int count, int lanes, int count_v,
                    const float* quant, float* group, int row);
     // Such lines, all frequencies → blocks in transposed order, up to 7 more.
     void (*gather)(const int16_t* const* lines, int begin, int count, int16_t* blocks);
 
-    // The same along the horizontal axis of blocks, with an inverse DCT from frequencies v to columns: a
-    // group [source column][row][frequency u]. The scale of the inverse DCT is in `quant`.
-    void (*inverse)(const int16_t* blocks, int count, const float* quant, float* group, int row);
+    // As dequantise, with an inverse DCT from frequencies v to columns: a group [source
+    // column][row][frequency u]. The scale of the inverse DCT is in `quant`.
+    void (*inverse)(const int16_t* const* rows, int count, const float* quant, float* group);
 
-    // Columns of the operator on one group. `weights`, `first`, `count`, `offset` are the Operator's, with
-    // `first` counted from the group's first block. What comes of lane l is written to lanes[l][f · stride +
-    // column].
-    void (*horizontal)(const float* group, const uint8_t* limits, const float* weights, const int* first,
+    // Columns of the operator on one group, of which the first `count_v` v's (an even number) may not be
+    // zero. `weights`, `first`, `count`, `offset` are the Operator's, with `first` counted from the group's
+    // first block. What comes of lane l is written to lanes[l][f · stride + column].
+    void (*horizontal)(const float* group, int count_v, const float* weights, const int* first,
                        const int* count, const size_t* offset, int origin, int columns, int frequencies,
                        int stride, float* const* lanes, float* scratch);
 
@@ -62,9 +61,10 @@ struct ResampleKernels {
     void (*vertical)(const float* const* strips, int rows, size_t step, int sources, const float* weights,
                      int frequencies, const int* picks, int outputs, int columns, float* const* to);
 
-    // One channel of a row of pixels: sum of weights[i] · components[i] + 128, clamped to 0…255.
-    // `columns` are padded.
-    void (*mix)(const float* const* components, int count, const float* weights, int columns, float* to);
+    // The channels of a row of pixels: x = sum of matrix[k][i] · components[i] + 128, clamped to 0…255, and
+    // gain[k] · x + bias[k], cast as by store, to to[k]. Up to kColumns − 1 columns more are read.
+    void (*mix)(const float* const* components, int count, const float (*matrix)[3], int channels,
+                int columns, const float* gain, const float* bias, DataType type, void* const* to);
 
     // gain · x + bias, cast: the normalised row of one channel. int8 is rounded to even, uint8 (whose input
     // is not negative) half up as pixels are; both saturate.

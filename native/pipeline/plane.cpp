@@ -78,11 +78,13 @@ void PlaneResampler::prepare(const Axis& vertical, const Axis& horizontal,
     group_.resize(static_cast<size_t>(64) * kernels_.group * blocks);
     int count_v = 0;  // the horizontal product takes them by twos
     for (int u = 0; u < 8; ++u) count_v = std::max<int>(count_v, std::bit_width(stored >> 8 * u & 0xFF));
-    limits_.assign(blocks, static_cast<uint8_t>((count_v + 1) & ~1));
+    count_v_ = (count_v + 1) & ~1;
+    blocks_.resize(static_cast<size_t>(64) * kMaxGroup * blocks);
     strip_size_ = static_cast<size_t>(stride_) * (from_samples_ ? 1 : lanes_ * horizontal_.frequencies);
     ring_ = vertical_.max_count + (group_rows_ + lead_) * strips_in_row_;
     // Padding columns are computed and dropped; zeros keep them from being slow subnormals.
-    if (strips_.size() < strip_size_ * ring_) strips_.resize(strip_size_ * ring_);
+    const size_t size = strip_size_ * ring_ + kColumns;
+    if (strips_.size() < size) strips_.resize(size);
 }
 
 uint64_t PlaneResampler::frequencies() const {
@@ -94,32 +96,28 @@ uint64_t PlaneResampler::frequencies() const {
 }
 
 bool PlaneResampler::add(int block_row, const int16_t* blocks, int oldest) {
-    if (filled_ == 0) {
-        group_row_ = block_row;
-        std::fill(limits_.begin(), limits_.end(), uint8_t{0});
+    if (filled_ + 1 < group_rows_ && block_row + 1 < range_.row_end) {
+        const int count = range_.column_end - range_.column_begin;
+        blocks = std::copy_n(blocks, 64 * count, kept_row()) - 64 * count;
     }
-    const int count = range_.column_end - range_.column_begin;
-    if (from_samples_)
-        kernels_.inverse(blocks, count, quant_.data(), group_.data(), filled_);
-    else
-        kernels_.dequantise(blocks, count, quant_.data(), group_.data(), filled_, limits_.data());
+    std::fill(rows_ + filled_, rows_ + kernels_.group, blocks);
     return added(block_row, oldest);
 }
 
 bool PlaneResampler::add(int block_row, const int16_t* const* lines, int oldest) {
     const int begin = range_.column_begin, count = range_.column_end - begin;
     if (from_samples_) {
-        blocks_.resize(64 * static_cast<size_t>(count + 7));
-        kernels_.gather(lines, begin, count, blocks_.data());
-        return add(block_row, blocks_.data(), oldest);
+        kernels_.gather(lines, begin, count, kept_row());
+        std::fill(rows_ + filled_, rows_ + kernels_.group, kept_row());
+    } else {
+        rows_[0] = nullptr;
+        kernels_.spread(lines, begin, count, lanes_, count_v_, quant_.data(), group_.data(), filled_);
     }
-    if (filled_ == 0) group_row_ = block_row;
-    kernels_.spread(lines, begin, count, lanes_, limits_[0], quant_.data(), group_.data(), filled_);
     return added(block_row, oldest);
 }
 
 bool PlaneResampler::added(int block_row, int oldest) {
-    ++filled_;
+    if (filled_++ == 0) group_row_ = block_row;
     if (filled_ < group_rows_ && block_row + 1 < range_.row_end) return false;
     flush(oldest);
     return true;
@@ -140,6 +138,9 @@ bool PlaneResampler::add_missing(int oldest) {
 void PlaneResampler::flush(int oldest) {
     const Operator& op = horizontal_;
     reserve_strips(oldest);
+    if (rows_[0])
+        (from_samples_ ? kernels_.inverse : kernels_.dequantise)(
+            rows_, range_.column_end - range_.column_begin, quant_.data(), group_.data());
     float* lanes[16];
     for (int i = 0; i < kernels_.group * 8; ++i)
         lanes[i] = from_samples_ ? strip(8 * group_row_ + i)
@@ -149,9 +150,9 @@ void PlaneResampler::flush(int oldest) {
         kernels_.resample(group_.data(), op.weights.data(), op.first.data(), op.count.data(),
                           op.offset.data(), 8 * op.begin, op.outputs, lanes, scratch_.data());
     else
-        kernels_.horizontal(group_.data(), limits_.data(), op.weights.data(), op.first.data(),
-                            op.count.data(), op.offset.data(), op.begin, op.outputs, op.frequencies, stride_,
-                            lanes, scratch_.data());
+        kernels_.horizontal(group_.data(), count_v_, op.weights.data(), op.first.data(), op.count.data(),
+                            op.offset.data(), op.begin, op.outputs, op.frequencies, stride_, lanes,
+                            scratch_.data());
     done_ = (group_row_ + filled_) * strips_in_row_;
     filled_ = 0;
 }
@@ -164,7 +165,7 @@ void PlaneResampler::reserve_strips(int oldest) {
     if (needed <= ring_) return;
     const int more = (needed - ring_) / strips_in_row_ + group_rows_;
     const int larger = ring_ + more * strips_in_row_;
-    moved_.assign(strip_size_ * larger, 0.0f);
+    moved_.assign(strip_size_ * larger + kColumns, 0.0f);
     for (int i = oldest; i < done_; ++i)
         std::copy_n(strip(i), strip_size_, moved_.data() + strip_size_ * (i % larger));
     strips_.swap(moved_);

@@ -64,6 +64,7 @@ class PlaneResampler {
 
     void build(Operator PlaneResampler::* which, Built PlaneResampler::* built, const Axis& axis,
                const std::vector<int>& wanted, const PlaneResampler* twin);
+    int16_t* kept_row() { return blocks_.data() + blocks_.size() / kMaxGroup * filled_; }
     bool added(int block_row, int oldest);
     void flush(int oldest);
     void reserve_strips(int oldest);
@@ -78,15 +79,16 @@ class PlaneResampler {
     int sources_ = 8;        // frequencies u from here on are zero
     int lanes_ = 8;          // of a row in a group: 8, or 2 or 4 where that suffices for the sources
     int group_rows_ = 1;     // for which a group has room
+    int count_v_ = 8;        // frequencies v from here on are zero
     int stride_ = 0;
-    std::array<float, 64> quant_;  // transposed order
-    std::vector<float> group_;     // dequantised block rows waiting for the horizontal product
-    std::vector<uint8_t> limits_;
-    std::vector<int16_t> blocks_;        // made of lines
-    int group_row_ = 0;                  // first block row of the group
-    int filled_ = 0;                     // rows in the group
-    int done_ = 0;                       // strips up to this one are there
-    std::vector<float> strips_, moved_;  // ring of the horizontal product's results
+    std::array<float, 64> quant_;          // transposed order
+    std::vector<float> group_;             // dequantised block rows waiting for the horizontal product
+    const int16_t* rows_[kMaxGroup] = {};  // of blocks that are to become a group, or none (of lines)
+    std::vector<int16_t> blocks_;          // those that must be kept until it is full
+    int group_row_ = 0;                    // first block row of the group
+    int filled_ = 0;                       // rows in the group
+    int done_ = 0;                         // strips up to this one are there
+    std::vector<float> strips_, moved_;    // ring of the horizontal product's results
     size_t strip_size_ = 0;
     int ring_ = 0;  // strips in it
     int lead_ = 0;  // of them, those that are kept until other components catch up

@@ -129,7 +129,7 @@ void Resampler::prepare(const ImageInfo& info, int orientation, const View& view
         stride = planes_[i].stride();
     }
     stride_ = std::max(stride, (columns_ + kColumns - 1) / kColumns * kColumns);
-    values_.resize(static_cast<size_t>(8) * stride_);
+    values_.resize(static_cast<size_t>(8) * stride_ + kColumns);
     line_.resize(spec_.depth() * columns_ * size_of(spec_.type));
     if (transposed_) turned_.resize(kLines * line_.size());
     blank_.assign(columns_, 0);
@@ -201,11 +201,11 @@ void Resampler::emit_pixels() {
         const float* rows[3] = {};
         if (shown)
             for (int i = 0; i < components_; ++i) rows[i] = planes_[i].pixels(row, place(i));
-        write_pixels(rows, place(3), row, shown);
+        write_pixels(rows, row, shown);
     }
 }
 
-void Resampler::write_pixels(const float* const* rows, float* mixed, int row, bool shown) {
+void Resampler::write_pixels(const float* const* rows, int row, bool shown) {
     const size_t size = size_of(spec_.type), depth = spec_.depth();
     const int begin = shown ? begin_ : columns_, end = shown ? end_ : columns_;
     const size_t pixel = spec_.interleaved ? depth * size : size, line_size = columns_ * pixel;
@@ -214,18 +214,22 @@ void Resampler::write_pixels(const float* const* rows, float* mixed, int row, bo
         return transposed_ ? turned_.data() + (k * kLines + row % kLines) * line_size
                            : to_ + (k * rows_ + row) * line_size;
     };
+    void* lines[3];
     for (size_t k = 0; k < depth; ++k) {
         uint8_t* const line = spec_.interleaved ? line_.data() + k * columns_ * size : line_of(k);
         const auto fill = [&](int from, int to) {
             kernels_.store(blank_.data(), to - from, 0, spec_.fill[k], spec_.type, line + from * size);
         };
         if (begin > 0) fill(0, begin);
-        if (begin < end) {
-            kernels_.mix(rows, components_, spec_.matrix[k].data(), stride_, mixed);
-            kernels_.store(mixed + begin, end - begin, spec_.gain[k], spec_.bias[k], spec_.type,
-                           line + begin * size);
-        }
         if (end < columns_) fill(end, columns_);
+        lines[k] = line + begin * size;
+    }
+    if (begin < end) {
+        const float* shown_rows[3] = {};
+        for (int i = 0; i < components_; ++i) shown_rows[i] = rows[i] + begin;
+        kernels_.mix(shown_rows, components_, reinterpret_cast<const float (*)[3]>(spec_.matrix.data()),
+                     static_cast<int>(depth), end - begin, spec_.gain.data(), spec_.bias.data(), spec_.type,
+                     lines);
     }
     if (spec_.interleaved)
         kernels_.interleave(line_.data(), static_cast<int>(depth), columns_, size, line_of(0));

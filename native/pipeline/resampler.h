@@ -69,7 +69,7 @@ class Resampler final : public RowSink, public LineSink {
     void emit_channels(int component);
     void emit_pixels();
     void write(const float* values, size_t channel, int row);
-    void write_pixels(const float* const* rows, float* mixed, int row, bool shown);
+    void write_pixels(const float* const* rows, int row, bool shown);
     int oldest(int component) const;
     int output_row(int emitted) const { return reversed_ ? rows_ - 1 - emitted : emitted; }
 
