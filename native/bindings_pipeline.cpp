@@ -117,7 +117,8 @@ class PyBatchDecoder {
     }
 
     // Each row of `jobs` is a source, in ascending order, a spec, a view, and whether the whole file is
-    // judged; the output goes to the memory at the address of the same place. Failures by source.
+    // judged (2: unless its bytes were before); the output goes to the memory at the address of the same
+    // place. Failures by source.
     nb::list decode(nb::ndarray<const int32_t, nb::shape<-1, 14>, nb::c_contig, nb::device::cpu> jobs,
                     const std::vector<uintptr_t>& addresses) {
         const Use use(*this);
@@ -130,7 +131,8 @@ class PyBatchDecoder {
                          v[1],
                          {v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10], v[11], v[12]},
                          v[13] != 0,
-                         reinterpret_cast<void*>(addresses[i])};
+                         reinterpret_cast<void*>(addresses[i]),
+                         v[13] == 2};
             const Job& job = native[i];  // a copy: Python without a GIL may write to the array meanwhile
             if (job.source < (i ? native[i - 1].source : 0) || job.source >= sources || job.spec < 0 ||
                 job.spec >= specs_)

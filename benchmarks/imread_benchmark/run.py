@@ -3,9 +3,9 @@
     pip install IMREAD_BENCHMARK ./benchmarks/imread_benchmark
     python benchmarks/imread_benchmark/run.py [FOLDER] [--photos 100] [--rounds 5] [--decoders freqvision …]
 
-Its `decode-memory` measurement checks each result (RGB, uint8, (H, W, 3), contiguous), warms up, and times passes
-over files in memory. Here its clock is CPU time of all threads, and the decoders take turns: a busy machine then
-disturbs all alike.
+Its `decode-memory` measurement checks each result (RGB, uint8, (H, W, 3), contiguous), warms up, and times
+passes over files in memory. Here its clock is CPU time of all threads, and the decoders take turns: a busy
+machine then disturbs all alike.
 """
 
 import argparse

@@ -14,11 +14,13 @@
 #define FREQVISION_LIKELY(x) (x)
 #define FREQVISION_UNLIKELY(x) (x)
 #define FREQVISION_OPAQUE(x)
+#define FREQVISION_PREFETCH(address)
 #else
 #define FREQVISION_INLINE inline __attribute__((always_inline))
 #define FREQVISION_LIKELY(x) __builtin_expect(!!(x), 1)
 #define FREQVISION_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define FREQVISION_OPAQUE(x) asm("" : "+r"(x))  // the compiler no longer knows what it is
+#define FREQVISION_PREFETCH(address) __builtin_prefetch(address)
 #endif
 
 namespace freqvision::FREQVISION_ISA {

@@ -93,7 +93,7 @@ RunResult sequential(BitState& state, McuJob& job, int begin, int end) {
     // What resamples the rows has put them out of the nearest cache.
     for (int i = 0; i < job.slot_count; ++i)
         if (i == 0 || job.slots[i].ac != job.slots[i - 1].ac)
-            for (int k = 0; k < 1 << kAcBits; k += 8) __builtin_prefetch(&job.slots[i].ac->ac[k]);
+            for (int k = 0; k < 1 << kAcBits; k += 8) FREQVISION_PREFETCH(&job.slots[i].ac->ac[k]);
     for (int mcu = begin; mcu < end; ++mcu) {
         for (int i = 0; i < job.slot_count; ++i) {
             const BlockSlot& slot = job.slots[i];

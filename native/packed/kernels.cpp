@@ -40,7 +40,8 @@ inline Shorts16 add_bits(const uint8_t* bits, size_t size, Shorts16 x) {
     for (int i = Begin; i < Begin + 8; ++i) {
         int16_t bit;
         __builtin_memcpy(&bit, bits + i * size, 2);
-        x |= ((kPlace & bit) != 0) & static_cast<int16_t>(1 << i);
+        const auto place = static_cast<int16_t>(1 << i);  // named: with UBSan a cast is no scalar for vectors
+        x |= ((kPlace & bit) != 0) & place;
     }
     return x;
 }

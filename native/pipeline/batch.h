@@ -4,8 +4,10 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "jpeg/reader.h"
@@ -42,6 +44,7 @@ struct Job {
     View view;
     bool whole = false;  // damage anywhere in the file is a failure, wherever the view lies
     void* to = nullptr;
+    bool remember = false;  // that the file is sound, by its bytes: it is then not judged again
 };
 
 // Reads in two steps, since which part of a photo is wanted may depend on its size: `open` gives the sizes,
@@ -85,6 +88,7 @@ class BatchDecoder {
     };
 
     std::optional<Failure> read_file(int item);
+    bool is_sound(uint64_t sum);
     std::optional<Failure> decode_one(Worker& worker, const Source& source, const Job* jobs, int count);
 
     std::vector<OutputSpec> specs_;
@@ -95,6 +99,8 @@ class BatchDecoder {
     std::vector<Source> sources_;
     std::vector<std::vector<uint8_t>> files_;
     std::vector<Opened> opened_;
+    std::mutex sound_lock_;
+    std::unordered_set<uint64_t> sound_;  // checksums of files that were judged
 };
 
 }  // namespace freqvision

@@ -198,13 +198,29 @@ def test_a_copy_takes_its_threads_where_it_decodes(monkeypatch):
     assert taken == [1, 3]
 
 
-def test_memory_of_another_size_is_never_lent():
-    """Even if it came back on another thread, or in a finaliser, amid the change of size."""
+def test_dropped_memory_is_lent_for_results_of_about_its_size(monkeypatch):
     memory = _Memory()
-    memory.take(8)
-    assert [one.nbytes for one in memory._free] == [8]
-    memory._size = 16
-    assert memory.take(16).nbytes() == 16
+    address = memory.take(10_000).data_ptr()
+    smaller = memory.take(9_000)
+    assert (smaller.data_ptr(), smaller.nbytes()) == (address, 9_000)
+    others = [memory.take(size) for size in (9_000, 10_001, 5_000)]
+    assert address not in {storage.data_ptr() for storage in others}
+    monkeypatch.setattr("freqvision.inputs.decoder.MAX_KEPT", 12_000)
+    del smaller
+    for _ in range(3):
+        del others[0]
+    assert [kept.nbytes for kept in memory._free.values()] == [5_000]
+
+
+def test_sound_bytes_excuse_no_others():
+    data = jpeg(photo(200, 200))
+    top = fv.View((0, 0, 40, 200), (48, 48), (0, 0, 48, 48))
+    decode = fv.Decoder(full_spec(), num_threads=1)
+    first = decode([data], [top])
+    assert torch.equal(decode([data], [top]), first)
+    for _ in range(2):
+        with pytest.raises(fv.JpegError):
+            decode([data[:-500] + b"\xff\xd9"], [top])
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's count of resident memory")

@@ -142,6 +142,7 @@ int main(int argc, char** argv) {
                     jobs.push_back({i, spec,
                                     random_view(random, opened.height, opened.width, specs[spec].pixels()),
                                     whole, nullptr});
+                    jobs.back().remember = i % 2;
                 }
             }
             many.close();

@@ -51,35 +51,32 @@ Allocate = Callable[[Shots, Container[int]], list[list[torch.Tensor]]]
 
 
 class _Memory:
-    """The memory of results that were dropped, for the next ones of their size.
+    """The memory of results that were dropped, for the next ones of about their size.
 
     The kernel clears fresh memory page by page, which costs a decoding thread up to a sixth of its time.
     """
 
     def __init__(self) -> None:
-        self._size = 0
-        self._free: list[torch.Tensor] = []
+        self._free: dict[int, torch.Tensor] = {}  # by address, the one that was dropped last at the end
         self._lent: dict[int, weakref.ref[np.ndarray]] = {}
 
     def take(self, size: int) -> torch.UntypedStorage:
         """Bytes that no one else holds; they come back when no tensor holds them any more."""
-        if size != self._size:
-            self._size, self._free = size, []
-        try:
-            memory = self._free.pop()
-        except IndexError:
-            memory = None
-        # Another thread may drop a result of the former size amid the change of size.
-        if memory is None or memory.nbytes != size:
+        # Other threads may drop and take results meanwhile: a copy, and pop() decides who has it.
+        for address, memory in reversed(self._free.copy().items()):
+            if size <= memory.nbytes <= size * 5 // 4 and self._free.pop(address, None) is not None:
+                break
+        else:
             memory = torch.empty(size, dtype=torch.uint8, device="cpu")
             _native.advise_huge_pages(memory.data_ptr(), size)
-        loan = memory.numpy()  # an object of this loan only, which the storage holds
+        loan = memory.numpy()[:size]  # an object of this loan only, which the storage holds
         key = id(loan)
 
         def give_back(_: Any) -> None:
             del self._lent[key]
-            if memory.nbytes == self._size and (len(self._free) + 1) * self._size <= MAX_KEPT:
-                self._free.append(memory)
+            self._free[memory.data_ptr()] = memory
+            while sum(kept.nbytes for kept in self._free.copy().values()) > MAX_KEPT:
+                self._free.pop(next(iter(self._free.copy()), 0), None)
 
         self._lent[key] = weakref.ref(loan, give_back)
         return torch.from_numpy(loan).untyped_storage()
@@ -194,6 +191,7 @@ class _NativePass:
         allocate: Allocate,
     ) -> Errors:
         errors: Errors = {}
+        lasting = [_lasting_name(source) for source in sources]
         opened = native.open(
             [_native_source(i, source, self.max_bytes, errors) for i, source in enumerate(sources)]
         )
@@ -209,17 +207,20 @@ class _NativePass:
             sizes.append((1, 1) if index in errors else (height, width))
         shots = choose(sizes)
         for index, several in enumerate(shots):
-            name = source_name(index, sources[index])
             for _, view in several:
-                if index not in errors and (refused := self._too_large(name, view)):
-                    errors[index] = refused
+                if index not in errors and math.prod(view.crop[2:]) > self.max_pixels:
+                    errors[index] = self._too_large(source_name(index, sources[index]), view)
         outputs = allocate(shots, errors)
         jobs, addresses = [], []
         for index, (several, size) in enumerate(zip(shots, sizes, strict=True)):
             if index in errors:
                 continue
             # What has been judged once is not again: a random view then costs no more than what it shows.
-            whole = self.damaged != "decode" and _lasting_name(sources[index]) not in self._sound
+            # Without a name it is known by its bytes.
+            known = lasting[index]
+            judge = 2 if known is None else int(known not in self._sound)
+            if self.damaged == "decode":
+                judge = 0
             for (spec, view), output in zip(several, outputs[index], strict=True):
                 top, left, height, width = view.box
                 if top + height > size[0] or left + width > size[1]:
@@ -229,12 +230,12 @@ class _NativePass:
                         f"{size}"
                     )
                 if index not in images:
-                    jobs.append((index, spec, *view.box, *view.size, *view.crop, view.flip, whole))
+                    jobs.append((index, spec, *view.box, *view.size, *view.crop, view.flip, judge))
                     addresses.append(output.data_ptr())
         table = np.array(jobs, dtype=np.int32).reshape(len(jobs), 14)
         for index, failure in enumerate(native.decode(table, addresses)):
             if failure is None:
-                known = _lasting_name(sources[index])
+                known = lasting[index]
                 judged = index not in errors and index not in images
                 if judged and known is not None and len(self._sound) < MAX_REMEMBERED:
                     self._sound.add(known)
@@ -293,11 +294,9 @@ class _NativePass:
             if not (self.damaged == "skip" and _is_damage(error)):
                 raise error
 
-    def _too_large(self, name: str, view: View) -> JpegError | None:
+    def _too_large(self, name: str, view: View) -> JpegError:
         """The error of an output that is refused before memory is taken for it."""
         height, width = view.crop[2:]
-        if height * width <= self.max_pixels:
-            return None
         return JpegError(
             f"{name}: what is made of it, {width}×{height}, is more than max_pixels={self.max_pixels}; set "
             "the specification's crop, or max_size for photos of extreme shape",
@@ -724,6 +723,8 @@ def source_name(index: int, source: Source) -> str:
 
 def _lasting_name(source: Source) -> str | None:
     """The name by which a photo is known in other batches, too."""
+    if type(source) is bytes:
+        return None
     return str(source) if isinstance(source, (str, os.PathLike)) else getattr(source, "name", None)
 
 
