@@ -64,7 +64,6 @@ def tasks(folder: Path, count: int) -> dict[str, Callable[[], Any]]:
         "DCT-24, random crops": all_of(contents, crops.random_resized),
         "DCT-24, from files": all_of(paths, decoder(24)),
         "DCT-24, from files, DataLoader": load,
-        "coefficients": all_of(contents, lambda batch: [fv.read_coefficients(photo) for photo in batch]),
     }
 
 
