@@ -8,6 +8,7 @@ import torch
 from probes import linear_probe
 from torch.nn import functional as F
 
+from freqvision.analysis import sensitivity
 from freqvision.analysis.curves import accuracy_by_count, load_curve, save_curve
 from freqvision.analysis.measures import gradient_importance
 from freqvision.analysis.scores import ChannelScores
@@ -74,6 +75,21 @@ def test_a_table_goes_on_where_it_stopped(tmp_path):
     probe.network.seen = 0
     leave_one_out(probe, table=table, progress=False)
     assert probe.network.seen == 12
+
+
+def test_an_interrupted_run_keeps_what_it_measured(tmp_path, monkeypatch):
+    table, measure = tmp_path / "sensitivity.csv", sensitivity._effect
+    left = iter(range(3))
+
+    def interrupted(*arguments):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return measure(*arguments)
+
+    monkeypatch.setattr(sensitivity, "_effect", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        leave_one_out(linear_probe(4), table=table, progress=False)
+    assert len(Sensitivity.load(table).effects) == 3
 
 
 def test_a_table_of_something_else_is_refused(tmp_path):

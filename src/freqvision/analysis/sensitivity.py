@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from dataclasses import replace as replace_fields
@@ -21,6 +22,7 @@ from freqvision.spectrum.channels import ChannelSet
 
 Replacement = Literal["mean", "noise"]
 Measure = Literal["loss", "accuracy", "divergence", "changed"]
+SAVE_EVERY = 10.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -179,8 +181,8 @@ def leave_one_out(
         channels: Channels 0 to 191 to leave out; None is all that the network reads.
         batch_size: Photos in a batch.
         seed: Of the noise.
-        table: CSV file that is written after each channel. Channels that are in it already are not measured
-            again, so a run that was stopped resumes.
+        table: CSV file that is written every ten seconds and at the end. Channels that are in it already are
+            not measured again, so a run that was stopped resumes.
         progress: Show a progress bar, if there is a terminal.
 
     Raises:
@@ -204,12 +206,22 @@ def leave_one_out(
                 f"{earlier.settings()}; this is of {whole.settings()}. Name another table (of freqvision "
                 "select: another --output), or delete this one"
             )
-        for index in missing:
-            bar.set_description(channel_name(index))
-            answers = _answers(probe, batch_size, bar, places[index], replace, seed)
-            done[index] = _effect(index, untouched, answers, probe.labels)
-            if table is not None:
+
+        def save() -> None:
+            if table is not None and done:
                 replace_fields(whole, effects=tuple(done[index] for index in sorted(done))).save(table)
+
+        saved = time.monotonic()
+        try:
+            for index in missing:
+                bar.set_description(channel_name(index))
+                answers = _answers(probe, batch_size, bar, places[index], replace, seed)
+                done[index] = _effect(index, untouched, answers, probe.labels)
+                if time.monotonic() - saved > SAVE_EVERY:
+                    save()
+                    saved = time.monotonic()
+        finally:
+            save()
     return replace_fields(whole, effects=tuple(done[index] for index in wanted))
 
 
