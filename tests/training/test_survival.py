@@ -19,6 +19,7 @@ from conftest import fit_arguments
 from lightning.pytorch import Callback, Trainer, seed_everything
 
 from freqvision.data.folder import PhotoDataset
+from freqvision.data.loader import EpochBatches
 from freqvision.runtime import read_table
 from freqvision.training import Classifier, Optimisation, PhotoFolder
 from freqvision.training.callbacks import EpochTable
@@ -107,18 +108,37 @@ def test_a_run_killed_in_its_first_validation_begins_with_it(photos, tmp_path):
     assert_equal(unbroken, train(photos, tmp_path / "b", resume=True, steps=0))
 
 
-def test_a_resume_with_other_batches_sees_each_photo_once(photos, tmp_path, monkeypatch):
-    """As with another number of processes, what is left of the epoch is divided anew."""
-    seen = {}
+@pytest.fixture
+def seen(monkeypatch):
+    """The photos that are trained on from here on, by epoch."""
+    found = {}
     load = PhotoDataset.__getitems__
 
     def record(self, indices):
         if self.augment is not None:
-            seen.setdefault(int(self._epoch), []).extend(int(index) for index in indices)
+            found.setdefault(int(self._epoch), []).extend(int(index) for index in indices)
         return load(self, indices)
 
-    train(photos, tmp_path, stop=StopAt(4), steps=1)  # one batch of 8 into the second epoch
     monkeypatch.setattr(PhotoDataset, "__getitems__", record)
+    return found
+
+
+def test_a_process_that_has_no_photo_of_a_resumed_epoch_trains_on(photos, tmp_path, seen, monkeypatch):
+    train(photos, tmp_path, stop=StopAt(11), batch_size=2)  # two photos of the first epoch are left
+    seen.clear()
+    begin = EpochBatches.__init__
+    third = {"rank": 2, "world_size": 3}
+    monkeypatch.setattr(EpochBatches, "__init__", lambda *given, **how: begin(*given, **how | third))
+    module, table = train(photos, tmp_path, resume=True, batch_size=2)
+    assert {epoch: len(indices) for epoch, indices in seen.items()} == {0: 0, 1: 8, 2: 8}
+    assert len(table) == 3
+    assert all(weight.isfinite().all() for weight in module.parameters())
+
+
+def test_a_resume_with_other_batches_sees_each_photo_once(photos, tmp_path, seen):
+    """As with another number of processes, what is left of the epoch is divided anew."""
+    train(photos, tmp_path, stop=StopAt(4), steps=1)  # one batch of 8 into the second epoch
+    seen.clear()
     _, table = train(photos, tmp_path, resume=True, batch_size=4)
     assert [line["epoch"] for line in table] == ["1", "2", "3"]
     assert len(seen[1]) == len(set(seen[1])) == 16
