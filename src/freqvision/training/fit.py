@@ -325,7 +325,7 @@ def prepare_folder(cli: FitCLI) -> None:
         kept = cli.config.clone()
         kept.ckpt_path = None  # or a new run with this file would resume this one
         with replacing(settings) as draft:
-            cli.parser.save(kept, draft, skip_none=False, overwrite=True)
+            cli.parser.save(kept, draft, skip_unset=False, overwrite=True)
 
 
 def discard(output: Path) -> None:
