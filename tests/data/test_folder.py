@@ -15,7 +15,7 @@ from torch.utils.data.distributed import DistributedSampler
 
 import freqvision as fv
 from freqvision.data import FrequencyFolder, PhotoCheck, PixelFolder, RandomView
-from freqvision.data.folder import EXTENSIONS, find_photos
+from freqvision.data.folder import EXTENSIONS, find_photos, list_classes
 
 SPEC = fv.FrequencySpec(resize=72, crop=64)
 
@@ -249,10 +249,12 @@ def test_hidden_names_links_and_what_is_no_regular_file(photos, tmp_path):
     os.mkfifo(cat / "pipe.jpg")
     (cat / "folder.jpg").mkdir()
     (cat / "gone.jpg").symlink_to("nowhere.jpg")
+    (cat / "itself.jpg").symlink_to("itself.jpg")
     for name in ("loop", "again"):  # without a memory of visited folders, 2 to the power of 40 paths
         (cat / name).symlink_to(".")
     (cat / "twice").symlink_to("b")
     assert find_photos(cat) == expected
+    assert list_classes(tmp_path) == ["cat"]
     (tmp_path / "linked").symlink_to(cat)
     assert [len(find_photos(tmp_path / name)) for name in ("cat", "linked")] == [len(expected)] * 2
 

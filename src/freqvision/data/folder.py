@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -87,9 +87,20 @@ def list_classes(root: str | Path) -> list[str]:
 
 
 def _sub_folders(root: Path) -> list[str]:
-    return sorted(
-        entry.name for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith(".")
-    )
+    return sorted(entry.name for entry in entries(root) if holds(entry.is_dir))
+
+
+def entries(folder: str | Path) -> list[os.DirEntry[str]]:
+    """What a folder holds but hidden names, sorted: macOS writes ._name.jpg, Jupyter .ipynb_checkpoints."""
+    return sorted((entry for entry in os.scandir(folder) if entry.name[0] != "."), key=lambda e: e.name)
+
+
+def holds(test: Callable[[], bool]) -> bool:
+    """Whether an entry is what `test` asks, its is_file or is_dir; a link to itself is nothing."""
+    try:
+        return test()
+    except OSError:
+        return False
 
 
 def find_photos(folder: str | Path) -> list[str]:
@@ -102,21 +113,22 @@ def find_photos(folder: str | Path) -> list[str]:
     return list(_photos(folder))
 
 
-def _photos(folder: str | Path, visited: set[tuple[int, int]] | None = None) -> Iterator[str]:
-    if not os.path.isdir(folder):
-        return
-    visited = set() if visited is None else visited
-    status = os.stat(folder)
-    if (status.st_dev, status.st_ino) in visited:
-        return
-    visited.add((status.st_dev, status.st_ino))
-    entries = sorted((entry for entry in os.scandir(folder) if entry.name[0] != "."), key=lambda e: e.name)
-    yield from (
-        entry.path for entry in entries if entry.name.lower().endswith(EXTENSIONS) and entry.is_file()
-    )
-    for entry in entries:
-        if entry.is_dir():
-            yield from _photos(entry.path, visited)
+def _photos(folder: str | Path) -> Iterator[str]:
+    visited: set[tuple[int, int]] = set()
+    folders = [os.fspath(folder)]
+    while folders:
+        folder = folders.pop()
+        if not os.path.isdir(folder):
+            continue
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in visited:
+            continue
+        visited.add((status.st_dev, status.st_ino))
+        found = entries(folder)
+        yield from (
+            entry.path for entry in found if entry.name.lower().endswith(EXTENSIONS) and holds(entry.is_file)
+        )
+        folders += [entry.path for entry in reversed(found) if holds(entry.is_dir)]
 
 
 def list_photos(

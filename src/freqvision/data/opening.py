@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from freqvision.data.check import PhotoCheck, without
-from freqvision.data.folder import EXTENSIONS, find_photos, list_classes, list_photos
+from freqvision.data.folder import (
+    EXTENSIONS,
+    entries,
+    find_photos,
+    holds,
+    list_classes,
+    list_photos,
+)
 from freqvision.data.remote import Storage, is_remote
 from freqvision.data.shards import Shards
 from freqvision.data.sources import Files, Sources
@@ -75,4 +82,4 @@ def has_classes(where: str | Path) -> bool:
     """Whether it is a folder with a sub-folder for each class."""
     if not os.path.isdir(where) or any(Path(where).glob("*.tar")):
         return False
-    return any(entry.is_dir() and not entry.name.startswith(".") for entry in os.scandir(where))
+    return any(holds(entry.is_dir) for entry in entries(where))

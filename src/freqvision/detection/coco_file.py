@@ -12,6 +12,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
+from freqvision.data.folder import holds
 from freqvision.detection.coco import CocoAnnotations, CocoImage, CocoObject, Segmentation
 from freqvision.jpeg.read import MAX_PIXELS
 from freqvision.runtime import parse_json, read_text
@@ -119,7 +120,7 @@ class CocoReader:
         """Path and (height, width) by image id."""
         if not self.folder.is_dir():
             raise FileNotFoundError(f"no folder of photos at {self.folder}")
-        present = {entry.name for entry in os.scandir(self.folder) if entry.is_file()}
+        present = {entry.name for entry in os.scandir(self.folder) if holds(entry.is_file)}
         images: dict[int, tuple[str, tuple[int, int]]] = {}
         missing: list[str] = []
         for _, entry in self._entries(values, "images"):
