@@ -184,10 +184,10 @@ def random_resized_views(
         raise ValueError(f"hflip is a probability from 0 to 1, got {hflip}")
     shape = (len(image_sizes), 2 * _TRIES + 3)
     draws = torch.rand(shape, dtype=torch.float64, device="cpu", generator=generator).tolist()
-    views = []
+    views, window = [], (0, 0, *size)
     for image_size, uniforms in zip(image_sizes, draws, strict=True):
         box = _random_box(_pair(image_size, "image_size"), scale, ratio, uniforms)
-        views.append(View(box=box, size=size, crop=(0, 0, *size), flip=uniforms[-1] < hflip))
+        views.append(View(box, size, window, uniforms[-1] < hflip))
     return views
 
 
@@ -200,9 +200,9 @@ def _random_box(
     """Box of torchvision's RandomResizedCrop from numbers in [0, 1): (area, ratio) of each try, top, left."""
     height, width = image_size
     low, high = math.log(ratio[0]), math.log(ratio[1])
-    for attempt in range(_TRIES):
-        area = height * width * (scale[0] + (scale[1] - scale[0]) * uniforms[2 * attempt])
-        aspect = math.exp(low + (high - low) * uniforms[2 * attempt + 1])
+    for attempt in range(0, 2 * _TRIES, 2):
+        area = height * width * (scale[0] + (scale[1] - scale[0]) * uniforms[attempt])
+        aspect = math.exp(low + (high - low) * uniforms[attempt + 1])
         box_width, box_height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
         if 0 < box_width <= width and 0 < box_height <= height:
             top = int(uniforms[2 * _TRIES] * (height - box_height + 1))
