@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
+import torch
 
 from freqvision import _native
 from freqvision.inputs.decoder import Decoder, threads_here
@@ -28,13 +29,18 @@ from freqvision.jpeg.read import (
 LEVELS = {"lz4": 9, "zstd": 17}
 MAX_LEVELS = {"lz4": 12, "zstd": 19}
 
+# Of AC: steps in units of the spec's int8 steps, and the part of a step from which a magnitude is rounded up.
+# What this loses is far below what a view off the store's grid misses: see docs/decisions.md.
+COARSER = 1.5
+ROUNDED_UP = 0.6
+
 
 class Packer:
     """Packs photos on several threads; see `pack`.
 
     Args:
-        spec: Which channels are kept, at which size and in which steps; None keeps all coefficients as they
-            are stored.
+        spec: Which channels are kept, at which size, and in which steps (DC in the spec's int8 steps, AC in
+            1.5 times those); None keeps all coefficients as they are stored.
         codec: "lz4" is read fastest, "zstd" is smallest.
         level: Of the codec; None is 9 (lz4) or 17 (zstd).
         num_threads: As for `Decoder`.
@@ -62,7 +68,12 @@ class Packer:
         self.level = LEVELS[codec] if level is None else level
         if not 1 <= self.level <= MAX_LEVELS[codec]:
             raise ValueError(f"level of {codec} is 1 to {MAX_LEVELS[codec]}; got {level}")
-        self.spec = None if spec is None else spec.with_dtype("int8")
+        self.spec = spec
+        if spec is not None:
+            is_ac = torch.tensor([channel % 64 != 0 for channel in spec.channels])
+            steps = torch.tensor(spec.with_dtype("int8").scale)
+            self._steps = torch.where(is_ac, COARSER * steps, steps)
+            self._added = torch.where(is_ac, 1 - ROUNDED_UP, 0.5)[:, None, None]
         self.codec = codec
         self.num_threads = num_threads
         self._of_thread = threading.local()
@@ -99,21 +110,23 @@ class Packer:
 
     def _channels(self, source: Source, spec: FrequencySpec) -> bytes:
         if not hasattr(self._of_thread, "decode"):  # since a decoder takes one batch at a time
-            self._of_thread.decode = Decoder(spec, num_threads=1)
+            self._of_thread.decode = Decoder(spec.raw(), num_threads=1)
         shown: list[tuple[tuple[int, int], View]] = []
 
         def choose(sizes: list[tuple[int, int]]) -> list[View]:
             shown.extend((size, spec.view(size)) for size in sizes)
             return [view for _, view in shown]
 
-        (planes,) = self._of_thread.decode.each([source], choose)  # (C, h, w)
+        (coefs,) = self._of_thread.decode.each([source], choose)  # (C, h, w)
+        coefs /= self._steps[:, None, None]
+        planes = (coefs.abs() + self._added).floor_().copysign_(coefs).clamp_(-128, 127)
         (size, view) = shown[0]
         # What lies beyond the resized photo in its last blocks is no part of it.
         height, width = (min(a, b) for a, b in zip(view.size, view.crop[2:], strict=True))
         return _native.pack_planes(
-            planes.numpy(),
+            planes.to(torch.int8).numpy(),
             list(spec.channels),
-            np.array(spec.scale, dtype=np.float32),
+            self._steps.numpy(),
             height,
             width,
             *size,
@@ -161,8 +174,8 @@ def pack(
 ) -> list[bytes]:
     """Pack photos, so that a `Decoder` reads them without undoing a Huffman code.
 
-    With a spec, a photo is resized once, and only the channels of the spec are kept, as int8 with the spec's
-    steps: every view of it is then a view of that smaller photo. Without one, all coefficients are kept as
+    With a spec, a photo is resized once, and only the channels of the spec are kept, as int8 in steps of its
+    own (`Packer`): every view of it is then a view of that smaller photo. Without one, all coefficients are kept as
     the file stores them.
 
     Args:
