@@ -95,8 +95,8 @@ std::vector<uint8_t> chunks_of(const PackedImage& image, int number) {
     return sizes;
 }
 
-// LZ4 is for what it makes smaller than one of so many bytes: all else is read faster as it is.
-constexpr size_t kWorthwhile = 2;
+// LZ4 is for what it makes smaller by at least one of so many bytes: all else is read faster as it is.
+constexpr size_t kWorthwhile = 3;
 
 }  // namespace
 
@@ -130,7 +130,7 @@ std::vector<uint8_t> pack(PackedImage image, int level) {
         if (raw.size() > INT32_MAX) throw std::length_error("too large to be packed");
         values += size_t{1} * shape.blocks_high * shape.blocks_wide * component.frequencies;
         std::vector<uint8_t> packed = compress(header.codec, raw, level);
-        if (!lines && packed.size() > raw.size() / kWorthwhile) packed = raw;
+        if (!lines && packed.size() > raw.size() - raw.size() / kWorthwhile) packed = raw;
         for (int value : {shape.h, shape.v, component.frequencies, 0})
             body.push_back(static_cast<uint8_t>(value));
         append(body, static_cast<uint32_t>(packed.size()));
