@@ -96,7 +96,7 @@ std::vector<uint8_t> chunks_of(const PackedImage& image, int number) {
 }
 
 // LZ4 is for what it makes smaller by at least one of so many bytes: all else is read faster as it is.
-constexpr size_t kWorthwhile = 3;
+constexpr size_t kWorthwhile = 5;
 
 }  // namespace
 

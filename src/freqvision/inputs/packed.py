@@ -175,8 +175,8 @@ def pack(
     """Pack photos, so that a `Decoder` reads them without undoing a Huffman code.
 
     With a spec, a photo is resized once, and only the channels of the spec are kept, as int8 in steps of its
-    own (`Packer`): every view of it is then a view of that smaller photo. Without one, all coefficients are kept as
-    the file stores them.
+    own (`Packer`): every view of it is then a view of that smaller photo. Without one, all coefficients are
+    kept as the file stores them.
 
     Args:
         sources: Paths, or the bytes of files.
