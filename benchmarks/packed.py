@@ -106,8 +106,8 @@ def sizes(contents: Sequence[bytes], packed: dict[str, list[bytes]]) -> Iterator
     for store, photos in packed.items():
         size = sum(map(len, photos)) / whole
         lossy = STORES[store].spec is not None
-        loss = measure_loss(contents, STORES[store], READ) if lossy else dict.fromkeys(VIEWS, 0.0)
-        yield store, f"{size:.3f}", *(f"{error:.3f}" for error in loss.values())
+        found = measure_loss(contents, STORES[store], READ) if lossy else {}
+        yield store, f"{size:.3f}", *(f"{found[view].error if lossy else 0:.3f}" for view in VIEWS)
 
 
 def ours(stores: dict[str, Sequence[bytes]]) -> Iterator[Task]:
