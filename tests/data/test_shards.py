@@ -121,6 +121,13 @@ def test_labels_of_others_are_understood(tmp_path):
     assert data.__getitems__([0, 1, 2, 3])[0].shape == (4, 24, 8, 8)
 
 
+def test_names_of_classes_that_look_like_numbers_stay_names(tmp_path):
+    names = ["7", "012", " a", "b"]
+    write_shard(tmp_path / "a.tar", [(str(place), ".jpg", _jpeg(), name) for place, name in enumerate(names)])
+    data = PhotoShards(tmp_path, SPEC)
+    assert [data.classes[label] for label in data.labels] == names
+
+
 def _jpeg():
     from PIL import Image
 

@@ -41,7 +41,8 @@ class PhotoShards(PhotoDataset):
     """Photos in tar files, as batches; for the loaders and samplers that a `FrequencyFolder` works with.
 
     A sample of a shard is a photo (JPEG, packed or another image) and, in a file of the same name, its label:
-    ``.cls`` holds a class's number or name, ``.json`` may have it as "label" or "class". Shards are those of
+    ``.cls`` holds a class's number or name, ``.json`` may have it as "label" or "class", where text is
+    always a name. Shards are those of
     ``freqvision pack``, WebDataset or img2dataset. The files are mapped into memory, so that any photo
     is read at random, and worker processes share them.
 
@@ -409,7 +410,7 @@ def _label(text: bytes, ending: str, otherwise: str | int) -> str | int:
     if ending == ".json":
         values = _object(text)
         value = values.get("label", values.get("class"))
-    if isinstance(value, str) and value.isdecimal():
+    elif value.isdecimal():
         value = int(value)
     valid = isinstance(value, str) or (type(value) is int and 0 <= value < 2**31)
     return value if valid and value != "" else otherwise
@@ -437,7 +438,13 @@ def write_shard(path: str | Path, samples: Iterable[tuple[str, str, bytes, str |
     """
     with replacing(path) as draft, tarfile.open(draft, "w") as tar:
         for key, ending, photo, label in samples:
-            files = {ending: photo} if label is None else {ending: photo, ".cls": str(label).encode()}
+            files = {ending: photo}
+            if label is not None:
+                text = str(label).encode("utf-8", "replace")
+                if _label(text, ".cls", UNLABELLED) == label:
+                    files[".cls"] = text
+                else:  # a name that would be read as a number, or without its spaces
+                    files[".json"] = json.dumps({"class": label}).encode()
             for suffix, contents in files.items():
                 member = tarfile.TarInfo(f"{key}{suffix}")  # of no owner and no time: equal runs, equal files
                 member.size = len(contents)
