@@ -4,6 +4,7 @@
 #include "pipeline/kernels.h"
 
 #if defined(__AVX512F__)
+#include <immintrin.h>
 #define FREQVISION_GROUP 2
 #else
 #define FREQVISION_GROUP 1
@@ -451,6 +452,14 @@ void mix_as(const float* const* components, int count, const float (*matrix)[3],
                 for (int i = 0; i < kWidth; ++i) values[i] = cast<type>(sum[i]);
             }
             Value* const out = static_cast<Value*>(to[k]) + c;
+#if FREQVISION_GROUP == 2
+            // Batches are larger than the cache: whole lines are not read before they are written.
+            const bool whole_line = columns - c >= kWidth && reinterpret_cast<uintptr_t>(out) % 64 == 0;
+            if (type == DataType::float32 && whole_line) {
+                _mm512_stream_ps(reinterpret_cast<float*>(out), reinterpret_cast<__m512>(sum));
+                continue;
+            }
+#endif
             if (columns - c >= kWidth)
                 __builtin_memcpy(out, values, sizeof values);
             else

@@ -159,6 +159,9 @@ void Resampler::finish() {
             emit(i);
         }
     }
+#ifdef FREQVISION_X86
+    __builtin_ia32_sfence();  // mix passes by the cache
+#endif
 }
 
 // The first strip of a component that an output still needs.
