@@ -11,6 +11,7 @@ machine then disturbs all alike.
 import argparse
 import statistics
 import time
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +22,7 @@ from imread_benchmark.decoders import REGISTRY, BaseDecoder
 from imread_benchmark.execution import measurement
 
 from freqvision.analysis.speed import sound_photos
+from freqvision.jpeg import read_header
 from freqvision.runtime import markdown, progress_bar
 
 PHOTOS = Path(__file__).resolve().parents[3] / "shared" / "data" / "imagenet-sample"
@@ -49,7 +51,11 @@ def main() -> None:
     parser.add_argument("--decoders", nargs="*", help="by name; default: all that are installed")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    warnings.filterwarnings("ignore", "The given buffer is not writable")
     contents, _ = sound_photos(options.folder, options.photos)
+    contents = [
+        data for data in contents if read_header(data).colour_model == "YCbCr"
+    ]  # gray stays gray in some
     items = [ResidentItem(str(i), "", "", len(data), data) for i, data in enumerate(contents)]
     kinds = {**REGISTRY, "torchcodec": TorchcodecDecoder}
     decoders: dict[str, BaseDecoder] = {}
