@@ -61,11 +61,8 @@ def scene(band: str, direction: int, side: int, seed: int) -> bytes:
     rng = np.random.default_rng([seed, direction, sorted(BANDS).index(band)])
     y, x = np.mgrid[0:side, 0:side] / side
     angle = math.pi * (direction + rng.uniform(-0.25, 0.25)) / DIRECTIONS
-    phase = (
-        2
-        * math.pi
-        * (rng.uniform(*BANDS[band]) * (x * math.cos(angle) + y * math.sin(angle)) + rng.uniform())
-    )
+    cycles = rng.uniform(*BANDS[band]) * side / 2
+    phase = 2 * math.pi * (cycles * (x * math.cos(angle) + y * math.sin(angle)) + rng.uniform())
     colour = 128 + 90 * (clouds(rng, x, y) - 0.5)[..., None] * rng.uniform(0.4, 1, 3)
     image = colour + 16 * np.sin(phase)[..., None] + rng.normal(0, 8, (side, side, 3))
     file = io.BytesIO()
