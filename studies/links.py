@@ -24,11 +24,11 @@ from study import add_row, read_rows
 from summary import bootstrap
 from torch import nn
 from torch.nn import functional as F
-from transport import NETWORKS, InBfloat16
+from transport import NETWORKS, InBfloat16, argument_parser, parse
 
 import freqvision as fv
 from freqvision.analysis.accuracy import transport_spec
-from freqvision.analysis.probe import LabelledPhotos, find_labelled_photos
+from freqvision.analysis.probe import LabelledPhotos
 from freqvision.data.folder import evenly, find_photos
 from freqvision.runtime import markdown
 from freqvision.spectrum.dct import block_dct
@@ -345,20 +345,10 @@ def draw(rows: list[dict[str, str]], link: str, path: Path) -> None:
 
 def main() -> None:
     """Measure what is missing, and draw."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--photos", type=Path, required=True, help="folder with labels.csv and images/")
-    parser.add_argument("--weights", type=Path, required=True, help="folder with the networks' weights")
+    parser = argument_parser(__doc__, "docs/results/links")
     parser.add_argument("--calibration", type=Path, required=True, help="other photos, for the steps")
-    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
-    parser.add_argument("--output", type=Path, default=Path("docs/results/links"))
     parser.add_argument("--summary", action="store_true", help="measure nothing")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    options.output.mkdir(parents=True, exist_ok=True)
-    photos = find_labelled_photos(options.photos / "images", table=options.photos / "labels.csv")
+    options, photos = parse(parser)
     table = options.output / "links.csv"
     for name in [] if options.summary else options.networks:
         study(name, options, photos, table)

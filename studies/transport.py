@@ -37,24 +37,32 @@ STYLES: dict[tuple[str, str], dict[str, Any]] = {
 
 def main() -> None:
     """Measure what is missing, and draw."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--photos", type=Path, required=True, help="folder with labels.csv and images/")
-    parser.add_argument("--weights", type=Path, required=True, help="folder with the networks' weights")
-    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
-    parser.add_argument(
-        "--output", type=Path, default=Path("docs/results"), help="folder for the CSV file and the figure"
-    )
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    options.output.mkdir(parents=True, exist_ok=True)
-    photos = find_labelled_photos(options.photos / "images", table=options.photos / "labels.csv")
+    options, photos = parse(argument_parser(__doc__, "docs/results"))
     table = options.output / "transport.csv"
     for network in options.networks:
         study(network, options.weights, photos, table)
     draw(read_rows(table), options.output / "transport.png")
+
+
+def argument_parser(description: str | None, output: str) -> argparse.ArgumentParser:
+    """The options of studies that ask pretrained networks about labelled photos."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--photos", type=Path, required=True, help="folder with labels.csv and images/")
+    parser.add_argument("--weights", type=Path, required=True, help="folder with the networks' weights")
+    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
+    parser.add_argument("--output", type=Path, default=Path(output), help="folder for tables and figures")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    return parser
+
+
+def parse(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, LabelledPhotos]:
+    """The options, and the photos that they name; sets the threads and makes the folder."""
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    options.output.mkdir(parents=True, exist_ok=True)
+    return options, find_labelled_photos(options.photos / "images", table=options.photos / "labels.csv")
 
 
 class InBfloat16(torch.nn.Module):

@@ -305,7 +305,7 @@ def _about(text: str | bytes, name: str) -> dict[str, Any]:
 
 
 def _fits(index: np.ndarray, about: dict[str, Any], shards: int) -> bool:
-    """Whether an index has photos in so many shards; what lies beyond the end of one is found later."""
+    """Whether an index has photos, all within `shards` shards; offsets past a shard's end fail when read."""
     if index.dtype != RECORD or index.shape != (about["photos"],) or not len(index):
         return False
     numbers = index["shard"], index["offset"], index["length"]
