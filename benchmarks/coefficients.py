@@ -5,7 +5,6 @@
 Builds one C++ program of the reader and the system's libjpeg-turbo (libjpeg62-turbo-dev). One thread.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -13,10 +12,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from throughput.options import parser as option_parser
+
 from freqvision.runtime import aligned
 
 ROOT = Path(__file__).resolve().parents[1]
-PHOTOS = ROOT.parent / "shared" / "data" / "imagenet-sample"
 
 
 def build(folder: Path) -> Path:
@@ -50,12 +50,7 @@ def measure(files: list[Path], rounds: int) -> dict[str, Any]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", nargs="?", type=Path, default=PHOTOS, help="with JPEG files")
-    parser.add_argument("--rounds", type=int, default=9)
-    options = parser.parse_args()
+    options = option_parser(__doc__, rounds=9).parse_args()
     files = find(options.folder)
     if not files:
         print(f"no JPEG files in {options.folder}", file=sys.stderr)

@@ -10,7 +10,6 @@ before it. That the loader does not slow down decoding itself is shown by the CP
 that of the same batches in a plain loop.
 """
 
-import argparse
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from throughput.options import parser as option_parser
 from throughput.photos import Photos
 from throughput.rivals import Torchcodec
 from torch.utils.data import DataLoader, Dataset
@@ -32,7 +32,6 @@ from freqvision.data import PhotoLoader, PixelFolder
 from freqvision.data.folder import find_photos
 from freqvision.runtime import markdown
 
-FOLDER = Path(__file__).resolve().parents[2] / "shared" / "data" / "imagenet-sample"
 FACTORS = (0.5, 0.8, 1.0, 1.25, 2.0)
 BATCH = 32
 
@@ -160,16 +159,11 @@ class Files(Dataset):
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", nargs="?", default=FOLDER)
+    parser = option_parser(__doc__, rounds=5, photos=200)
     parser.add_argument("--batch", type=int, default=BATCH)
     parser.add_argument("--threads", type=int, default=1, help="decoding threads")
     parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--loaders", action="store_true", help="measure photos per second instead")
-    parser.add_argument("--photos", type=int, default=200, help="of --loaders")
     options = parser.parse_args()
     if options.loaders:
         print(photos_per_second(sound_photos(options.folder, options.photos)[0], options.rounds))

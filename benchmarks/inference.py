@@ -20,6 +20,7 @@ from pathlib import Path
 
 import torch
 from throughput.machine import facts
+from throughput.options import parser as option_parser
 from torch import nn
 
 import freqvision as fv
@@ -28,7 +29,6 @@ from freqvision.analysis.speed import TorchvisionTensors
 from freqvision.analysis.timing import Task, Timings, measure
 from freqvision.runtime import available_cores, batches, markdown, progress_bar
 
-PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "data" / "imagenet-sample"
 CROPS = {"resnet50": 448, "mobilenet_v2": 896}  # whose DCT channels fill the grid after the RGB stem
 TRUNKS = {"resnet50": "layer1", "mobilenet_v2": "features.2"}  # after the layers that an input replaces
 EQUAL = "RGB-224 uint8"  # read by the same native pass
@@ -163,14 +163,9 @@ def table(timings: Timings, bytes_per_image: dict[str, int]) -> str:
 
 def main() -> None:
     """Time, print the table, and write it with all numbers if asked to."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path, nargs="?", default=PHOTOS, help=f"photos (default: {PHOTOS})")
+    parser = option_parser(__doc__, rounds=5, photos=64)
     parser.add_argument("--networks", nargs="+", default=list(CROPS), choices=list(CROPS))
-    parser.add_argument("--photos", type=int, default=64, help="how many of them (default: 64)")
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
         "--threads", type=int, default=available_cores(), help="that read and, on a CPU, compute"
     )

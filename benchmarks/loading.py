@@ -6,18 +6,17 @@ Everything is timed in one interleaved run; see ``throughput/``. Run nothing els
 meanwhile.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
 from throughput.charts import markdown_table, save_charts, text_table
+from throughput.options import parser as option_parser
 from throughput.pipelines import COEFFICIENTS, FREQVISION, FROM_FILES, LOADER
 from throughput.run import Settings, run, task_name
 from throughput.targets import HEAD, Target, write_section
 
 from freqvision.runtime import aligned, markdown
 
-PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "data" / "imagenet-sample"
 HEADING = "Frequencies"
 THREADS = 2  # of the second measurement: what a target is about
 
@@ -49,18 +48,13 @@ TARGETS = (
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", nargs="?", type=Path, default=PHOTOS, help=f"photos (default: {PHOTOS})")
+    parser = option_parser(__doc__, rounds=9, photos=200)
     parser.add_argument(
         "--output", type=Path, default=Path("build/bench"), help="folder for JSON, table and charts"
     )
     parser.add_argument(
         "--docs", type=Path, help="page of documentation whose section Measured is written anew"
     )
-    parser.add_argument("--photos", type=int, default=200)
-    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument(
         "--pipelines", nargs="+", default=[], metavar="PATTERN", help="only these (default: all)"
     )

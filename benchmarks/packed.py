@@ -5,7 +5,6 @@
 One thread, CPU time of all threads that a library starts, in one interleaved run.
 """
 
-import argparse
 import sys
 import tempfile
 import time
@@ -15,6 +14,7 @@ from typing import Any
 
 import torch
 from throughput import machine, rivals
+from throughput.options import parser as option_parser
 from throughput.photos import Photos
 from throughput.targets import HEAD, Target
 
@@ -25,7 +25,6 @@ from freqvision.data.pack import VIEWS, measure_loss
 from freqvision.inputs.packed import Packer
 from freqvision.runtime import aligned, batches, progress_bar
 
-PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "data" / "imagenet-sample"
 BATCH = 32
 STORE = fv.FrequencySpec(resize=512, crop=None, channels=fv.ChannelSet.preset(24))
 READ = fv.FrequencySpec(resize=512, crop=448, channels=fv.ChannelSet.preset(24))
@@ -74,13 +73,7 @@ TARGETS = (
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", nargs="?", type=Path, default=PHOTOS, help=f"photos (default: {PHOTOS})")
-    parser.add_argument("--photos", type=int, default=200)
-    parser.add_argument("--rounds", type=int, default=9)
-    options = parser.parse_args()
+    options = option_parser(__doc__, rounds=9, photos=200).parse_args()
     contents, _ = sound_photos(options.folder, options.photos)
     packed = {store: packer(contents) for store, packer in STORES.items()}
     facts = machine.facts()

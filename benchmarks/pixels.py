@@ -5,7 +5,6 @@
 One thread, CPU time (of all threads that a library starts), in one interleaved run.
 """
 
-import argparse
 import json
 import sys
 import tempfile
@@ -17,6 +16,7 @@ import coefficients
 import numpy as np
 import torch
 from throughput import machine
+from throughput.options import parser as option_parser
 from throughput.photos import Photos, mosaics
 from throughput.pipelines import (
     COEFFICIENTS,
@@ -36,7 +36,6 @@ from freqvision.inputs.view import random_resized_views
 from freqvision.jpeg import read_header
 from freqvision.runtime import aligned, batches, markdown, progress_bar
 
-PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "data" / "imagenet-sample"
 HEADING = "Pixels"
 BATCH = 32
 TENSORS_448 = "torchvision tensors RGB-448"
@@ -75,14 +74,9 @@ TARGETS = (
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", nargs="?", type=Path, default=PHOTOS, help=f"photos (default: {PHOTOS})")
+    parser = option_parser(__doc__, rounds=9, photos=200)
     parser.add_argument("--output", type=Path, default=Path("build/bench"), help="folder for JSON and table")
     parser.add_argument("--docs", type=Path, help=f"page whose section {HEADING} is written anew")
-    parser.add_argument("--photos", type=int, default=200)
-    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--check", action="store_true", help="fail if a target is missed")
     options = parser.parse_args()
     contents, _ = sound_photos(options.folder, options.photos)

@@ -8,7 +8,6 @@ in which the device has nothing to train on; a reader that works ahead hides it 
 spare.
 """
 
-import argparse
 import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import torch
 from throughput.machine import facts
+from throughput.options import parser as option_parser
 from torch.nn import functional as F
 
 import freqvision as fv
@@ -24,7 +24,6 @@ from freqvision.analysis.speed import TorchvisionTensors, busy_cores
 from freqvision.analysis.timing import Task, Timings, measure
 from freqvision.runtime import available_cores, batches, markdown, progress_bar
 
-PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "data" / "imagenet-sample"
 PARTS = ("read", "copy", "step", "whole")
 Read = Callable[[Sequence[Path]], torch.Tensor]
 
@@ -137,14 +136,9 @@ def table(timings: Timings, every: Sequence[Input]) -> str:
 
 def main() -> None:
     """Time, print the table, and write it with all numbers if asked to."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path, nargs="?", default=PHOTOS, help=f"photos (default: {PHOTOS})")
+    parser = option_parser(__doc__, rounds=5, photos=64)
     parser.add_argument("--network", default="resnet50", help="with a grid of 56×56: ResNets")
-    parser.add_argument("--photos", type=int, default=64, help="how many of them (default: 64)")
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
         "--threads", type=int, default=available_cores(), help="that read and, on a CPU, compute"
     )

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from throughput.options import PHOTOS
 from torch.utils.data import DataLoader, Dataset
 
 import freqvision as fv
-
-PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "data" / "imagenet-sample"
 
 
 def tasks(folder: Path, count: int) -> dict[str, Callable[[], Any]]:
