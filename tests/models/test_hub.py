@@ -129,6 +129,15 @@ def _cut(name, length):
         (_config(model={"later": 1}), "another version of freqvision, .* its 'model' has .*later"),
         # A classifier that starts anew, as it does for other classes, would answer at random.
         (_config(model={"num_classes": 7}, classes=list("abcdefg")), r"lacks network\.fc"),
+        # Before memory for them is taken.
+        (
+            _config(model={"name": "vit_l_16"}),
+            r"vit_l_16 has 30\d,\d+,\d+ parameters, the weights",
+        ),
+        (
+            _config(model={"num_classes": 10**5}, classes=["x"] * 10**5),
+            r"resnet18 has 5\d,\d+,\d+ parameters",
+        ),
         (_without("network.fc.weight", "network.fc.bias"), r"lacks network\.fc"),
         (_without("network.layer2.0.conv1.weight"), "not in the weights"),
     ],

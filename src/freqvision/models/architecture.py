@@ -110,7 +110,7 @@ class Architecture:
             photos = None  # the input layers are fitted already
         start = self._resolve_start(start, spec, given, photos)
 
-        network = self.build(num_classes, self._image_side(spec, rgb_size))
+        network = self.build(num_classes, self.image_side(spec, rgb_size))
         self.apply_strides(network, strides)
         report = load_weights(network, given.state) if given is not None and from_rgb else WeightReport()
         reading, new = self._change_stem(network, spec, start, rgb_size, photos)
@@ -184,7 +184,7 @@ class Architecture:
             raise ValueError(f"photos are for start='fit' only, got start={start!r}")
         return start
 
-    def _image_side(self, spec: InputSpec, rgb_size: int | None) -> int:
+    def image_side(self, spec: InputSpec, rgb_size: int | None) -> int:
         """Side of the images that the RGB network is built for; only position embeddings depend on it."""
         crop = spec.crop if spec.channels is None and isinstance(spec.crop, int) else self.rgb_size
         return crop if rgb_size is None else rgb_size

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from freqvision.inputs.spec import InputSpec
 from freqvision.models import hub
@@ -23,6 +24,14 @@ CONFIG, WEIGHTS, CARD = hub.FILES
 MAX_CONFIG_BYTES = 2**24
 _NO_SETTINGS = ("spec", "weights", "weights_backbone", "photos")
 MAX_RGB_SIZE = 4096  # position embeddings grow with its square
+
+
+class _WithoutMemory(TorchFunctionMode):
+    """Parameters of new layers are on the meta device; tensors that sizes are computed from are not."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        place = {"device": "meta"} if function is torch.empty else {}
+        return function(*args, **(kwargs or {}) | place)
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,22 @@ class SavedModel:
     details: dict[str, Any] = field(default_factory=dict)
     hyper_parameters: dict[str, Any] = field(default_factory=dict, repr=False)
     epoch: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse settings of a network far larger than the weights, before memory for it is asked for.
+
+        Raises:
+            ValueError: They are.
+        """
+        found, rgb_size = architecture(self.name), self.settings.get("rgb_size")
+        with _WithoutMemory():
+            network = found.build(self.settings["num_classes"], found.image_side(self.spec, rgb_size))
+        needed = sum(parameter.numel() for parameter in network.parameters())
+        stored = sum(value.numel() for value in self.state.values())
+        if needed > 2 * stored + 2**20:  # surgery leaves out some of the stem
+            raise ValueError(
+                f"{self.name} has {needed:,} parameters, the weights in {self.source} {stored:,} numbers"
+            )
 
     @property
     def name(self) -> str:
@@ -265,13 +290,7 @@ def _read_folder(folder: Path) -> SavedModel:
             raise ValueError(f"{path} names {len(names)} classes for {settings['num_classes']} logits")
         if not all(isinstance(name, str) for name in names):
             raise ValueError(f"{path} has names of classes that are no text")
-    state = dict(read_file(folder / WEIGHTS))
-    if settings["num_classes"] > max((max(value.shape, default=0) for value in state.values()), default=0):
-        # Before memory for them is asked for.
-        raise ValueError(
-            f"{folder / WEIGHTS} does not fit {CONFIG}: no layer has {settings['num_classes']} outputs"
-        )
-    return SavedModel(spec, settings, state, names, str(folder))
+    return SavedModel(spec, settings, dict(read_file(folder / WEIGHTS)), names, str(folder))
 
 
 def _settings(values: Any, spec: InputSpec) -> dict[str, Any]:
