@@ -1,6 +1,7 @@
-"""Progress bars, tables, batches, devices, and files that are written whole or not at all."""
+"""Progress bars, tables, batches, devices, files that are written whole or not at all, a folder's lock."""
 
 import csv
+import errno
 import json
 import os
 import re
@@ -9,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import IO, Any, ClassVar, TypeVar
 
 from tqdm import tqdm
 
@@ -275,6 +276,40 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise
     finally:
         draft.unlink(missing_ok=True)
+
+
+def lock(folder: Path) -> IO[str]:
+    """Claim a folder for this process; the system gives it back when the process ends, however it ends.
+
+    Returns:
+        The file to keep open.
+
+    Raises:
+        ValueError: Another process has it.
+    """
+    file = (folder / ".lock").open("a+")
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            os.lseek(file.fileno(), 2**20, os.SEEK_SET)  # others cannot read what is locked: not the text
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock's, no worker inherits it
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EAGAIN):  # a file system without locks
+            return file
+        file.seek(0)
+        raise ValueError(
+            f"another run is writing to {folder} (process {file.read().strip() or 'unknown'}): wait for its "
+            "end, or name another --output"
+        ) from error
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
 
 
 def address(path: object) -> str | None:

@@ -20,10 +20,10 @@ from lightning.pytorch import Callback, Trainer, seed_everything
 
 from freqvision.data.folder import PhotoDataset
 from freqvision.data.loader import EpochBatches
-from freqvision.runtime import read_table
+from freqvision.runtime import lock, read_table
 from freqvision.training import Classifier, Optimisation, PhotoFolder
 from freqvision.training.callbacks import EpochTable
-from freqvision.training.checkpoints import AtomicCheckpoints, LastCheckpoint, lock
+from freqvision.training.checkpoints import AtomicCheckpoints, LastCheckpoint
 from freqvision.training.fit import fit
 
 pytestmark = pytest.mark.usefixtures("tiny")
@@ -196,7 +196,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_again(photos, tmp_path)
 
 def test_two_runs_do_not_share_a_folder_but_a_killed_one_gives_it_back(photos, tmp_path):
     code = (
-        "import sys, time, pathlib; from freqvision.training.checkpoints import lock\n"
+        "import sys, time, pathlib; from freqvision.runtime import lock\n"
         "file = lock(pathlib.Path(sys.argv[1])); print('locked', flush=True); time.sleep(600)"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE) as other:

@@ -1,12 +1,10 @@
-"""Checkpoints that survive kills, full disks and damage, and a lock on the folder of a run."""
+"""Checkpoints that survive kills, full disks and damage."""
 
-import errno
 import os
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
@@ -161,39 +159,3 @@ class LastCheckpoint(Checkpoint):
 def _has_stepped(trainer: Trainer, batch_idx: int) -> bool:
     """Whether no gradients are accumulated, which a checkpoint would lose."""
     return (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-
-
-def lock(folder: Path) -> IO[str]:
-    """Claim a folder for this process; the system gives it back when the process ends, however it ends.
-
-    Returns:
-        The file to keep open.
-
-    Raises:
-        ValueError: Another process has it.
-    """
-    file = (folder / ".lock").open("a+")
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            os.lseek(file.fileno(), 2**20, os.SEEK_SET)  # others cannot read what is locked: not the text
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.lockf(
-                file, fcntl.LOCK_EX | fcntl.LOCK_NB
-            )  # unlike flock, not inherited by worker processes
-    except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EAGAIN):  # a file system without locks
-            return file
-        file.seek(0)
-        raise ValueError(
-            f"another run is writing to {folder} (process {file.read().strip() or 'unknown'}): wait for its "
-            "end, or name another --output"
-        ) from error
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    return file

@@ -22,9 +22,9 @@ from freqvision.inputs.augment import Augmentation
 from freqvision.jpeg import JpegError
 from freqvision.models.gates import Gating
 from freqvision.models.optimisation import Optimisation
-from freqvision.runtime import DRAFT, address, fastest_precision, replacing
+from freqvision.runtime import DRAFT, address, fastest_precision, lock, replacing
 from freqvision.training.callbacks import Announce, EpochTable, Progress, ReportSkipped, quieten
-from freqvision.training.checkpoints import LAST, AtomicCheckpoints, LastCheckpoint, checkpoints, lock
+from freqvision.training.checkpoints import LAST, AtomicCheckpoints, LastCheckpoint, checkpoints
 from freqvision.training.classifier import Classifier
 from freqvision.training.coco import CocoPhotos
 from freqvision.training.data_module import PhotoData
