@@ -73,7 +73,7 @@ class ChannelScores(JsonFile):
 
         Args:
             count: 1 to the number of channels.
-            allow_ties: Take the lower channels where scores cannot tell which to take.
+            allow_ties: Where scores cannot tell which to take, a second measure or the lower channel decides.
 
         Raises:
             ValueError: There are fewer channels, or the scores do not decide which ones to take.
@@ -84,7 +84,7 @@ class ChannelScores(JsonFile):
         if not allow_ties and (tied := self._tied_at(ranking, count)):
             raise ValueError(
                 f"which {count} channels to take is not decided: {tied} have the same {self.unit}. Take "
-                "another number of them, or the lower of those that tie: --allow_ties, allow_ties=True"
+                "another number of them, or the first of the ranking: --allow_ties, allow_ties=True"
             )
         return ChannelSet(tuple(ranking[:count]))
 

@@ -104,7 +104,7 @@ def parser() -> ArgumentParser:
     parser.add_argument("--top", type=PositiveInt | None, help="select this many channels")
     parser.add_argument("--threshold", type=float | None, help="select channels with at least this score")
     parser.add_argument(
-        "--allow_ties", action="store_true", help="with --top: of equal scores take the lower channels"
+        "--allow_ties", action="store_true", help="with --top: of equal scores take the first of the ranking"
     )
     parser.add_argument("--shrink", action="store_true", help="also write the model for these channels only")
     parser.add_argument(
