@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The sdist, the wheel that is built from it, its repair and its manylinux tag; then the wheel installed without a
 # compiler in a fresh virtual environment, and the quick tests there. wheel.sh [FOLDER], by default .venv-wheel;
-# PYTHON=python3.12 takes another interpreter.
+# PYTHON=python3.12 takes another interpreter, USER_PYTHON=python3.13 another one for the virtual environment, as the
+# stable ABI of wheels from Python 3.12 on allows.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p "${1:-.venv-wheel}"
@@ -18,7 +19,7 @@ wheel=$(echo "$folder"/wheel/*-manylinux_*.whl)
 unzip -l "$wheel" | grep -q "freqvision/py.typed"
 echo "repaired: $(basename "$wheel"), $(stat -c %s "$wheel") bytes"
 
-"${PYTHON:-python3}" -m venv "$folder/user"
+"${USER_PYTHON:-${PYTHON:-python3}}" -m venv "$folder/user"
 export CC=false CXX=false  # nothing may be compiled
 start=$(date +%s)
 "$folder/user/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: "$wheel"
