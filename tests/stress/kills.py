@@ -111,12 +111,14 @@ def work(arguments: list[str], rank: int, world: int, port: int, steps: str) -> 
     }
     about |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "kills"}
     os.environ.update({name: str(value) for name, value in about.items()})
+    import pytest
     import torch
-    from conftest import register_tiny
+    from conftest import register_tiny, shrink_resnets
 
     from freqvision.training.fit import fit
 
     register_tiny()
+    shrink_resnets(pytest.MonkeyPatch())
     torch.set_num_threads(1)
     rank_zero_only.rank = (
         rank  # Lightning read it from the environment of the process that this one forked from
