@@ -3,6 +3,7 @@
 import os
 import shutil
 import urllib.request
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import URLError
@@ -105,6 +106,39 @@ def register_tiny() -> str:
     stem = Stem("conv1", rest=("bn1", "maxpool"), stride=4, pixels=4, entry=("conv2",))
     register("tiny", Architecture(lambda num_classes, size: TinyNetwork(num_classes), stem))
     return "tiny"
+
+
+def shrink_resnets(patch: pytest.MonkeyPatch) -> None:
+    """ResNets, and pyramids on them, become narrow and one block deep: steps and checkpoints take no time."""
+    from torchvision.models import ResNet
+    from torchvision.models.detection.backbone_utils import BackboneWithFPN
+    from torchvision.ops.feature_pyramid_network import LastLevelP6P7
+
+    build, stage = ResNet.__init__, ResNet._make_layer
+    pyramid, top = BackboneWithFPN.__init__, LastLevelP6P7.__init__
+
+    def shallow(self, block, layers, *args, **options) -> None:
+        build(self, block, [1] * len(layers), *args, **options)
+        self.fc = nn.Linear(self.inplanes, self.fc.out_features)
+
+    def thin(self, block, width, *args, **options) -> nn.Module:
+        return stage(self, block, width * block.expansion // 8, *args, **options)
+
+    def narrow(self, backbone, return_layers, in_channels_list, out_channels, *args, **options) -> None:
+        pyramid(self, backbone, return_layers, in_channels_list, 64, *args, **options)
+
+    patch.setattr(ResNet, "__init__", shallow)
+    patch.setattr(ResNet, "_make_layer", thin)
+    patch.setattr(BackboneWithFPN, "__init__", narrow)
+    patch.setattr(LastLevelP6P7, "__init__", lambda self, *_: top(self, 64, 64))
+
+
+@pytest.fixture(scope="module")
+def small_resnets() -> Iterator[None]:
+    """See `shrink_resnets`."""
+    with pytest.MonkeyPatch.context() as patch:
+        shrink_resnets(patch)
+        yield
 
 
 @pytest.fixture(scope="session")

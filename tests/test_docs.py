@@ -100,22 +100,16 @@ def small(words: list[str]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def quick_networks() -> Iterator[None]:
-    """ResNets have one block per stage and see RGB images at an eighth of the size: commands take seconds."""
+def quick_networks(small_resnets) -> Iterator[None]:
+    """Small ResNets also see RGB images at an eighth of the size."""
     network = torchvision.models.ResNet
-    build, forward = network.__init__, network._forward_impl
-
-    def shallow(
-        self: torch.nn.Module, block: type, layers: list[int], *args: object, **options: object
-    ) -> None:
-        build(self, block, [1] * len(layers), *args, **options)
+    forward = network._forward_impl
 
     def pooled(self: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
         large = images.shape[1] == 3 and images.shape[2] >= 224
         return forward(self, torch.nn.functional.avg_pool2d(images, 8) if large else images)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(network, "__init__", shallow)
         patch.setattr(network, "_forward_impl", pooled)
         yield
 

@@ -1,7 +1,6 @@
 """The programs in examples/ run; serve_onnx.py is tested with the export it serves."""
 
 import importlib.util
-import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -17,15 +16,11 @@ from freqvision.data import write_synthetic_photos
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
-def test_plain_pytorch_trains(tmp_path):
-    write_synthetic_photos(tmp_path / "train", 12, size=64)
-    write_synthetic_photos(tmp_path / "validation", 4, size=64)
-    settings = ["--data", tmp_path, "--resize", "72", "--crop", "64", "--epochs", "1", "--batch-size", "16"]
-    program = EXAMPLES / "train_plain_pytorch.py"
-    command = [sys.executable, program, *settings, "--output", tmp_path / "model.pth"]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "72 photos to train on, 24 to validate, 6 classes" in done.stdout
+def test_plain_pytorch_trains(photos, small_resnets, tmp_path, monkeypatch, capsys):
+    settings = ["--resize=72", "--crop=64", "--epochs=1", "--batch-size=8"]
+    settings += [f"--output={tmp_path / 'model.pth'}"]
+    printed = run_example(monkeypatch, capsys, "train_plain_pytorch", f"--data={photos}", *settings)
+    assert "24 photos to train on, 12 to validate, 6 classes" in printed
     saved = torch.load(tmp_path / "model.pth", weights_only=True)
     assert fv.FrequencySpec.from_dict(saved["spec"]).crop == 64
 
@@ -55,12 +50,10 @@ def test_exact_resume(monkeypatch, capsys):
     assert "equal to the last bit" in printed
 
 
-def test_features_find_neighbours():
-    command = [sys.executable, EXAMPLES / "embed_on_ray.py", "--ray", "none"]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("24 photos, 1024 numbers each")
-    assert done.stdout.count("is nearest to") == 6
+def test_features_find_neighbours(monkeypatch, capsys):
+    printed = run_example(monkeypatch, capsys, "embed_on_ray", "--ray", "none")
+    assert printed.startswith("24 photos, 1024 numbers each")
+    assert printed.count("is nearest to") == 6
 
 
 def test_a_data_module_of_ones_own_trains_on_the_command_line(photos, tiny, tmp_path, monkeypatch, capsys):

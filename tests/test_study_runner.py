@@ -2,14 +2,18 @@
 
 import csv
 import math
+import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import SimpleNamespace
+from typing import IO
 
 import numpy as np
 import pytest
 import yaml
 from PIL import Image
 
+from freqvision.cli.main import main
 from freqvision.data import write_synthetic_photos
 
 STUDIES = Path(__file__).parents[1] / "studies"
@@ -149,13 +153,22 @@ def test_no_photos_to_time(runner, tmp_path, monkeypatch):
         runner.time_preparation(study)
 
 
-def test_trains_and_gathers(runner, tmp_path, monkeypatch, capsys):
+def test_trains_and_gathers(runner, tiny, tmp_path, monkeypatch, capsys):
+    def here(command: list[str], stdout: IO[str], stderr: IO[str], env: dict[str, str]) -> SimpleNamespace:
+        """The command that a study starts, without the seconds that a process of its own takes to import."""
+        assert command[:3] == [sys.executable, "-m", "freqvision.cli.main"]
+        assert env["OMP_NUM_THREADS"] == "1"
+        with redirect_stdout(stdout), redirect_stderr(stderr):
+            return SimpleNamespace(returncode=main(command[3:]))
+
+    monkeypatch.setattr("study.subprocess.run", here)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})
     monkeypatch.chdir(tmp_path)
     write_synthetic_photos(tmp_path / "photos" / "train", 4, size=64)
     write_synthetic_photos(tmp_path / "photos" / "validation", 2, size=64)
     arguments = {
         "trainer": {"max_epochs": 1, "accelerator": "cpu", "precision": "32-true"},
-        "model": {"name": "resnet18"},
+        "model": {"name": tiny},
         "data": {"root": "photos", "resize": 64, "crop": 64, "batch_size": 12},
     }
     inputs = {

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,6 +34,8 @@ from freqvision.training.fit import fit
 from freqvision.training.validate import validate
 
 MODEL = "maskrcnn_resnet18_fpn"
+PROGRAM = Path(__file__).parents[1] / "training" / "tiny_program.py"
+pytestmark = pytest.mark.usefixtures("small_resnets")
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +60,7 @@ def fit_arguments(scenes, output, model=MODEL, epochs=2):
 
 
 @pytest.fixture(scope="module")
-def trained(scenes, tmp_path_factory):
+def trained(scenes, small_resnets, tmp_path_factory):
     """The folder of a run by the command line's own arguments."""
     output = tmp_path_factory.mktemp("runs") / "first"
     fit(fit_arguments(scenes, output))
@@ -246,9 +249,9 @@ def test_two_processes_train_and_validate_together(scenes, tmp_path):
         *("--trainer.devices", "2", "--trainer.strategy", "ddp"),
     ]
     done = subprocess.run(
-        [sys.executable, "-m", "freqvision.cli.main", "fit", *arguments],
+        [sys.executable, PROGRAM, "fit", *arguments],
         check=True,
-        timeout=300,
+        timeout=900,
         env={**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"},
         capture_output=True,
         text=True,

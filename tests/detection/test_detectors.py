@@ -16,6 +16,7 @@ from freqvision.detection import paste_in_photo
 from freqvision.detection.targets import with_area
 from freqvision.models.reconstruction import pixel_operator
 
+pytestmark = pytest.mark.usefixtures("small_resnets")
 CLASSES = 4
 # All of the 4×4 low frequencies of all components: these and 4×4 pixels are the same thing.
 LOW = fv.ChannelSet(
@@ -63,7 +64,7 @@ def few_proposals(network: torch.nn.Module) -> torch.nn.Module:
 
 
 @pytest.fixture(scope="module", params=["fasterrcnn", "maskrcnn", "retinanet", "fcos"])
-def pair(request):
+def pair(request, small_resnets):
     """Torchvision's detector, and the same folded to read blocks."""
     rgb = torchvision_detector(request.param)
     name = f"{request.param}_resnet18_fpn"
@@ -73,7 +74,7 @@ def pair(request):
 
 
 @pytest.fixture(scope="module")
-def maskrcnn():
+def maskrcnn(small_resnets):
     torch.manual_seed(4)
     spec = fv.FrequencySpec(resize=None, crop=None, mean=(5.0,) * 24, std=(50.0,) * 24)
     model = fv.create_detector("maskrcnn_resnet18_fpn", spec, CLASSES, options={"norm": "frozen", **KEEN})
@@ -313,8 +314,8 @@ class TestWeights:
             start="fold",
         )
         body = model.network.backbone.body
-        stage = classifier.network.layer3[1].conv2.weight
-        assert torch.equal(body.layer3[1].conv2.weight, stage)
+        stage = classifier.network.layer3[0].conv2.weight
+        assert torch.equal(body.layer3[0].conv2.weight, stage)
         assert not any("backbone.body" in layer for layer in model.new_layers)
         assert model.settings["detector"]["norm"] == "frozen"
         assert not list(body.layer1[0].bn1.parameters())

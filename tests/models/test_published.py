@@ -7,6 +7,8 @@ import freqvision as fv
 from freqvision.models import architecture, list_models
 from freqvision.models.published import is_published_name
 
+pytestmark = pytest.mark.usefixtures("small_resnets")
+
 
 @pytest.fixture
 def resnet18(hub_cache):
@@ -103,9 +105,14 @@ def test_every_architecture_is_normalised_as_its_published_weights_are():
             assert known.DEFAULT.transforms().crop_size == [found.rgb_size], name
 
 
-def test_weights_for_larger_images_bring_their_size(hub_cache):
+def test_weights_for_larger_images_bring_their_size(hub_cache, monkeypatch):
     """Position embeddings of vision transformers are made for one size of image."""
-    from torchvision.models import ViT_B_16_Weights, vit_b_16
+    from torchvision.models import VisionTransformer, ViT_B_16_Weights, vit_b_16
+
+    build = VisionTransformer.__init__
+    monkeypatch.setattr(
+        VisionTransformer, "__init__", lambda self, **options: build(self, **options | {"num_layers": 1})
+    )
 
     weights = ViT_B_16_Weights.IMAGENET1K_SWAG_E2E_V1  # of 384 pixels
     state = vit_b_16(image_size=384).state_dict()

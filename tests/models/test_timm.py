@@ -8,7 +8,18 @@ from freqvision import Decoder, FrequencySpec, PixelSpec
 from freqvision.models import Transport, architecture, create_model, default_spec, list_models
 from freqvision.spectrum import ChannelSet
 
-pytest.importorskip("timm")
+timm = pytest.importorskip("timm")
+
+
+@pytest.fixture
+def shallow(monkeypatch):
+    """Vision transformers of one block: what reads the blocks is the same in all."""
+
+    def one_block(build):
+        return lambda self, *args, **options: build(self, *args, **options | {"depth": 1})
+
+    for kind in (timm.models.VisionTransformer, timm.models.Eva):
+        monkeypatch.setattr(kind, "__init__", one_block(kind.__init__))
 
 
 @pytest.mark.parametrize(
@@ -94,7 +105,7 @@ def test_names_are_listed_with_the_prefix():
     assert "timm/resnet50" in list_models("timm/resnet5*")
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("shallow")
 @pytest.mark.parametrize(
     ("name", "side", "crop"),
     [
@@ -126,7 +137,7 @@ def test_patches_of_pixels_are_read_from_blocks_exactly(name, side, crop):
     torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-4 * float(expected.std()))
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("shallow")
 def test_patches_of_blocks_are_those_of_the_decoders_pixels(tmp_path):
     """From a file: all channels without resampling show what RGB pixels show, up to rounding to 8 bits."""
     noise = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))

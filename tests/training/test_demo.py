@@ -6,7 +6,7 @@ from PIL import Image
 from freqvision.training.demo import demo
 
 
-def test_the_demo_writes_all_it_promises(tmp_path, capsys):
+def test_the_demo_writes_all_it_promises(small_resnets, tmp_path, capsys):
     metrics = demo(tmp_path / "demo", photos=4, epochs=1)
     assert metrics["photos"] == 6
     output = capsys.readouterr().out

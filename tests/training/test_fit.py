@@ -38,7 +38,7 @@ class StopBefore(Callback):
             raise KeyError("broken off")
 
 
-pytestmark = pytest.mark.usefixtures("tiny")
+pytestmark = pytest.mark.usefixtures("tiny", "small_resnets")
 
 
 def run(photos, folder, *, stop=None, checkpoint=None, workers=0, data=None, **options):
@@ -364,7 +364,7 @@ def test_two_processes_train_together(photos, tmp_path):
         *("--data.batch_size", "4", "--trainer.devices", "2", "--trainer.strategy", "ddp"),
     ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
-    subprocess.run(command, check=True, timeout=300, env=environment)
+    subprocess.run(command, check=True, timeout=900, env=environment)
     table = read_table(tmp_path / "run" / "metrics.csv")
     assert [line["epoch"] for line in table] == ["1", "2"]
     for line in table:

@@ -1,13 +1,15 @@
-"""`freqvision` as a program of its own that knows the tests' tiny network."""
+"""`freqvision` as a program of its own that knows the tests' tiny network, and whose ResNets are small."""
 
 import sys
 from pathlib import Path
+
+import pytest
 
 from freqvision.cli.main import main
 from freqvision.training import Classifier
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from conftest import register_tiny
+from conftest import register_tiny, shrink_resnets
 
 
 class Ranked(Classifier):
@@ -21,4 +23,5 @@ class Ranked(Classifier):
 
 if __name__ == "__main__":
     register_tiny()
+    shrink_resnets(pytest.MonkeyPatch())
     sys.exit(main())
