@@ -54,13 +54,15 @@ nb::bytes packed(const PackedImage& image, int level) {
 
 // int8 planes (channels, blocks high, blocks wide) of a photo resized to `size`, ascending channels.
 nb::bytes pack_planes(Planes planes, const std::vector<int>& channels, Steps steps, int height, int width,
-                      int source_height, int source_width, int orientation, const std::string& codec,
-                      int level) {
+                      int origin_y, int origin_x, int source_height, int source_width, int orientation,
+                      const std::string& codec, int level) {
     if (channels.size() != planes.shape(0) || channels.size() != steps.shape(0))
         throw std::invalid_argument("a channel has one plane and one step");
     PackedImage image;
     PackedHeader& header = image.header;
     set_sizes(header, {height, width}, {source_height, source_width}, orientation, 3);
+    header.info.origin_y = origin_y;
+    header.info.origin_x = origin_x;
     header.codec = codec_of(codec);
     for (int i = 0; i < 3; ++i) image.planes[i] = planes.data();
     const std::size_t plane = planes.shape(1) * planes.shape(2);
@@ -185,7 +187,8 @@ nb::dict unpack(nb::handle source, int64_t max_pixels, bool check) {
 
 void bind_packed(nb::module_& module) {
     module.def("pack_planes", &pack_planes, "planes"_a, "channels"_a, "steps"_a, "height"_a, "width"_a,
-               "source_height"_a, "source_width"_a, "orientation"_a, "codec"_a, "level"_a);
+               "origin_y"_a, "origin_x"_a, "source_height"_a, "source_width"_a, "orientation"_a, "codec"_a,
+               "level"_a);
     module.def("pack_blocks", &pack_blocks, "planes"_a, "tables"_a, "sampling"_a, "height"_a, "width"_a,
                "orientation"_a, "codec"_a, "level"_a);
     module.def("unpack", &unpack, "source"_a, "max_pixels"_a, "check"_a = true);

@@ -41,6 +41,7 @@ struct Component {
 
 struct ImageInfo {
     int width = 0, height = 0;
+    int origin_y = 0, origin_x = 0;  // of the photo in the grid of blocks: not 0 in packed photos only
     int component_count = 0;
     Component components[kMaxComponents];
     int max_h = 1, max_v = 1;

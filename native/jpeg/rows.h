@@ -22,6 +22,8 @@ enum class BlockOrder { natural, transposed };
 struct RowRequest {
     BlockRange ranges[kMaxComponents];
     uint64_t frequencies[kMaxComponents] = {~0ull, ~0ull, ~0ull, ~0ull};
+    // How many rows' lines stay as they are, the last one counted.
+    int kept[kMaxComponents] = {1, 1, 1, 1};
     BlockOrder order = BlockOrder::natural;
     // Parse what is not wanted, too, so that damage anywhere in the file is met whatever the ranges.
     bool whole = false;

@@ -2,8 +2,9 @@
 //
 // All numbers are little-endian.
 //   header       "FQPK", version, codec, exact, components (a byte each); width, height; width and height of
-//                the photo it was made of (uint32); orientation, colour model (a byte each), two zero bytes;
-//                XXH64 of all that follows
+//                the photo it was made of (uint32); orientation, colour model (a byte each); row and column
+//                of the photo's first pixel in the first block (a byte each), 0 unless all components are of
+//                full size; XXH64 of all that follows
 //   component    h, v, number of frequencies n, zero (a byte each); sizes of its data, packed and raw
 //                (uint32); n indices 8·u + v (a byte each); n steps (float32)
 //   data         of each component, compressed, or, but for zstd, as it is where both sizes are equal

@@ -111,8 +111,8 @@ void set_geometry(ImageInfo& info) {
     };
     for (int i = 0; i < info.component_count; ++i) {
         Component& component = info.components[i];
-        component.width = share(info.width, component.h, info.max_h);
-        component.height = share(info.height, component.v, info.max_v);
+        component.width = share(info.origin_x + info.width, component.h, info.max_h);
+        component.height = share(info.origin_y + info.height, component.v, info.max_v);
         component.blocks_wide = share(component.width, 1, 8);
         component.blocks_high = share(component.height, 1, 8);
     }
@@ -153,7 +153,8 @@ std::vector<uint8_t> pack(PackedImage image, int level) {
         append(photo, static_cast<uint32_t>(side));
     photo.push_back(static_cast<uint8_t>(header.info.orientation));
     photo.push_back(static_cast<uint8_t>(header.info.colour_model));
-    append(photo, uint16_t{0});
+    photo.push_back(static_cast<uint8_t>(header.info.origin_y));
+    photo.push_back(static_cast<uint8_t>(header.info.origin_x));
     append(photo, checksum(body.data(), body.size()));
     photo.insert(photo.end(), body.begin(), body.end());
     return photo;

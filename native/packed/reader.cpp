@@ -102,7 +102,9 @@ const PackedHeader& PackedReader::open(const uint8_t* data, size_t size, const L
     if (info.orientation < 1 || info.orientation > 8) corrupt(24, "orientation");
     info.colour_model = count == 1 ? ColourModel::gray : ColourModel::ycbcr;
     if (fields.take<uint8_t>() != static_cast<uint8_t>(info.colour_model)) corrupt(25, "colour model");
-    if (fields.take<uint16_t>() != 0) corrupt(26, "reserved bytes that are not 0");
+    info.origin_y = fields.take<uint8_t>();
+    info.origin_x = fields.take<uint8_t>();
+    if (info.origin_y > 7 || info.origin_x > 7) corrupt(26, "a first pixel beyond the first block");
     const auto sum = fields.take<uint64_t>();
     if (check && checksum(data + kHeader, size - kHeader) != sum)
         corrupt(28, "its checksum does not match: it was damaged or cut off");
@@ -113,7 +115,9 @@ const PackedHeader& PackedReader::open(const uint8_t* data, size_t size, const L
         PackedComponent& component = header_.components[i];
         shape.h = fields.take<uint8_t>();
         shape.v = fields.take<uint8_t>();
-        if (shape.h < 1 || shape.h > 4 || shape.v < 1 || shape.v > 4) corrupt(at, "sampling factor");
+        const bool shifted = info.origin_y || info.origin_x;
+        if (shape.h < 1 || shape.h > 4 || shape.v < 1 || shape.v > 4 || (shifted && shape.h * shape.v > 1))
+            corrupt(at, "sampling factor");
         component.frequencies = fields.take<uint8_t>();
         if (component.frequencies > 64) corrupt(at + 2, "more than 64 frequencies");
         if (fields.take<uint8_t>() != 0) corrupt(at + 3, "a reserved byte that is not 0");
@@ -181,22 +185,31 @@ void PackedReader::decode_component(int number, const RowRequest& request, LineS
             corrupt(begin_[number], "component " + std::to_string(number) + " cannot be decompressed");
         raw = raw_.data();
     }
-    lines_.resize(wide * (component.frequencies + 1) + kLinePadding);
-    int16_t* const zeros = lines_.data() + wide * component.frequencies;
+    const size_t row_size = wide * component.frequencies, kept = request.kept[number];
+    lines_.resize(row_size * kept + wide + kLinePadding);
+    int16_t* const zeros = lines_.data() + row_size * kept;
     std::fill_n(zeros, wide + kLinePadding, int16_t{0});
     const int16_t* lines[64];
     std::fill_n(lines, 64, zeros);
-    for (int k = 0; k < component.frequencies; ++k) lines[component.index[k]] = &lines_[wide * k];
-    const auto give = [&](int row) { sink.lines(number, row, lines); };
+    // `read` reads the next row.
+    const auto rows = [&](const auto& read) {
+        const BlockRange& range = request.ranges[number];
+        for (int row = range.row_begin; row < range.row_end; ++row) {
+            int16_t* const to = lines_.data() + row_size * ((row - range.row_begin) % kept);
+            read(row, to);
+            for (int k = 0; k < component.frequencies; ++k) lines[component.index[k]] = to + wide * k;
+            sink.lines(number, row, lines);
+        }
+    };
     if (header_.codec == Codec::zstd)
-        read_lines(number, raw, request.ranges[number], wide, give);
+        read_lines(number, raw, request.ranges[number], wide, rows);
     else
-        read_chunks(number, raw, request.ranges[number], wide, give);
+        read_chunks(number, raw, request.ranges[number], wide, rows);
 }
 
-template <class Give>
+template <class Rows>
 void PackedReader::read_chunks(int number, const uint8_t* raw, const BlockRange& range, size_t stride,
-                               const Give& give) {
+                               const Rows& rows) {
     const PackedComponent& component = header_.components[number];
     const Component& shape = header_.info.components[number];
     const size_t across = chunks_in(shape.blocks_wide), chunks = across * shape.blocks_high;
@@ -210,7 +223,7 @@ void PackedReader::read_chunks(int number, const uint8_t* raw, const BlockRange&
     const PackedKernels& kernels = packed_kernels();
     const uint8_t* const indices_end = component.index + component.frequencies;
     const std::ptrdiff_t dc = std::find(component.index, indices_end, 0) - component.index;
-    for (int row = range.row_begin; row < range.row_end; ++row) {
+    rows([&](int row, int16_t* lines) {
         for (size_t i = 0; i < across; ++i) {
             const size_t size = size_of(across * row + i);
             const uint8_t* chunk = raw + before;
@@ -226,20 +239,19 @@ void PackedReader::read_chunks(int number, const uint8_t* raw, const BlockRange&
             }
             if (size != widths + bits_in(chunk, widths) * bits_size(columns))
                 corrupt(begin_[number], "a chunk of another size");
-            kernels.unpack(chunk, chunk + widths, component.frequencies, columns, &lines_[column], stride);
-            if (dc < component.frequencies) kernels.sum(&lines_[stride * dc + column]);
+            kernels.unpack(chunk, chunk + widths, component.frequencies, columns, lines + column, stride);
+            if (dc < component.frequencies) kernels.sum(lines + stride * dc + column);
         }
-        give(row);
-    }
+    });
 }
 
-template <class Give>
+template <class Rows>
 void PackedReader::read_lines(int number, const uint8_t* raw, const BlockRange& range, size_t stride,
-                              const Give& give) {
+                              const Rows& rows) {
     const PackedComponent& component = header_.components[number];
     const Component& shape = header_.info.components[number];
     const size_t wide = shape.blocks_wide, high = shape.blocks_high, row_size = wide * component.frequencies;
-    const uint8_t *counts = raw, *rows = counts + 3 * high, *low = rows + row_size * high;
+    const uint8_t *counts = raw, *all = counts + 3 * high, *low = all + row_size * high;
     const size_t available = (raw + component.raw_size - low) / 2;
     const uint8_t* upper = low + available;
     const auto count_of = [&](size_t row) {
@@ -247,13 +259,13 @@ void PackedReader::read_lines(int number, const uint8_t* raw, const BlockRange& 
     };
     size_t escape = 0, last = 0;  // of the row
     for (int row = 0; row < range.row_begin; ++row) last += count_of(row);
-    for (int row = range.row_begin; row < range.row_end; ++row) {
+    rows([&](int row, int16_t* lines) {
         escape = last;
         last += count_of(row);
         if (last > available) corrupt(begin_[number], "more values than it holds");
-        const auto* values = reinterpret_cast<const int8_t*>(rows + row_size * row);
+        const auto* values = reinterpret_cast<const int8_t*>(all + row_size * row);
         for (int k = 0; k < component.frequencies; ++k, values += wide) {
-            int16_t* const line = &lines_[stride * k];
+            int16_t* const line = lines + stride * k;
             std::copy_n(values, wide, line);
             for (const int8_t* from = values; escape < last; ++from, ++escape) {
                 from = static_cast<const int8_t*>(std::memchr(from, 0x80, values + wide - from));
@@ -267,8 +279,7 @@ void PackedReader::read_lines(int number, const uint8_t* raw, const BlockRange& 
                 line[column] = header_.exact ? static_cast<int16_t>(left) : static_cast<int8_t>(left);
             }
         }
-        give(row);
-    }
+    });
 }
 
 void PackedReader::trim(size_t bytes) {

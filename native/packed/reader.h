@@ -29,12 +29,12 @@ class PackedReader {
 
   private:
     void decode_component(int number, const RowRequest& request, LineSink& sink);
-    // Rows of lines, `stride` apart, to `give`.
-    template <class Give>
+    // Tell `rows` how to read one, into lines that are `stride` apart.
+    template <class Rows>
     void read_chunks(int number, const uint8_t* raw, const BlockRange& range, size_t stride,
-                     const Give& give);
-    template <class Give>
-    void read_lines(int number, const uint8_t* raw, const BlockRange& range, size_t stride, const Give& give);
+                     const Rows& rows);
+    template <class Rows>
+    void read_lines(int number, const uint8_t* raw, const BlockRange& range, size_t stride, const Rows& rows);
 
     const uint8_t* data_ = nullptr;
     size_t size_ = 0;

@@ -38,6 +38,7 @@ class FanOut final : public RowSink, public LineSink {
                                                std::min(all.column_begin, wanted.column_begin),
                                                std::max(all.column_end, wanted.column_end)};
                 request_.frequencies[i] |= resampler->request().frequencies[i];
+                request_.kept[i] = std::max(request_.kept[i], resampler->request().kept[i]);
             }
         }
     }

@@ -3,6 +3,8 @@
 // the processor cannot run.
 #include "pipeline/kernels.h"
 
+#include <utility>
+
 #if defined(__AVX512F__)
 #include <immintrin.h>
 #define FREQVISION_GROUP 2
@@ -13,9 +15,9 @@
 #if defined(__clang__) || __GNUC__ >= 12
 #define SHUFFLE8(a, b, i0, i1, i2, i3, i4, i5, i6, i7) \
     __builtin_shufflevector(a, b, i0, i1, i2, i3, i4, i5, i6, i7)
-#define SHUFFLE8S(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#define SHUFFLES(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else
-#define SHUFFLE8S(a, b, ...) __builtin_shuffle(a, b, Shorts8{__VA_ARGS__})
+#define SHUFFLES(a, b, ...) __builtin_shuffle(a, b, decltype(a){__VA_ARGS__})
 #define SHUFFLE8(a, b, i0, i1, i2, i3, i4, i5, i6, i7) \
     __builtin_shuffle(a, b, Ints8{i0, i1, i2, i3, i4, i5, i6, i7})
 #endif
@@ -78,8 +80,8 @@ void project(const float (*rows)[8], int blocks, const float* const* basis, int 
 // Eight values of each row of a group.
 inline Floats load_rows(const int16_t* const* rows, size_t at) {
 #if FREQVISION_GROUP == 2
-    const Shorts16 both = SHUFFLE16(load<Shorts8>(rows[0] + at), load<Shorts8>(rows[1] + at), 0, 1, 2, 3, 4,
-                                    5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const Shorts16 both = SHUFFLES(load<Shorts8>(rows[0] + at), load<Shorts8>(rows[1] + at), 0, 1, 2, 3, 4, 5,
+                                   6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     return __builtin_convertvector(both, Floats);
 #else
     return __builtin_convertvector(load<Shorts8>(rows[0] + at), Floats);
@@ -102,61 +104,66 @@ void dequantise(const int16_t* const* rows, int count, const float* quant, float
             save(group + kWidth * (8 * b + v), load_rows(rows, 64 * b + 8 * v) * table[v]);
 }
 
-// In: x[u] holds eight columns. Out: x[i] holds the L u's of column 8 / L · i, then those of the next
-// columns.
-template <int L>
-inline void turn_lines(Shorts8 (&x)[L]) {
-    Shorts8 y[L];
-    for (int u = 0; u < L; u += 2) {
-        y[u] = SHUFFLE8S(x[u], x[u + 1], 0, 8, 1, 9, 2, 10, 3, 11);
-        y[u + 1] = SHUFFLE8S(x[u], x[u + 1], 4, 12, 5, 13, 6, 14, 7, 15);
-    }
-    if constexpr (L == 2) {
-        x[0] = y[0];
-        x[1] = y[1];
-        return;
-    }
-    for (int u = 0; u < L; u += 4) {
-        for (int i = 0; i < 2; ++i) {
-            x[u + 2 * i] = SHUFFLE8S(y[u + i], y[u + i + 2], 0, 1, 8, 9, 2, 3, 10, 11);
-            x[u + 2 * i + 1] = SHUFFLE8S(y[u + i], y[u + i + 2], 4, 5, 12, 13, 6, 7, 14, 15);
-        }
-    }
-    if constexpr (L == 8) {
-        for (int i = 0; i < 4; ++i) {
-            y[2 * i] = SHUFFLE8S(x[i], x[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
-            y[2 * i + 1] = SHUFFLE8S(x[i], x[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
-        }
-        for (int i = 0; i < 8; ++i) x[i] = y[i];
-    }
+// The lower or upper halves of a and b, by turns, of each 16 bytes. Elements as long as what stays together:
+// compilers then take one instruction.
+template <class Element, bool Upper, class Vector, size_t... I>
+inline Vector zip(Vector a, Vector b, std::index_sequence<I...>) {
+    typedef Element Elements __attribute__((vector_size(sizeof(Vector))));
+    constexpr size_t kHalf = 8 / sizeof(Element), kAll = sizeof...(I);
+    const auto x = reinterpret_cast<Elements>(a), y = reinterpret_cast<Elements>(b);
+    return reinterpret_cast<Vector>(
+        SHUFFLES(x, y, (I / 2 + I / (2 * kHalf) * kHalf + Upper * kHalf + I % 2 * kAll)...));
 }
-
-template <int L>
-void spread_lines(const int16_t* const* lines, int begin, int count, int count_v, const float* quant,
-                  float* group, int row) {
-    for (int v = 0; v < count_v; ++v) {
-        Floats8 table;
-        for (int i = 0; i < 8; ++i) table[i] = quant[8 * v + i % L];
-        float* out = group + kWidth * v + L * row;
-        for (int b = 0; b < count; b += 8, out += 64 * kWidth) {
-            Shorts8 x[L];
-            for (int u = 0; u < L; ++u) x[u] = load<Shorts8>(lines[8 * u + v] + begin + b);
-            turn_lines<L>(x);
-            for (int i = 0; i < L; ++i) {
-                const Floats8 values = __builtin_convertvector(x[i], Floats8) * table;
-                for (int j = 0; j < 8 / L; ++j)
-                    __builtin_memcpy(out + 8 * kWidth * (8 / L * i + j),
-                                     reinterpret_cast<const float*>(&values) + L * j, 4 * L);
-            }
+template <class Element, class Vector>
+inline void zip_pairs(Vector (&x)[8], int apart, Vector (&to)[8]) {
+    constexpr std::make_index_sequence<sizeof(Vector) / sizeof(Element)> kPlaces;
+    for (int i = 0; i < 8; i += 2 * apart) {
+        for (int j = 0; j < apart; ++j) {
+            to[i + 2 * j] = zip<Element, false>(x[i + j], x[i + j + apart], kPlaces);
+            to[i + 2 * j + 1] = zip<Element, true>(x[i + j], x[i + j + apart], kPlaces);
         }
     }
 }
 
-void spread(const int16_t* const* lines, int begin, int count, int lanes, int count_v, const float* quant,
-            float* group, int row) {
-    if (lanes == 2) return spread_lines<2>(lines, begin, count, count_v, quant, group, row);
-    if (lanes == 4) return spread_lines<4>(lines, begin, count, count_v, quant, group, row);
-    spread_lines<8>(lines, begin, count, count_v, quant, group, row);
+// In: x[l] holds eight columns of line l (and of line 8 + l). Out: x[i] holds column i of all lines.
+template <class Vector>
+inline void turn_lines(Vector (&x)[8]) {
+    Vector y[8];
+    zip_pairs<int16_t>(x, 1, y);
+    zip_pairs<int>(y, 2, x);
+    zip_pairs<int64_t>(x, 4, y);
+    for (int i = 0; i < 8; ++i) x[i] = y[i];
+}
+
+#if FREQVISION_GROUP == 2
+using Shorts = Shorts16;
+// Eight columns of two lines, eight apart.
+inline Shorts load_lines(const int16_t* const* lines, int at) {
+    return reinterpret_cast<Shorts>(_mm256_inserti128_si256(
+        _mm256_castsi128_si256(load<__m128i>(lines[0] + at)), load<__m128i>(lines[8] + at), 1));
+}
+inline Floats widen(Shorts x) {
+    const __mmask16 all = 0xFFFF;  // compilers warn of the functions without a mask
+    return reinterpret_cast<Floats>(
+        _mm512_maskz_cvtepi32_ps(all, _mm512_maskz_cvtepi16_epi32(all, reinterpret_cast<__m256i>(x))));
+}
+#else
+using Shorts = Shorts8;
+inline Shorts load_lines(const int16_t* const* lines, int at) { return load<Shorts>(lines[0] + at); }
+inline Floats widen(Shorts x) { return __builtin_convertvector(x, Floats); }
+#endif
+
+void spread(const int16_t* const* lines, int begin, int count, int count_v, const float* quant,
+            float* group) {
+    for (int b = 0; b < count; b += 8, group += 64 * kWidth) {
+        for (int v = 0; v < count_v; ++v) {
+            Shorts x[8];
+            for (int l = 0; l < 8; ++l) x[l] = load_lines(lines + kWidth * v + l, begin + b);
+            turn_lines(x);
+            const Floats table = load<Floats>(quant + kWidth * v);
+            for (int i = 0; i < 8; ++i) save(group + kWidth * (8 * i + v), widen(x[i]) * table);
+        }
+    }
 }
 
 void gather(const int16_t* const* lines, int begin, int count, int16_t* blocks) {
@@ -164,7 +171,7 @@ void gather(const int16_t* const* lines, int begin, int count, int16_t* blocks) 
         for (int b = 0; b < count; b += 8) {
             Shorts8 x[8];
             for (int u = 0; u < 8; ++u) x[u] = load<Shorts8>(lines[8 * u + v] + begin + b);
-            turn_lines<8>(x);
+            turn_lines(x);
             for (int i = 0; i < 8; ++i) save(blocks + 64 * (b + i) + 8 * v, x[i]);
         }
     }

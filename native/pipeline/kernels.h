@@ -27,12 +27,11 @@ struct ResampleKernels {
     // A group of `group` rows of int16 blocks in transposed order × quantisation table.
     void (*dequantise)(const int16_t* const* rows, int count, const float* quant, float* group);
 
-    // A row of one from lines of values, lines[8 · u + v] from column `begin` on, of which only the first
-    // `lanes` u's (2, 4 or 8) and `count_v` v's may not be zero: the group then has room for 8 / lanes times
-    // as many rows, [source block][frequency v][row][frequency u < lanes]. Writes up to 7 blocks more.
-    void (*spread)(const int16_t* const* lines, int begin, int count, int lanes, int count_v,
-                   const float* quant, float* group, int row);
-    // Such lines, all frequencies → blocks in transposed order, up to 7 more.
+    // One from lines of values, from column `begin` on: lines[8 · group · v + l] becomes lane l of frequency
+    // v < count_v, in steps of `quant` in the same order. Writes up to 7 blocks more.
+    void (*spread)(const int16_t* const* lines, int begin, int count, int count_v, const float* quant,
+                   float* group);
+    // Lines of all frequencies, lines[8 · u + v] → blocks in transposed order, up to 7 more.
     void (*gather)(const int16_t* const* lines, int begin, int count, int16_t* blocks);
 
     // As dequantise, with an inverse DCT from frequencies v to columns: a group [source

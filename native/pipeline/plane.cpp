@@ -74,6 +74,10 @@ void PlaneResampler::prepare(const Axis& vertical, const Axis& horizontal,
     for (int u = 0; u < 8; ++u)
         for (int v = 0; v < 8; ++v)
             quant_[8 * v + u] = quant[8 * u + v] * (from_samples_ ? kScale[u] * kScale[v] : 1.0f);
+    const int width = 8 * kernels_.group;
+    for (int v = 0; v < 8; ++v)
+        for (int lane = 0; lane < width; ++lane)
+            lane_quant_[width * v + lane] = quant_[8 * v + lane % lanes_];
     const int blocks = (std::max(1, range_.column_end - range_.column_begin) + 7) / 8 * 8;
     group_.resize(static_cast<size_t>(64) * kernels_.group * blocks);
     int count_v = 0;  // the horizontal product takes them by twos
@@ -105,14 +109,18 @@ bool PlaneResampler::add(int block_row, const int16_t* blocks, int oldest) {
 }
 
 bool PlaneResampler::add(int block_row, const int16_t* const* lines, int oldest) {
-    const int begin = range_.column_begin, count = range_.column_end - begin;
     if (from_samples_) {
-        kernels_.gather(lines, begin, count, kept_row());
+        kernels_.gather(lines, range_.column_begin, range_.column_end - range_.column_begin, kept_row());
         std::fill(rows_ + filled_, rows_ + kernels_.group, kept_row());
-    } else {
-        rows_[0] = nullptr;
-        kernels_.spread(lines, begin, count, lanes_, count_v_, quant_.data(), group_.data(), filled_);
+        return added(block_row, oldest);
     }
+    rows_[0] = nullptr;
+    // The first group may never be full: its other lanes are of the same row.
+    const int end = block_row == range_.row_begin ? group_rows_ : filled_ + 1;
+    for (int row = filled_; row < end; ++row)
+        for (int u = 0; u < lanes_; ++u)
+            for (int v = 0; v < count_v_; ++v)
+                lines_[8 * kernels_.group * v + lanes_ * row + u] = lines[8 * u + v];
     return added(block_row, oldest);
 }
 
@@ -138,9 +146,11 @@ bool PlaneResampler::add_missing(int oldest) {
 void PlaneResampler::flush(int oldest) {
     const Operator& op = horizontal_;
     reserve_strips(oldest);
+    const int count = range_.column_end - range_.column_begin;
     if (rows_[0])
-        (from_samples_ ? kernels_.inverse : kernels_.dequantise)(
-            rows_, range_.column_end - range_.column_begin, quant_.data(), group_.data());
+        (from_samples_ ? kernels_.inverse : kernels_.dequantise)(rows_, count, quant_.data(), group_.data());
+    else
+        kernels_.spread(lines_, range_.column_begin, count, count_v_, lane_quant_.data(), group_.data());
     float* lanes[16];
     for (int i = 0; i < kernels_.group * 8; ++i)
         lanes[i] = from_samples_ ? strip(8 * group_row_ + i)

@@ -31,6 +31,7 @@ class PlaneResampler {
     // seen, the range is empty, and it is not ready for anything.
     const BlockRange& range() const { return range_; }
     uint64_t frequencies() const;
+    int kept() const { return group_rows_; }  // see RowRequest
     int columns() const { return horizontal_.outputs; }
     int stride() const { return stride_; }  // columns, padded
 
@@ -81,7 +82,9 @@ class PlaneResampler {
     int group_rows_ = 1;     // for which a group has room
     int count_v_ = 8;        // frequencies v from here on are zero
     int stride_ = 0;
-    std::array<float, 64> quant_;          // transposed order
+    std::array<float, 64> quant_;                   // transposed order
+    std::array<float, 64 * kMaxGroup> lane_quant_;  // the same for each lane of a group
+    const int16_t* lines_[64 * kMaxGroup] = {};     // of each lane, likewise
     std::vector<float> group_;             // dequantised block rows waiting for the horizontal product
     const int16_t* rows_[kMaxGroup] = {};  // of blocks that are to become a group, or none (of lines)
     std::vector<int16_t> blocks_;          // those that must be kept until it is full

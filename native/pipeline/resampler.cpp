@@ -86,6 +86,8 @@ void Resampler::prepare(const ImageInfo& info, int orientation, const View& view
     if (transposed_) std::swap(vertical, horizontal);
     if (rows_mirrored) vertical = vertical.mirrored(info.height);
     if (columns_mirrored) horizontal = horizontal.mirrored(info.width);
+    vertical.box_start += info.origin_y;
+    horizontal.box_start += info.origin_x;
 
     reversed_ = vertical.flip;
     const int side = spec_.pixels() ? 1 : 8;
@@ -126,6 +128,7 @@ void Resampler::prepare(const ImageInfo& info, int orientation, const View& view
                            component.stored, i > 0 ? &planes_[i - 1] : nullptr);
         request_.ranges[i] = planes_[i].range();
         request_.frequencies[i] = planes_[i].frequencies();
+        request_.kept[i] = planes_[i].kept();
         stride = planes_[i].stride();
     }
     stride_ = std::max(stride, (columns_ + kColumns - 1) / kColumns * kColumns);

@@ -6,7 +6,7 @@ import hashlib
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,12 @@ from freqvision.inputs.decoder import Decoder
 from freqvision.inputs.packed import Packer
 from freqvision.inputs.spec import FrequencySpec
 from freqvision.inputs.view import View, random_resized_view
-from freqvision.jpeg.read import Source
+from freqvision.jpeg.read import Source, read_header
 from freqvision.parts import Part, map_parts, recorded, same_settings, split
 
 # Views that a store is judged by: shares of the photo's area.
+# Boxes of crops are whole pixels of the file and of the store; edges move so far to where both nearly are.
+NEAR = 8
 VIEWS = {"whole photo": 1.0, "crops of half the area": 0.5, "crops of a fifth": 0.2}
 BATCH = 64
 Size = tuple[int, int]
@@ -187,7 +189,7 @@ def measure_loss(
         packed = [packed[place] for place in good]
         for name, share in VIEWS.items():
             seeds = [seed + start + place for place in good]
-            views = partial(_views, spec, share, seeds, [])
+            views = partial(_views, spec, share, seeds, [read_header(photo).size for photo in packed], [])
             expected, _ = decode.try_decode([some[place] for place in good], views)
             shown, _ = decode.try_decode(packed, views)
             sums[name] += torch.stack([(shown - expected).square().sum(), expected.square().sum()]).double()
@@ -209,18 +211,42 @@ def measure_loss(
 
 
 def _views(
-    spec: FrequencySpec, share: float, seeds: list[int], of: list[Size], sizes: list[Size]
+    spec: FrequencySpec,
+    share: float,
+    seeds: list[int],
+    stored: list[Size],
+    of: list[Size],
+    sizes: list[Size],
 ) -> list[View]:
-    """The same views of photos of any size; `of` remembers the sizes of the first call, which they are of."""
+    """The same views of files, and of photos of sizes `stored`; `of` remembers those of the first call."""
     of[:] = of or sizes
     if share == 1:
         return [spec.view(size) for size in sizes]
     views = []
-    for size, original, seed in zip(sizes, of, seeds, strict=True):
+    for size, original, other, seed in zip(sizes, of, stored, seeds, strict=True):
         generator = torch.Generator().manual_seed(seed)
         view = random_resized_view(original, spec.crop or 224, (share, share), (1.0, 1.0), 0.0, generator)
-        views.append(_scaled(view, original, size))
+        views.append(_scaled(_whole_pixels(view, original, other), original, size))
     return views
+
+
+def _whole_pixels(view: View, size: Size, to: Size) -> View:
+    """Nearly the same view, whose box has nearly whole pixels at the other size, too.
+
+    Half a pixel would count more than what packing loses.
+    """
+    begin, length = [0, 0], [0, 0]
+    for axis in (0, 1):
+        factor = to[axis] / size[axis]
+
+        def nearest(place: int, low: int, high: int, factor: float = factor) -> int:
+            edges = range(max(low, place - NEAR), min(high, place + NEAR) + 1)
+            return min(edges, key=lambda edge: (abs(edge * factor - round(edge * factor)), abs(edge - place)))
+
+        begin[axis] = nearest(view.box[axis], 0, size[axis] - 1)
+        end = nearest(view.box[axis] + view.box[axis + 2], begin[axis] + 1, size[axis])
+        length[axis] = end - begin[axis]
+    return replace(view, box=(*begin, *length))
 
 
 def _scaled(view: View, size: tuple[int, int], to: tuple[int, int]) -> View:

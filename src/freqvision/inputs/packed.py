@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from freqvision import _native
 from freqvision.inputs.decoder import Decoder, threads_here
 from freqvision.inputs.spec import FrequencySpec
-from freqvision.inputs.view import View
+from freqvision.inputs.view import BLOCK, View, resize_crop_view, whole_blocks
 from freqvision.jpeg.coefficients import Coefficients
 from freqvision.jpeg.errors import JpegError
 from freqvision.jpeg.read import (
@@ -29,9 +30,9 @@ from freqvision.jpeg.read import (
 LEVELS = {"lz4": 9, "zstd": 17}
 MAX_LEVELS = {"lz4": 12, "zstd": 19}
 
-# Of AC: steps in units of the spec's int8 steps, and the part of a step from which a magnitude is rounded up.
-# What this loses is far below what a view off the store's grid misses: see docs/decisions.md.
-COARSER = 1.5
+# Of AC: the least step, and the part of a step from which a magnitude is rounded up. What this loses is far
+# below what a view off the store's grid misses: see docs/decisions.md.
+FINEST = 5.0
 ROUNDED_UP = 0.6
 
 
@@ -39,8 +40,8 @@ class Packer:
     """Packs photos on several threads; see `pack`.
 
     Args:
-        spec: Which channels are kept, at which size, and in which steps (DC in the spec's int8 steps, AC in
-            1.5 times those); None keeps all coefficients as they are stored.
+        spec: Which channels are kept, at which size, and in which steps (the spec's int8 steps, of AC none
+            finer than 5); None keeps all coefficients as they are stored.
         codec: "lz4" is read fastest, "zstd" is smallest.
         level: Of the codec; None is 9 (lz4) or 17 (zstd).
         num_threads: As for `Decoder`.
@@ -72,7 +73,7 @@ class Packer:
         if spec is not None:
             is_ac = torch.tensor([channel % 64 != 0 for channel in spec.channels])
             steps = torch.tensor(spec.with_dtype("int8").scale)
-            self._steps = torch.where(is_ac, COARSER * steps, steps)
+            self._steps = torch.where(is_ac, steps.clamp(min=FINEST), steps)
             self._added = torch.where(is_ac, 1 - ROUNDED_UP, 0.5)[:, None, None]
         self.codec = codec
         self.num_threads = num_threads
@@ -114,14 +115,15 @@ class Packer:
         shown: list[tuple[tuple[int, int], View]] = []
 
         def choose(sizes: list[tuple[int, int]]) -> list[View]:
-            shown.extend((size, spec.view(size)) for size in sizes)
+            shown.extend((size, _centred(spec, size)) for size in sizes)
             return [view for _, view in shown]
 
         (coefs,) = self._of_thread.decode.each([source], choose)  # (C, h, w)
         coefs /= self._steps[:, None, None]
         planes = (coefs.abs() + self._added).floor_().copysign_(coefs).clamp_(-128, 127)
         (size, view) = shown[0]
-        # What lies beyond the resized photo in its last blocks is no part of it.
+        # What lies around the resized photo in its outer blocks is no part of it.
+        origin = (0, 0) if spec.crop else (-view.crop[0], -view.crop[1])
         height, width = (min(a, b) for a, b in zip(view.size, view.crop[2:], strict=True))
         return _native.pack_planes(
             planes.to(torch.int8).numpy(),
@@ -129,6 +131,7 @@ class Packer:
             self._steps.numpy(),
             height,
             width,
+            *origin,
             *size,
             _orientation(source) if spec.orientation == "stored" else 1,
             self.codec,
@@ -154,6 +157,20 @@ class Packer:
             self.codec,
             self.level,
         )
+
+
+def _centred(spec: FrequencySpec, size: tuple[int, int]) -> View:
+    """The spec's view; of a whole photo, on the grid of blocks that its centre crops are on.
+
+    Crops with sides that are multiples of 16 are then whole stored blocks and miss none of their frequencies.
+    """
+    view = spec.view(size)
+    if spec.crop is not None:
+        return view
+    height, width = view.size
+    centre = resize_crop_view(view.size, crop=2 * BLOCK, centring=spec.centring)
+    top, left = (-start % BLOCK for start in centre.crop[:2])
+    return replace(view, crop=(-top, -left, whole_blocks(height + top), whole_blocks(width + left)))
 
 
 def _orientation(source: Source) -> int:
