@@ -75,8 +75,8 @@ void unpack(const uint8_t* widths, const uint8_t* bits, int frequencies, int col
 }
 
 void sum(int16_t* line) {
-    // Eight at a time by shifts of a vector, in which the carry from the left is one addition. Unsigned: sums of
-    // damaged differences wrap around.
+    // Eight at a time by shifts of a vector, in which the carry from the left is one addition. Unsigned: sums
+    // of damaged differences wrap around.
     typedef uint16_t Shorts8 __attribute__((vector_size(16), aligned(2)));
     typedef uint64_t Longs2 __attribute__((vector_size(16)));
     Shorts8 carry = {};
