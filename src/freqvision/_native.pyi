@@ -25,6 +25,8 @@ def pack_planes(
     steps: np.ndarray,
     height: int,
     width: int,
+    origin_y: int,
+    origin_x: int,
     source_height: int,
     source_width: int,
     orientation: int,

@@ -246,7 +246,7 @@ def _whole_pixels(view: View, size: Size, to: Size) -> View:
         begin[axis] = nearest(view.box[axis], 0, size[axis] - 1)
         end = nearest(view.box[axis] + view.box[axis + 2], begin[axis] + 1, size[axis])
         length[axis] = end - begin[axis]
-    return replace(view, box=(*begin, *length))
+    return replace(view, box=(begin[0], begin[1], length[0], length[1]))
 
 
 def _scaled(view: View, size: tuple[int, int], to: tuple[int, int]) -> View:
