@@ -157,7 +157,7 @@ void spread(const int16_t* const* lines, int begin, int count, int count_v, cons
             float* group) {
     for (int b = 0; b < count; b += 8, group += 64 * kWidth) {
         for (int v = 0; v < count_v; ++v) {
-            Shorts x[8];
+            alignas(64) Shorts x[8];  // templates forget that its type may lie anywhere
             for (int l = 0; l < 8; ++l) x[l] = load_lines(lines + kWidth * v + l, begin + b);
             turn_lines(x);
             const Floats table = load<Floats>(quant + kWidth * v);
@@ -169,7 +169,7 @@ void spread(const int16_t* const* lines, int begin, int count, int count_v, cons
 void gather(const int16_t* const* lines, int begin, int count, int16_t* blocks) {
     for (int v = 0; v < 8; ++v) {
         for (int b = 0; b < count; b += 8) {
-            Shorts8 x[8];
+            alignas(64) Shorts8 x[8];
             for (int u = 0; u < 8; ++u) x[u] = load<Shorts8>(lines[8 * u + v] + begin + b);
             turn_lines(x);
             for (int i = 0; i < 8; ++i) save(blocks + 64 * (b + i) + 8 * v, x[i]);
