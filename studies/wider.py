@@ -5,7 +5,7 @@
 Scenes: gratings in one of six directions under clouds. What tells the classes apart lies in one band of
 frequencies; SHOWN says beforehand which inputs can show it. Garments: see docs/results/scratch.md. Pixels and
 channels have the same grid and body: "tokens" is a transformer that reads blocks of 8×8 coefficients, or
-patches of 4×4 pixels, as tokens.
+patches of 4×4 pixels, as tokens. "dct-192-own" normalises by the statistics of the training photos.
 Adds each line to wider.csv as it is measured, and resumes where an earlier run stopped.
 """
 
@@ -28,14 +28,19 @@ import freqvision as fv
 from freqvision.analysis.probe import find_labelled_photos
 from freqvision.data.folder import list_classes
 from freqvision.data.synthetic import clouds
+from freqvision.inputs.measure import collect_statistics
 
 DIRECTIONS, BATCH = 6, 32
 SIDES = {"tokens": 64, "mobilenet_v2": 128}  # of the photos whose 8×8 blocks are read
 BANDS = {"low": (0.05, 0.22), "middle": (0.28, 0.47), "high": (0.56, 0.94)}  # 1: the finest a photo can hold
 SCENES, GARMENTS_EPOCHS, SCENES_EPOCHS = (480, 240), 12, 10
 # The finest frequency that an input shows, on the same scale: by its size in pixels, or by its channels.
-SHOWN = {"rgb-32": {"tokens": 0.5, "mobilenet_v2": 0.25}, "dct-24": 0.5, "dct-192": 1.0}
-INPUTS = ("rgb-32", "dct-24", "dct-192")
+SHOWN = {
+    "rgb-32": {"tokens": 0.5, "mobilenet_v2": 0.25},
+    "dct-24": 0.5,
+    "dct-192": 1.0,
+    "dct-192-own": 1.0,
+}
 Source = bytes | str
 
 
@@ -87,7 +92,7 @@ def photos(data: str, side: int, shared: Path) -> Photos:
 
 def spec_of(name: str, side: int, whole: bool) -> fv.FrequencySpec | fv.PixelSpec:
     """Pixels at 32, or channels of the photo at `side`; all of a photo, or a crop."""
-    kind, number = name.split("-")
+    kind, number = name.split("-")[:2]
     crop = int(number) if kind == "rgb" else side
     resize = crop if whole else round(crop * 8 / 7)
     if kind == "rgb":
@@ -125,6 +130,8 @@ def train(network: str, name: str, data: Photos, epochs: int, seed: int) -> tupl
     torch.manual_seed(seed)
     scenes = data.classes == DIRECTIONS
     spec = spec_of(name, SIDES[network], whole=scenes)
+    if name.endswith("own"):
+        spec = spec.with_statistics(collect_statistics(data.train, spec))
     if network == "tokens":
         model: nn.Module = Tokens(spec, data.classes)
         optimizer: torch.optim.Optimizer = torch.optim.AdamW(model.parameters(), 1e-3, weight_decay=0.05)
@@ -177,8 +184,8 @@ def main() -> None:
     for seed in range(options.seeds):
         for network in options.networks:
             for data in sets:
-                for name in INPUTS:
-                    if (data, network, name, str(seed)) in done or (data, name) == ("garments", "dct-192"):
+                for name in SHOWN:
+                    if (data, network, name, str(seed)) in done or (data == "garments" and "192" in name):
                         continue
                     started = time.process_time()
                     epochs = GARMENTS_EPOCHS if data == "garments" else SCENES_EPOCHS
