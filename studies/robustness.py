@@ -6,7 +6,7 @@
 
 The first line asks ImageNet networks about 200 photos, from their own pixels and by Transport from 24 DCT
 channels; the second asks what studies/robustness.yaml trained about the validation photos. Adds each line to
-robustness.csv as it is measured, and resumes. The last one writes table.md and draws robustness.png.
+robustness.csv as it is measured, and resumes. The last one writes robustness.md and draws robustness.png.
 """
 
 import argparse
@@ -135,7 +135,7 @@ def gathered(rows: list[dict[str, str]]) -> dict[tuple[str, str, str], dict[str,
 
 
 def summarise(rows: list[dict[str, str]], folder: Path) -> None:
-    """Write table.md and robustness.png."""
+    """Write robustness.md and robustness.png."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -158,7 +158,7 @@ def summarise(rows: list[dict[str, str]], folder: Path) -> None:
             line += [f"{100 * inputs[one].mean():.1f}" for one in ("rgb", "dct")]
             line.append(f"{mean:+.1f} ({low:+.1f} to {high:+.1f})")
         cells.append(line)
-    (folder / "table.md").write_text(markdown(cells) + "\n")
+    (folder / "robustness.md").write_text(markdown(cells) + "\n")
     figure, axes = plt.subplots(
         len(names),
         len(KINDS),
