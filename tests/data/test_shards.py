@@ -190,13 +190,12 @@ def test_pack_writes_shards_that_a_stopped_run_continues(photos, folder, tmp_pat
     packed = PhotoShards(output, SPEC)
     assert packed.classes == folder.classes
     assert torch.equal(packed.labels, folder.labels)
-    decode = fv.Decoder(fv.FrequencySpec(resize=72, crop=None, dtype="int8"))  # all that is stored
+    decode = fv.Decoder(fv.FrequencySpec(resize=72, crop=64, dtype="int8"))  # on the grid of the store
     averages = [place for place, channel in enumerate(decode.spec.channels) if channel % 64 == 0]
     found = decode.each([packed.photos[index] for index in range(24)])
     for images, expected in zip(found, decode.each(folder.paths), strict=True):
-        # Without the last column, whose blocks are in part beyond the photo.
-        difference = (images.int() - expected.int()).abs()[..., :-1]
-        assert difference.max() <= 1  # AC coefficients have steps of their own
+        difference = (images.int() - expected.int()).abs()
+        assert difference.max() <= 2  # steps of AC coefficients are no finer than 5
         assert (difference[averages] != 0).float().mean() < 0.01
     contents = {path.name: path.read_bytes() for path in output.iterdir() if path.suffix != ".json"}
     os.remove(output / "photos-000001.tar")
