@@ -16,7 +16,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
 ]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
-exclude_patterns = ["_build", "tutorials", "results/*/table.md"]  # tables of studies, which the pages quote
+exclude_patterns = ["_build", "tutorials", "results/*/*.md"]  # tables of studies, which the pages quote
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 
