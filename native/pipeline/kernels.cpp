@@ -13,13 +13,11 @@
 #endif
 
 #if defined(__clang__) || __GNUC__ >= 12
-#define SHUFFLE8(a, b, i0, i1, i2, i3, i4, i5, i6, i7) \
-    __builtin_shufflevector(a, b, i0, i1, i2, i3, i4, i5, i6, i7)
+#define SHUFFLE(Indices, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #define SHUFFLES(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else
 #define SHUFFLES(a, b, ...) __builtin_shuffle(a, b, decltype(a){__VA_ARGS__})
-#define SHUFFLE8(a, b, i0, i1, i2, i3, i4, i5, i6, i7) \
-    __builtin_shuffle(a, b, Ints8{i0, i1, i2, i3, i4, i5, i6, i7})
+#define SHUFFLE(Indices, a, b, ...) __builtin_shuffle(a, b, Indices{__VA_ARGS__})
 #endif
 #if defined(__clang__) || __GNUC__ >= 12
 #define SHUFFLE16(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
@@ -56,6 +54,18 @@ template <class T>
 inline void save(void* to, T value) {
     __builtin_memcpy(to, &value, sizeof value);
 }
+
+// Eight values of two vectors, or of each of a group's rows in them.
+template <int... i>
+inline Floats8 shuffle(Floats8 a, Floats8 b) {
+    return SHUFFLE(Ints8, a, b, i...);
+}
+#if FREQVISION_GROUP == 2
+template <int... i>
+inline Floats shuffle(Floats a, Floats b) {
+    return SHUFFLE(Ints, a, b, (i < 8 ? i : i + 8)..., (i < 8 ? i + 8 : i + 16)...);
+}
+#endif
 
 // Eight bytes and eight zeros, by a register: a vector put together in memory is read back late.
 inline Bytes16 load_half(const void* from) {
@@ -177,23 +187,31 @@ void gather(const int16_t* const* lines, int begin, int count, int16_t* blocks) 
     }
 }
 
-// In: tile[c] holds the eight u's of column c. Out: tile[u] holds eight columns.
-inline void transpose(Floats8 (&tile)[8]) {
-    Floats8 a[8], b[8];
+// In: tile[c] holds the eight u's of column c. Out: tile[u] holds eight columns. Of each row of a group.
+template <class Vector>
+inline void transpose(Vector (&tile)[8]) {
+    Vector a[8], b[8];
     for (int i = 0; i < 8; i += 2) {
-        a[i] = SHUFFLE8(tile[i], tile[i + 1], 0, 8, 2, 10, 4, 12, 6, 14);
-        a[i + 1] = SHUFFLE8(tile[i], tile[i + 1], 1, 9, 3, 11, 5, 13, 7, 15);
+        a[i] = shuffle<0, 8, 2, 10, 4, 12, 6, 14>(tile[i], tile[i + 1]);
+        a[i + 1] = shuffle<1, 9, 3, 11, 5, 13, 7, 15>(tile[i], tile[i + 1]);
     }
     for (int i = 0; i < 8; i += 4) {
         for (int j = 0; j < 2; ++j) {
-            b[i + j] = SHUFFLE8(a[i + j], a[i + j + 2], 0, 1, 8, 9, 4, 5, 12, 13);
-            b[i + j + 2] = SHUFFLE8(a[i + j], a[i + j + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+            b[i + j] = shuffle<0, 1, 8, 9, 4, 5, 12, 13>(a[i + j], a[i + j + 2]);
+            b[i + j + 2] = shuffle<2, 3, 10, 11, 6, 7, 14, 15>(a[i + j], a[i + j + 2]);
         }
     }
     for (int i = 0; i < 4; ++i) {
-        tile[i] = SHUFFLE8(b[i], b[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
-        tile[i + 4] = SHUFFLE8(b[i], b[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+        tile[i] = shuffle<0, 1, 2, 3, 8, 9, 10, 11>(b[i], b[i + 4]);
+        tile[i + 4] = shuffle<4, 5, 6, 7, 12, 13, 14, 15>(b[i], b[i + 4]);
     }
+}
+
+// Eight columns of what a group's rows have come to: lanes[8 · row + i][at…] from tile[i].
+inline void save_rows(const Floats (&tile)[8], float* const* lanes, ptrdiff_t at) {
+    for (int row = 0; row < kGroup; ++row)
+        for (int i = 0; i < 8; ++i)
+            __builtin_memcpy(lanes[8 * row + i] + at, reinterpret_cast<const float*>(&tile[i]) + 8 * row, 32);
 }
 
 // The inverse DCT of eight values, in each lane, by Arai, Agui and Nakajima: 5 multiplications, 29 additions.
@@ -224,10 +242,23 @@ void inverse(const int16_t* const* rows, int count, const float* quant, float* g
     Floats table[8];
     for (int v = 0; v < 8; ++v) table[v] = load_steps(quant + 8 * v);
     for (int b = 0; b < count; ++b) {
-        Floats x[8];
+        alignas(64) Floats x[8];
         for (int v = 0; v < 8; ++v) x[v] = load_rows(rows, 64 * b + 8 * v) * table[v];
         inverse_dct(x);
         for (int c = 0; c < 8; ++c) save(group + kWidth * (8 * b + c), x[c]);
+    }
+}
+
+void samples(const int16_t* const* rows, int count, const float* quant, float* const* strips) {
+    Floats table[8];
+    for (int v = 0; v < 8; ++v) table[v] = load_steps(quant + 8 * v);
+    for (int b = 0; b < count; ++b) {
+        alignas(64) Floats x[8];
+        for (int v = 0; v < 8; ++v) x[v] = load_rows(rows, 64 * b + 8 * v) * table[v];
+        inverse_dct(x);
+        transpose(x);
+        inverse_dct(x);
+        save_rows(x, strips, 8 * b);
     }
 }
 
@@ -242,13 +273,11 @@ void resample(const float* group, const float* weights, const int* first, const 
             for (int i = 0; i < count[c0 + c]; ++i) sum += w[i] * load<Floats>(x + kWidth * i);
             save(scratch + c * kWidth, sum);
         }
-        for (int row = 0; row < kGroup; ++row) {
-            Floats8 tile[8];
-            for (int c = 0; c < 8; ++c) tile[c] = load<Floats8>(scratch + c * kWidth + 8 * row);
-            transpose(tile);
-            inverse_dct(tile);
-            for (int i = 0; i < 8; ++i) save(strips[8 * row + i] + c0, tile[i]);
-        }
+        alignas(64) Floats tile[8];
+        for (int c = 0; c < 8; ++c) tile[c] = load<Floats>(scratch + c * kWidth);
+        transpose(tile);
+        inverse_dct(tile);
+        save_rows(tile, strips, c0);
     }
 }
 
@@ -290,12 +319,10 @@ void horizontal_columns(const float* group, int count_v, const float* weights, c
             for (int f = 0; f < F; ++f) save(scratch + (f * 8 + c) * kWidth, even[f] + odd[f]);
         }
         for (int f = 0; f < F; ++f) {
-            for (int row = 0; row < kGroup; ++row) {
-                Floats8 tile[8];
-                for (int c = 0; c < 8; ++c) tile[c] = load<Floats8>(scratch + (f * 8 + c) * kWidth + 8 * row);
-                transpose(tile);
-                for (int i = 0; i < 8; ++i) save(lanes[8 * row + i] + f * stride + c0, tile[i]);
-            }
+            alignas(64) Floats tile[8];
+            for (int c = 0; c < 8; ++c) tile[c] = load<Floats>(scratch + (f * 8 + c) * kWidth);
+            transpose(tile);
+            save_rows(tile, lanes, static_cast<ptrdiff_t>(f) * stride + c0);
         }
     }
 }
@@ -537,7 +564,7 @@ int turn_bytes(const uint8_t* from, size_t line_size, int columns, uint8_t* to, 
 int turn_floats(const uint8_t* from, size_t line_size, int columns, uint8_t* to, size_t step) {
     int c = 0;
     for (; c + 8 <= columns; c += 8) {
-        Floats8 tile[8];
+        alignas(64) Floats8 tile[8];
         for (int i = 0; i < 8; ++i) tile[i] = load<Floats8>(from + i * line_size + 4 * c);
         transpose(tile);
         for (int i = 0; i < 8; ++i) save(to + (c + i) * step, tile[i]);
@@ -567,8 +594,8 @@ void turn(const uint8_t* from, int lines, size_t line_size, int columns, size_t 
 }  // namespace
 
 extern const ResampleKernels kResampleKernels;
-const ResampleKernels kResampleKernels = {kGroup,  project,    dequantise, spread, gather,
-                                          inverse, horizontal, resample,   blend,  vertical,
-                                          mix,     store,      interleave, turn};
+const ResampleKernels kResampleKernels = {kGroup,   project, dequantise, spread,     gather,
+                                          inverse,  samples, horizontal, resample,   blend,
+                                          vertical, mix,     store,      interleave, turn};
 
 }  // namespace freqvision::FREQVISION_ISA

@@ -38,6 +38,9 @@ struct ResampleKernels {
     // column][row][frequency u]. The scale of the inverse DCT is in `quant`.
     void (*inverse)(const int16_t* const* rows, int count, const float* quant, float* group);
 
+    // The samples of such rows, inverse DCTs along both axes: strips[8 · row + sample row][column].
+    void (*samples)(const int16_t* const* rows, int count, const float* quant, float* const* strips);
+
     // Columns of the operator on one group, of which the first `count_v` v's (an even number) may not be
     // zero. `weights`, `first`, `count`, `offset` are the Operator's, with `first` counted from the group's
     // first block. What comes of lane l is written to lanes[l][f · stride + column].

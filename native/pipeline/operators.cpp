@@ -163,6 +163,7 @@ void Operator::clear(int count_of_outputs) {
     weights.clear();
     begin = end = max_count = 0;
     source_frequencies = 0;
+    identity = false;
 }
 
 void Operator::build_from_samples(const Axis& axis) {
@@ -186,6 +187,9 @@ void Operator::build_from_samples(const Axis& axis) {
     if (low >= high) return;
     begin = low / 8;
     end = (high + 7) / 8;
+    identity = low % 8 == 0;
+    for (int output = 0; identity && output < outputs; ++output)
+        identity = count[output] == 1 && first[output] == low + output && weights[output] == 1;
 }
 
 void Operator::select(const Operator& other, const std::vector<int>& places) {

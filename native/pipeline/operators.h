@@ -47,6 +47,7 @@ struct Operator {
     std::vector<float> weights;
     int begin = 0, end = 0;  // the source blocks that are needed at all
     int max_count = 0;
+    bool identity = false;  // from samples: outputs are the source blocks' samples from the first one on
     uint8_t source_frequencies = 0;  // bit k: source frequency k has a weight somewhere
 
     const float* output(int i) const { return weights.data() + offset[i]; }

@@ -146,23 +146,27 @@ bool PlaneResampler::add_missing(int oldest) {
 void PlaneResampler::flush(int oldest) {
     const Operator& op = horizontal_;
     reserve_strips(oldest);
-    const int count = range_.column_end - range_.column_begin;
-    if (rows_[0])
-        (from_samples_ ? kernels_.inverse : kernels_.dequantise)(rows_, count, quant_.data(), group_.data());
-    else
-        kernels_.spread(lines_, range_.column_begin, count, count_v_, lane_quant_.data(), group_.data());
     float* lanes[16];
     for (int i = 0; i < kernels_.group * 8; ++i)
         lanes[i] = from_samples_ ? strip(8 * group_row_ + i)
                                  : strip(group_row_ + i / lanes_) +
                                        static_cast<size_t>(i % lanes_) * op.frequencies * stride_;
-    if (from_samples_)
+    const int blocks = range_.column_end - range_.column_begin;
+    if (op.identity) {
+        kernels_.samples(rows_, blocks, quant_.data(), lanes);
+    } else if (from_samples_) {
+        kernels_.inverse(rows_, blocks, quant_.data(), group_.data());
         kernels_.resample(group_.data(), op.weights.data(), op.first.data(), op.count.data(),
                           op.offset.data(), 8 * op.begin, op.outputs, lanes, scratch_.data());
-    else
+    } else {
+        if (rows_[0])
+            kernels_.dequantise(rows_, blocks, quant_.data(), group_.data());
+        else
+            kernels_.spread(lines_, range_.column_begin, blocks, count_v_, lane_quant_.data(), group_.data());
         kernels_.horizontal(group_.data(), count_v_, op.weights.data(), op.first.data(), op.count.data(),
                             op.offset.data(), op.begin, op.outputs, op.frequencies, stride_, lanes,
                             scratch_.data());
+    }
     done_ = (group_row_ + filled_) * strips_in_row_;
     filled_ = 0;
 }

@@ -45,6 +45,8 @@ VIEWS = {
     "smaller": fv.View((0, 0, 101, 83), (50, 41), (3, 2, 43, 37)),
     "larger": fv.View((0, 0, 101, 83), (202, 160), (10, 20, 111, 97), flip=True),
     "stored size": fv.View((0, 0, 101, 83), (101, 83), (0, 0, 101, 83)),
+    "stored size, from a block on": fv.View((0, 0, 101, 83), (101, 83), (5, 16, 60, 41)),
+    "stored size, amid a block": fv.View((8, 8, 90, 70), (90, 70), (0, 5, 90, 65)),
     "box": fv.View((13, 9, 51, 40), (33, 64), (0, 0, 33, 64), flip=True),
     "margins": fv.View((0, 0, 101, 83), (40, 40), (-5, -7, 55, 51), flip=True),
     "much smaller": fv.View((0, 0, 101, 83), (9, 8), (0, 0, 9, 8)),
