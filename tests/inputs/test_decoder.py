@@ -209,7 +209,7 @@ def test_dropped_memory_is_lent_for_results_of_about_its_size(monkeypatch):
     del smaller
     for _ in range(3):
         del others[0]
-    assert [kept.nbytes for kept in memory._free.values()] == [5_000]
+    assert [size for size, _ in memory._free.values()] == [5_000]
 
 
 def test_sound_bytes_excuse_no_others():

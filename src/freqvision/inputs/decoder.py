@@ -57,25 +57,27 @@ class _Memory:
     """
 
     def __init__(self) -> None:
-        self._free: dict[int, torch.Tensor] = {}  # by address, the one that was dropped last at the end
+        # By address, with their sizes; the one that was dropped last is at the end.
+        self._free: dict[int, tuple[int, torch.Tensor]] = {}
         self._lent: dict[int, weakref.ref[np.ndarray]] = {}
 
     def take(self, size: int) -> torch.UntypedStorage:
         """Bytes that no one else holds; they come back when no tensor holds them any more."""
         # Other threads may drop and take results meanwhile: a copy, and pop() decides who has it.
-        for address, memory in reversed(self._free.copy().items()):
-            if size <= memory.nbytes <= size * 5 // 4 and self._free.pop(address, None) is not None:
+        for address, (room, memory) in reversed(self._free.copy().items()):
+            if size <= room <= size * 5 // 4 and self._free.pop(address, None) is not None:
                 break
         else:
-            memory = torch.empty(size, dtype=torch.uint8, device="cpu")
-            _native.advise_huge_pages(memory.data_ptr(), size)
+            room, memory = size, torch.empty(size, dtype=torch.uint8, device="cpu")
+            address = memory.data_ptr()
+            _native.advise_huge_pages(address, size)
         loan = memory.numpy()[:size]  # an object of this loan only, which the storage holds
         key = id(loan)
 
         def give_back(_: Any) -> None:
             del self._lent[key]
-            self._free[memory.data_ptr()] = memory
-            while sum(kept.nbytes for kept in self._free.copy().values()) > MAX_KEPT:
+            self._free[address] = room, memory
+            while sum([kept for kept, _ in self._free.copy().values()]) > MAX_KEPT:
                 self._free.pop(next(iter(self._free.copy()), 0), None)
 
         self._lent[key] = weakref.ref(loan, give_back)
@@ -702,6 +704,8 @@ def _is_damage(error: Exception) -> bool:
 
 def _native_source(index: int, source: Source, max_bytes: int, errors: dict[int, Exception]) -> object:
     """What the native decoder takes: a path as str, or a buffer, which is empty where `errors` says why."""
+    if type(source) is bytes:
+        return source
     if not isinstance(source, (str, os.PathLike)):
         return check_buffer(source)
     path = os.fspath(source)
