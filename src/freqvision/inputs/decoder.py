@@ -64,19 +64,19 @@ class _Memory:
     def take(self, size: int) -> torch.UntypedStorage:
         """Bytes that no one else holds; they come back when no tensor holds them any more."""
         # Other threads may drop and take results meanwhile: a copy, and pop() decides who has it.
-        for address, (room, memory) in reversed(self._free.copy().items()):
-            if size <= room <= size * 5 // 4 and self._free.pop(address, None) is not None:
+        for address, piece in reversed(self._free.copy().items()):
+            if size <= piece[0] <= size * 5 // 4 and self._free.pop(address, None) is not None:
                 break
         else:
-            room, memory = size, torch.empty(size, dtype=torch.uint8, device="cpu")
-            address = memory.data_ptr()
+            piece = size, torch.empty(size, dtype=torch.uint8, device="cpu")
+            address = piece[1].data_ptr()
             _native.advise_huge_pages(address, size)
-        loan = memory.numpy()[:size]  # an object of this loan only, which the storage holds
+        loan = piece[1].numpy()[:size]  # an object of this loan only, which the storage holds
         key = id(loan)
 
         def give_back(_: Any) -> None:
             del self._lent[key]
-            self._free[address] = room, memory
+            self._free[address] = piece
             while sum([kept for kept, _ in self._free.copy().values()]) > MAX_KEPT:
                 self._free.pop(next(iter(self._free.copy()), 0), None)
 
