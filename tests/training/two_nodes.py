@@ -122,7 +122,8 @@ def main() -> int:
         try:
             nodes = [start(node, folders[node], outputs[node]) for node in (0, 1)]
             say("both machines started, at " + " and ".join(ADDRESSES))
-            wait("an epoch and some steps", lambda: len(read_table(run / "metrics.csv")) >= 1)
+            # The line of an epoch comes before its checkpoint, so that of the second is waited for.
+            wait("an epoch and some steps", lambda: len(read_table(run / "metrics.csv")) >= 2)
             kill(1)
             nodes[1].wait()
             say(f"{NAMES[1]} killed; the last checkpoint has {steps(run)} steps")
