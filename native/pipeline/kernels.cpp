@@ -14,18 +14,12 @@
 
 #if defined(__clang__) || __GNUC__ >= 12
 #define SHUFFLE(Indices, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#define SHUFFLES(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else
-#define SHUFFLES(a, b, ...) __builtin_shuffle(a, b, decltype(a){__VA_ARGS__})
 #define SHUFFLE(Indices, a, b, ...) __builtin_shuffle(a, b, Indices{__VA_ARGS__})
 #endif
-#if defined(__clang__) || __GNUC__ >= 12
-#define SHUFFLE16(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
-#define SHUFFLE16(a, b, ...) __builtin_shuffle(a, b, Bytes16{__VA_ARGS__})
-#endif
-#define INTERLEAVE_LOW(a, b) SHUFFLE16(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
-#define INTERLEAVE_HIGH(a, b) SHUFFLE16(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+#define INTERLEAVE_LOW(a, b) SHUFFLE(Bytes16, a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define INTERLEAVE_HIGH(a, b) \
+    SHUFFLE(Bytes16, a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
 
 namespace freqvision::FREQVISION_ISA {
 namespace {
@@ -87,15 +81,26 @@ void project(const float (*rows)[8], int blocks, const float* const* basis, int 
     save(largest, greatest);
 }
 
+#if FREQVISION_GROUP == 2
+using Shorts = Shorts16;
+inline Shorts load_both(const int16_t* first, const int16_t* second) {
+    return reinterpret_cast<Shorts>(
+        _mm256_inserti128_si256(_mm256_castsi128_si256(load<__m128i>(first)), load<__m128i>(second), 1));
+}
+inline Floats widen(Shorts x) {
+    const __mmask16 all = 0xFFFF;  // compilers warn of the functions without a mask
+    return reinterpret_cast<Floats>(
+        _mm512_maskz_cvtepi32_ps(all, _mm512_maskz_cvtepi16_epi32(all, reinterpret_cast<__m256i>(x))));
+}
+#else
+using Shorts = Shorts8;
+inline Shorts load_both(const int16_t* first, const int16_t*) { return load<Shorts>(first); }
+inline Floats widen(Shorts x) { return __builtin_convertvector(x, Floats); }
+#endif
+
 // Eight values of each row of a group.
 inline Floats load_rows(const int16_t* const* rows, size_t at) {
-#if FREQVISION_GROUP == 2
-    const Shorts16 both = SHUFFLES(load<Shorts8>(rows[0] + at), load<Shorts8>(rows[1] + at), 0, 1, 2, 3, 4, 5,
-                                   6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    return __builtin_convertvector(both, Floats);
-#else
-    return __builtin_convertvector(load<Shorts8>(rows[0] + at), Floats);
-#endif
+    return widen(load_both(rows[0] + at, rows[kGroup - 1] + at));
 }
 
 // A row of the quantisation table for each row of a group.
@@ -122,7 +127,7 @@ inline Vector zip(Vector a, Vector b, std::index_sequence<I...>) {
     constexpr size_t kHalf = 8 / sizeof(Element), kAll = sizeof...(I);
     const auto x = reinterpret_cast<Elements>(a), y = reinterpret_cast<Elements>(b);
     return reinterpret_cast<Vector>(
-        SHUFFLES(x, y, (I / 2 + I / (2 * kHalf) * kHalf + Upper * kHalf + I % 2 * kAll)...));
+        SHUFFLE(Elements, x, y, (I / 2 + I / (2 * kHalf) * kHalf + Upper * kHalf + I % 2 * kAll)...));
 }
 template <class Element, class Vector>
 inline void zip_pairs(Vector (&x)[8], int apart, Vector (&to)[8]) {
@@ -145,30 +150,15 @@ inline void turn_lines(Vector (&x)[8]) {
     for (int i = 0; i < 8; ++i) x[i] = y[i];
 }
 
-#if FREQVISION_GROUP == 2
-using Shorts = Shorts16;
-// Eight columns of two lines, eight apart.
-inline Shorts load_lines(const int16_t* const* lines, int at) {
-    return reinterpret_cast<Shorts>(_mm256_inserti128_si256(
-        _mm256_castsi128_si256(load<__m128i>(lines[0] + at)), load<__m128i>(lines[8] + at), 1));
-}
-inline Floats widen(Shorts x) {
-    const __mmask16 all = 0xFFFF;  // compilers warn of the functions without a mask
-    return reinterpret_cast<Floats>(
-        _mm512_maskz_cvtepi32_ps(all, _mm512_maskz_cvtepi16_epi32(all, reinterpret_cast<__m256i>(x))));
-}
-#else
-using Shorts = Shorts8;
-inline Shorts load_lines(const int16_t* const* lines, int at) { return load<Shorts>(lines[0] + at); }
-inline Floats widen(Shorts x) { return __builtin_convertvector(x, Floats); }
-#endif
-
 void spread(const int16_t* const* lines, int begin, int count, int count_v, const float* quant,
             float* group) {
     for (int b = 0; b < count; b += 8, group += 64 * kWidth) {
         for (int v = 0; v < count_v; ++v) {
             alignas(64) Shorts x[8];  // templates forget that its type may lie anywhere
-            for (int l = 0; l < 8; ++l) x[l] = load_lines(lines + kWidth * v + l, begin + b);
+            for (int l = 0; l < 8; ++l) {
+                const int16_t* const* of = lines + kWidth * v + l;  // and of a second row, eight lanes on
+                x[l] = load_both(of[0] + begin + b, of[kWidth - 8] + begin + b);
+            }
             turn_lines(x);
             const Floats table = load<Floats>(quant + kWidth * v);
             for (int i = 0; i < 8; ++i) save(group + kWidth * (8 * i + v), widen(x[i]) * table);
@@ -238,28 +228,31 @@ inline void inverse_dct(Vector (&x)[8]) {
     x[3] = e3 - o4;
 }
 
-void inverse(const int16_t* const* rows, int count, const float* quant, float* group) {
+// Gives block by block the inverse DCTs along v: x[c] holds the u's of column c, of each row of a group.
+template <class Give>
+inline void inverse_columns(const int16_t* const* rows, int count, const float* quant, const Give& give) {
     Floats table[8];
     for (int v = 0; v < 8; ++v) table[v] = load_steps(quant + 8 * v);
     for (int b = 0; b < count; ++b) {
         alignas(64) Floats x[8];
         for (int v = 0; v < 8; ++v) x[v] = load_rows(rows, 64 * b + 8 * v) * table[v];
         inverse_dct(x);
-        for (int c = 0; c < 8; ++c) save(group + kWidth * (8 * b + c), x[c]);
+        give(b, x);
     }
 }
 
+void inverse(const int16_t* const* rows, int count, const float* quant, float* group) {
+    inverse_columns(rows, count, quant, [&](int b, const Floats(&x)[8]) {
+        for (int c = 0; c < 8; ++c) save(group + kWidth * (8 * b + c), x[c]);
+    });
+}
+
 void samples(const int16_t* const* rows, int count, const float* quant, float* const* strips) {
-    Floats table[8];
-    for (int v = 0; v < 8; ++v) table[v] = load_steps(quant + 8 * v);
-    for (int b = 0; b < count; ++b) {
-        alignas(64) Floats x[8];
-        for (int v = 0; v < 8; ++v) x[v] = load_rows(rows, 64 * b + 8 * v) * table[v];
-        inverse_dct(x);
+    inverse_columns(rows, count, quant, [&](int b, Floats(&x)[8]) {
         transpose(x);
         inverse_dct(x);
         save_rows(x, strips, 8 * b);
-    }
+    });
 }
 
 void resample(const float* group, const float* weights, const int* first, const int* count,
