@@ -25,9 +25,9 @@ from freqvision.jpeg.read import Source, read_header
 from freqvision.parts import Part, map_parts, recorded, same_settings, split
 
 # Views that a store is judged by: shares of the photo's area.
+VIEWS = {"whole photo": 1.0, "crops of half the area": 0.5, "crops of a fifth": 0.2}
 # Boxes of crops are whole pixels of the file and of the store; edges move so far to where both nearly are.
 NEAR = 8
-VIEWS = {"whole photo": 1.0, "crops of half the area": 0.5, "crops of a fifth": 0.2}
 BATCH = 64
 Size = tuple[int, int]
 
@@ -235,18 +235,20 @@ def _whole_pixels(view: View, size: Size, to: Size) -> View:
 
     Half a pixel would count more than what packing loses.
     """
-    begin, length = [0, 0], [0, 0]
-    for axis in (0, 1):
+
+    def moved(axis: int) -> tuple[int, int]:
+        """Begin and length of the box."""
         factor = to[axis] / size[axis]
 
-        def nearest(place: int, low: int, high: int, factor: float = factor) -> int:
+        def nearest(place: int, low: int, high: int) -> int:
             edges = range(max(low, place - NEAR), min(high, place + NEAR) + 1)
             return min(edges, key=lambda edge: (abs(edge * factor - round(edge * factor)), abs(edge - place)))
 
-        begin[axis] = nearest(view.box[axis], 0, size[axis] - 1)
-        end = nearest(view.box[axis] + view.box[axis + 2], begin[axis] + 1, size[axis])
-        length[axis] = end - begin[axis]
-    return replace(view, box=(begin[0], begin[1], length[0], length[1]))
+        begin = nearest(view.box[axis], 0, size[axis] - 1)
+        return begin, nearest(view.box[axis] + view.box[axis + 2], begin + 1, size[axis]) - begin
+
+    (top, height), (left, width) = moved(0), moved(1)
+    return replace(view, box=(top, left, height, width))
 
 
 def _scaled(view: View, size: tuple[int, int], to: tuple[int, int]) -> View:

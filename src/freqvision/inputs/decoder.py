@@ -704,8 +704,6 @@ def _is_damage(error: Exception) -> bool:
 
 def _native_source(index: int, source: Source, max_bytes: int, errors: dict[int, Exception]) -> object:
     """What the native decoder takes: a path as str, or a buffer, which is empty where `errors` says why."""
-    if type(source) is bytes:
-        return source
     if not isinstance(source, (str, os.PathLike)):
         return check_buffer(source)
     path = os.fspath(source)
