@@ -159,11 +159,12 @@ class Files(Dataset):
 
 
 def main() -> int:
-    parser = option_parser(__doc__, rounds=5, photos=200)
+    parser = option_parser(__doc__, rounds=5)
     parser.add_argument("--batch", type=int, default=BATCH)
     parser.add_argument("--threads", type=int, default=1, help="decoding threads")
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--loaders", action="store_true", help="measure photos per second instead")
+    parser.add_argument("--photos", type=int, default=200, help="of --loaders")
     options = parser.parse_args()
     if options.loaders:
         print(photos_per_second(sound_photos(options.folder, options.photos)[0], options.rounds))
