@@ -6,7 +6,7 @@
 MobileNetV2 from ImageNet weights, ten kinds of garments: RGB-56 against DCT-24 at 224 on the same grid. Half
 of the 24 channels hold what RGB-56 shows. The other half are detail, whose weights a fold sets to zero; the
 variants are what could make the network learn them. Adds each line to training.csv as it is measured, and
-resumes. The last one writes training.md.
+resumes; then writes training.md, with --summary only that.
 """
 
 import argparse
@@ -17,14 +17,14 @@ import torch
 from study import add_row, read_rows
 from torch import nn
 from torch.nn import functional as F
-from wider import Photos, photos
+from wider import Photos, answers, learn, photos
 
 import freqvision as fv
 from freqvision.inputs.decoder import JointDecoder
 from freqvision.models.block_convolution import BlockConvolution, FoldedConvolution
 from freqvision.runtime import markdown
 
-EPOCHS, BATCH, RATE = 4, 32, 0.01
+EPOCHS, RATE = 4, 0.01
 DETAIL_RATE = 10.0  # factor on the learning rate of the detail's weights
 TEMPERATURE = 2.0  # of the teacher's answers
 FIT = 128  # photos that detail's weights are fitted to
@@ -91,52 +91,41 @@ def train(
     if detail:
         groups.append({"params": detail, "lr": RATE * detail_rate})
     optimizer = torch.optim.SGD(groups, momentum=0.9, weight_decay=1e-4, nesterov=True)
-    steps = len(data.train) // BATCH
-    rates = [group["lr"] for group in groups]
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=epochs * steps + 1)
     decode = JointDecoder([spec, TEACHER] if teacher else [spec], num_threads=1)
-    generator = torch.Generator().manual_seed(seed)
+
+    def loss_of(chosen: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        sources = [data.train[int(one)] for one in chosen]
+        images, *seen = (
+            one.contiguous(memory_format=torch.channels_last)
+            for one in decode.random_resized(sources, (0.35, 1), generator=generator)
+        )
+        logits = model(images)
+        loss = F.cross_entropy(logits, data.train_labels[chosen], label_smoothing=0.1)
+        if teacher:
+            with torch.no_grad():
+                taught = F.log_softmax(teacher(seen[0]) / TEMPERATURE, 1)
+            given = F.log_softmax(logits / TEMPERATURE, 1)
+            divergence = F.kl_div(given, taught, reduction="batchmean", log_target=True)
+            loss = (loss + TEMPERATURE**2 * divergence) / 2
+        return loss
+
     model.train()
-    for _ in range(epochs):
-        for chosen in torch.randperm(len(data.train), generator=generator).split(BATCH)[:steps]:
-            sources = [data.train[int(one)] for one in chosen]
-            images, *seen = (
-                one.contiguous(memory_format=torch.channels_last)
-                for one in decode.random_resized(sources, (0.35, 1), generator=generator)
-            )
-            logits = model(images)
-            loss = F.cross_entropy(logits, data.train_labels[chosen], label_smoothing=0.1)
-            if teacher:
-                with torch.inference_mode():
-                    answers = F.log_softmax(teacher(seen[0]) / TEMPERATURE, 1)
-                given = F.log_softmax(logits / TEMPERATURE, 1)
-                divergence = F.kl_div(given, answers.clone(), reduction="batchmean", log_target=True)
-                loss = (loss + TEMPERATURE**2 * divergence) / 2
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
+    learn(optimizer, loss_of, len(data.train), epochs, seed)
     model.eval()
-
-
-@torch.inference_mode()
-def answers(model: nn.Module, spec: fv.PixelSpec | fv.FrequencySpec, data: Photos) -> torch.Tensor:
-    """Logits of the validation photos."""
-    decode = fv.Decoder(spec, num_threads=1)
-    return torch.cat([model(decode(data.test[i : i + 64])) for i in range(0, len(data.test), 64)])
 
 
 @torch.no_grad()
 def measure(model: nn.Module, spec: fv.PixelSpec | fv.FrequencySpec, data: Photos) -> dict[str, str]:
     """Accuracy, loss, and the share of photos with the same answer without the detail."""
-    logits = answers(model, spec, data)
+    decode = fv.Decoder(spec, num_threads=1)
+    logits = answers(model, decode, data)
     right = logits.argmax(1) == data.test_labels
     found = {"top1": f"{100 * right.float().mean():.1f}"}
     found["loss"] = f"{F.cross_entropy(logits, data.test_labels):.4f}"
     found["same_without_detail"] = ""
     if layer := detail_of(model):
         layer.convolution.weight.zero_()
-        same = answers(model, spec, data).argmax(1) == logits.argmax(1)
+        same = answers(model, decode, data).argmax(1) == logits.argmax(1)
         found["same_without_detail"] = f"{100 * same.float().mean():.1f}"
     return found | {"right": "".join(str(int(one)) for one in right)}
 

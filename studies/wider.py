@@ -13,6 +13,7 @@ import argparse
 import io
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,6 +30,7 @@ from freqvision.analysis.probe import find_labelled_photos
 from freqvision.data.folder import list_classes
 from freqvision.data.synthetic import clouds
 from freqvision.inputs.measure import collect_statistics
+from freqvision.runtime import batches
 
 DIRECTIONS, BATCH = 6, 32
 SIDES = {"tokens": 64, "mobilenet_v2": 128}  # of the photos whose 8×8 blocks are read
@@ -140,30 +142,49 @@ def train(network: str, name: str, data: Photos, epochs: int, seed: int) -> tupl
         model = fv.create_model(network, spec, num_classes=data.classes, **start)
         model = model.to(memory_format=torch.channels_last)
         optimizer = torch.optim.SGD(model.parameters(), 0.05, momentum=0.9, weight_decay=5e-4, nesterov=True)
-    steps = len(data.train) // BATCH
-    rate = optimizer.param_groups[0]["lr"]
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=epochs * steps + 1)
     decode = fv.Decoder(spec, num_threads=1)
     still = decode(data.train) if scenes else None
+
+    def loss_of(chosen: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        paths = [data.train[int(one)] for one in chosen]
+        images = still[chosen] if scenes else decode.random_resized(paths, (0.35, 1), generator=generator)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = model(images.contiguous(memory_format=torch.channels_last))
+        return F.cross_entropy(logits.float(), data.train_labels[chosen], label_smoothing=0.1)
+
+    learn(optimizer, loss_of, len(data.train), epochs, seed)
+    model.eval()
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = answers(model, decode, data).float()
+    right = (logits.argmax(1) == data.test_labels).float().mean()
+    return 100 * float(right), float(F.cross_entropy(logits, data.test_labels))
+
+
+def learn(
+    optimizer: torch.optim.Optimizer,
+    loss_of: Callable[[torch.Tensor, torch.Generator], torch.Tensor],
+    count: int,
+    epochs: int,
+    seed: int,
+) -> None:
+    """One cycle over `count` photos: steps down the loss of which photos are chosen, and of random views."""
+    steps = count // BATCH
+    rates = [group["lr"] for group in optimizer.param_groups]
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=epochs * steps + 1)
     generator = torch.Generator().manual_seed(seed)
     for _ in range(epochs):
-        for chosen in torch.randperm(len(data.train), generator=generator).split(BATCH)[:steps]:
-            paths = [data.train[int(one)] for one in chosen]
-            images = still[chosen] if scenes else decode.random_resized(paths, (0.35, 1), generator=generator)
-            with torch.autocast("cpu", torch.bfloat16):
-                logits = model(images.contiguous(memory_format=torch.channels_last))
-            loss = F.cross_entropy(logits.float(), data.train_labels[chosen], label_smoothing=0.1)
+        for chosen in torch.randperm(count, generator=generator).split(BATCH)[:steps]:
+            loss = loss_of(chosen, generator)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step()
-    model.eval()
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-        logits = torch.cat(
-            [model(decode(data.test[i : i + 64])) for i in range(0, len(data.test), 64)]
-        ).float()
-    right = (logits.argmax(1) == data.test_labels).float().mean()
-    return 100 * float(right), float(F.cross_entropy(logits, data.test_labels))
+
+
+@torch.inference_mode()
+def answers(model: nn.Module, decode: fv.Decoder, data: Photos) -> torch.Tensor:
+    """Logits of the validation photos."""
+    return torch.cat([model(decode(part)) for part in batches(data.test, 64)])
 
 
 def main() -> None:
