@@ -256,6 +256,18 @@ def test_damage_behind_a_sound_checksum_is_an_error_or_another_photo(sound):
     assert {"corrupt", "truncated", dict} <= outcomes
 
 
+@pytest.mark.parametrize("place", [26, 27])
+@pytest.mark.parametrize(("spec", "value", "match"), [(KEPT, 8, "first block"), (None, 7, "sampling factor")])
+def test_a_first_pixel_elsewhere_than_packing_puts_it_is_an_error(place, spec, value, match):
+    """It lies in the first block, and in its corner unless all components are of full size."""
+    (packed,) = pack([encode(photo(100, 131))], spec)
+    data = bytearray(packed)
+    data[place] = value
+    with pytest.raises(JpegError, match=match) as caught:
+        _native.unpack(bytes(data), MAX_PIXELS, False)
+    assert caught.value.kind == "corrupt"
+
+
 def test_a_few_bytes_cannot_ask_for_much_memory(sound):
     data = bytearray(sound)
     data[8:16] = struct.pack("<II", 16000, 16000)
