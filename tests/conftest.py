@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,17 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 def _one_thread():
     """Results are the same for any number; two cores and many small tensors are fastest with one."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _temporary(tmp_path_factory):
+    """What libraries and killed processes leave in the temporary folder goes with pytest's own."""
+    folder = tmp_path_factory.getbasetemp() / "t"  # short: paths of sockets are limited to 108 bytes
+    folder.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(folder))
+        patch.setattr(tempfile, "tempdir", str(folder))
+        yield
 
 
 @pytest.fixture(scope="session")

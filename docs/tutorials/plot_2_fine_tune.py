@@ -34,7 +34,8 @@ class Small(nn.Sequential):
 stem = Stem("conv1", rest=("bn1", "maxpool"), stride=4, pixels=4, entry=("conv2.0",))
 register("small", Architecture(lambda classes, size: Small(classes), stem))
 
-root = tempfile.mkdtemp()
+folder = tempfile.TemporaryDirectory()
+root = folder.name
 write_synthetic_photos(root, 30, size=96)  # six classes
 
 

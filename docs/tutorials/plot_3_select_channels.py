@@ -22,7 +22,8 @@ from freqvision.analysis.probe import Probe
 from freqvision.analysis.sensitivity import leave_one_out
 from freqvision.data import write_synthetic_photos
 
-root = tempfile.mkdtemp()
+folder = tempfile.TemporaryDirectory()
+root = folder.name
 write_synthetic_photos(root, 30, size=96)
 files = sorted(Path(root).rglob("*.jpg"))
 labels = torch.arange(6).repeat_interleave(30)

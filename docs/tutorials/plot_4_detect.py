@@ -22,7 +22,8 @@ from freqvision.data import PhotoLoader
 from freqvision.detection import DetectionPhotos, RandomDetectionView, read_coco, write_synthetic_scenes
 from freqvision.detection.drawing import draw_objects
 
-root = tempfile.mkdtemp()
+folder = tempfile.TemporaryDirectory()
+root = folder.name
 annotations = read_coco(write_synthetic_scenes(root, photos=4, size=(240, 320)), f"{root}/images")
 files = [image.path for image in annotations.images]
 targets = [annotations.target(index, masks=False) for index in range(len(files))]

@@ -25,7 +25,8 @@ torch.manual_seed(0)
 spec = fv.FrequencySpec(resize=256, crop=224, dtype="int8")
 model = fv.create_model("resnet18", spec, num_classes=6).eval()
 model.class_names = ["checks", "clouds", "dots", "rays", "rings", "stripes"]
-path = export_onnx(model, f"{tempfile.mkdtemp()}/model.onnx")
+folder = tempfile.TemporaryDirectory()
+path = export_onnx(model, f"{folder.name}/model.onnx")
 
 # %%
 # The server needs the file, onnxruntime and a decoder. Spec and names of classes come from the file.

@@ -17,7 +17,8 @@ import freqvision as fv
 from freqvision.cli.main import main
 from freqvision.data import PhotoLoader, PhotoShards, RandomView, write_synthetic_photos
 
-root = Path(tempfile.mkdtemp())
+folder = tempfile.TemporaryDirectory()
+root = Path(folder.name)
 write_synthetic_photos(root / "photos", 8, size=375)
 files = sorted(map(str, (root / "photos").rglob("*.jpg")))
 spec = fv.FrequencySpec(resize=256, crop=None)

@@ -46,6 +46,17 @@ def ports() -> dict[str, int]:
         return {f"{name}_port": one.getsockname()[1] for name, one in zip(names, sockets, strict=True)}
 
 
+def join(cluster, attempts: int = 3):
+    """One more node of the cluster; Ray gives it 30 s to start, which a busy machine may exceed."""
+    for left in reversed(range(attempts)):
+        try:
+            return cluster.add_node(num_cpus=1, **ports())
+        except Exception as error:  # whatever keeps Ray's many processes from starting
+            if not left:
+                print(f"Ray does not start here: {error}")
+                raise SystemExit(77) from error
+
+
 @contextlib.contextmanager
 def killed_after(parts_done: int, kill: Callable[[], None]) -> Iterator[threading.Event]:
     """Call `kill` once, when the command has got the results of `parts_done` parts from the cluster."""
@@ -77,6 +88,7 @@ def main() -> None:
         raise SystemExit(77) from None
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
+        os.environ["TMPDIR"] = folder  # Ray leaves its logs there
         write_synthetic_photos("photos", photos_per_class=options.photos // 6, size=160)
         bad = sorted(Path("photos").rglob("*.jpg"))[options.photos // 2]
         bad.write_bytes(bad.read_bytes()[:-300])
@@ -97,15 +109,15 @@ def main() -> None:
         check.PART, measure.PART = 4, 1
         cluster = Cluster()
         try:
+            join(cluster)
             try:
-                cluster.add_node(num_cpus=1, **ports())
                 ray.init(cluster.address, logging_level="ERROR", log_to_driver=False)
                 ray.get(ray.remote(contents).remote(Path("photos")), timeout=90)
-            except Exception as error:  # whatever keeps Ray's many processes from starting
+            except Exception as error:
                 print(f"Ray does not start here: {error}")
                 raise SystemExit(77) from error
             for name, words in commands.items():
-                second = cluster.add_node(num_cpus=1, **ports())
+                second = join(cluster)
                 started = time.monotonic()
                 with killed_after(2, partial(cluster.remove_node, second, allow_graceful=False)) as killed:
                     run([word.replace("OUT", "cluster") for word in words] + ["--ray", cluster.address])

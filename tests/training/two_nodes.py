@@ -71,7 +71,7 @@ def start(node: int, folder: Path, output: Path) -> subprocess.Popen:
     ]
     # Otherwise torchrun tells a machine that joins later no port, for which it then waits.
     environment = {**os.environ, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
-    environment |= {"GLOO_SOCKET_IFNAME": "fv0", "OMP_NUM_THREADS": "1"}
+    environment |= {"GLOO_SOCKET_IFNAME": "fv0", "OMP_NUM_THREADS": "1", "TMPDIR": str(folder)}
     with output.open("a") as file:
         return subprocess.Popen(command, cwd=folder, env=environment, stdout=file, stderr=file)
 
