@@ -68,7 +68,8 @@ class Gating(GateOptions):
             make a step.
         temperature: Of the Gumbel-softmax at the first and at the last step; it falls exponentially.
         lr: Factor on the learning rate of the gates. A gate's share of the penalty is λ / 192, so at the rate
-            of the network a fine-tuning would end before its odds have moved.
+            of the network a fine-tuning would end before its odds have moved. Measured with SGD and
+            ``start="fold"``; `docs/selection.md` says when a smaller factor is better.
 
     Raises:
         ValueError: A setting is out of its range.
@@ -84,7 +85,7 @@ class Gating(GateOptions):
     penalty: float = 0.2
     penalty_ramp: tuple[float, float] = (0.0, 0.3)
     temperature: tuple[float, float] = (1.0, 0.5)
-    lr: float = 200.0
+    lr: float = 1000.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
