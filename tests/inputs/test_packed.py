@@ -127,13 +127,26 @@ def test_channels_of_centre_crops_come_back_within_the_rounding_of_their_steps(c
     assert (lost <= torch.where(is_ac, ROUNDED_UP, 0.5) + 0.001)[inside].all()
 
 
-def test_the_edge_of_a_photo_is_no_part_of_its_padding():
-    """A photo of 75×100 pixels ends within its last blocks; nothing of the gray behind it is ever seen."""
+@pytest.mark.parametrize("channels", [192, 24])
+def test_the_edge_of_a_photo_is_no_part_of_its_padding(channels):
+    """A photo of 75×100 pixels ends within its last blocks; nothing of the gray around it is ever seen."""
     white = encode(photo(150, 200).point(lambda _: 255), quality=100)
-    (packed,) = pack([white], FrequencySpec(resize=75, crop=None, channels=ChannelSet.preset(192)))
+    (packed,) = pack([white], FrequencySpec(resize=75, crop=None, channels=ChannelSet.preset(channels)))
     (pixels,) = Decoder(PixelSpec(resize=64, crop=None, dtype="uint8"), num_threads=1).each([packed])
     assert pixels.shape == (3, 64, 85)
     assert pixels.min() >= 253
+
+
+@pytest.mark.parametrize("size", [(75, 101), (82, 78)])
+def test_blocks_at_the_edge_are_as_exact_as_others(size):
+    """Blocks that a photo leaves within a pixel or seven show it with no larger error than whole ones."""
+    data = encode(photo(*size, seed=3), subsampling="4:4:4", quality=98)
+    (packed,) = pack([data], FrequencySpec(None, None))
+    decode = Decoder(PixelSpec(None, None), num_threads=1)
+    error = decode.each([packed])[0] - decode.each([data])[0]
+    at_edge = torch.ones(size, dtype=torch.bool)
+    at_edge[8:-8, 8:-8] = False
+    assert error[:, at_edge].square().mean() < 1.2 * error[:, ~at_edge].square().mean()
 
 
 def test_pixels_of_all_channels_are_those_of_the_file():

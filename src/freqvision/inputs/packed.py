@@ -6,7 +6,8 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
+from itertools import product
 
 import numpy as np
 import torch
@@ -25,6 +26,8 @@ from freqvision.jpeg.read import (
     read_coefficients,
     read_header,
 )
+from freqvision.spectrum.channels import FREQUENCIES, ChannelSet
+from freqvision.spectrum.dct import dct_matrix
 
 # Smaller is faster to write and larger on disk; all read at the same speed.
 LEVELS = {"lz4": 9, "zstd": 17}
@@ -34,6 +37,8 @@ MAX_LEVELS = {"lz4": 12, "zstd": 19}
 # below what a view off the store's grid misses: see docs/decisions.md.
 FINEST = 5.0
 ROUNDED_UP = 0.6
+# Of blocks that are partly outside the photo: how smooth they are there, against how exact within.
+SMOOTHNESS = 0.01
 
 
 class Packer:
@@ -119,9 +124,11 @@ class Packer:
             return [view for _, view in shown]
 
         (coefs,) = self._of_thread.decode.each([source], choose)  # (C, h, w)
+        (size, view) = shown[0]
+        if spec.crop is None:
+            _continue_outside(coefs, spec.channels, view)
         coefs /= self._steps[:, None, None]
         planes = (coefs.abs() + self._added).floor_().copysign_(coefs).clamp_(-128, 127)
-        (size, view) = shown[0]
         # What lies around the resized photo in its outer blocks is no part of it.
         origin = (0, 0) if spec.crop else (-view.crop[0], -view.crop[1])
         height, width = (min(a, b) for a, b in zip(view.size, view.crop[2:], strict=True))
@@ -171,6 +178,46 @@ def _centred(spec: FrequencySpec, size: tuple[int, int]) -> View:
     centre = resize_crop_view(view.size, crop=2 * BLOCK, centring=spec.centring)
     top, left = (-start % BLOCK for start in centre.crop[:2])
     return replace(view, crop=(-top, -left, whole_blocks(height + top), whole_blocks(width + left)))
+
+
+def _continue_outside(coefs: torch.Tensor, channels: ChannelSet, view: View) -> None:
+    """Fit the blocks at the photo's borders to what they show of it, in place of an edge to gray.
+
+    A few frequencies cannot hold that edge, and what they miss of it would be errors within the photo.
+
+    Args:
+        coefs: (C, h, w) of the photo with gray around it.
+        channels: Which they are.
+        view: Where the photo lies, of its whole box.
+    """
+    vertical, horizontal = (
+        [
+            (blocks, (max(0, -begin - BLOCK * blocks.start), min(BLOCK, size - begin - BLOCK * blocks.start)))
+            for blocks in (slice(0, 1), slice(1, count - 1), slice(max(1, count - 1), count))
+            if blocks.start < blocks.stop
+        ]
+        for begin, size, count in zip(view.crop, view.size, coefs.shape[1:], strict=False)
+    )
+    for (rows, inside_rows), (columns, inside_columns) in product(vertical, horizontal):
+        if inside_rows != (0, BLOCK) or inside_columns != (0, BLOCK):
+            part = coefs[:, rows, columns]
+            fit = _least_squares(channels, inside_rows, inside_columns)
+            part.copy_((fit @ part.flatten(1)).view_as(part))
+
+
+@lru_cache(maxsize=256)  # there are 224 kinds of blocks, and one more for each photo within a block
+def _least_squares(channels: ChannelSet, rows: tuple[int, int], columns: tuple[int, int]) -> torch.Tensor:
+    """From a block's channels with gray around some rows and columns to those that fit these best.
+
+    What they leave open is settled by a small weight of (u² + v²) · c².
+    """
+    indices = torch.tensor(channels.indices)
+    component, u, v = indices // FREQUENCIES, indices % FREQUENCIES // BLOCK, indices % BLOCK
+    normal = (component[:, None] == component).double()
+    for wanted, (begin, end) in ((u, rows), (v, columns)):
+        cosines = dct_matrix(BLOCK, torch.float64)[wanted, begin:end]  # (C, samples)
+        normal *= cosines @ cosines.T
+    return torch.linalg.inv(normal + SMOOTHNESS * (u**2 + v**2).diag()).float()
 
 
 def _orientation(source: Source) -> int:
