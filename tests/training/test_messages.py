@@ -11,6 +11,8 @@ from PIL import Image
 
 from freqvision.cli.fit import COMMON, RUN
 from freqvision.cli.main import main
+from freqvision.data.folder import PACKED
+from freqvision.inputs.packed import pack
 from freqvision.models import load
 from freqvision.runtime import read_table
 from freqvision.training.fit import fit
@@ -93,13 +95,16 @@ def test_a_single_class_has_its_own_message(photos, tmp_path):
 def test_the_plan_names_what_is_odd_about_the_photos_and_epochs_have_a_line(
     photos, tmp_path, monkeypatch, capsys
 ):
-    """A class without validation, formats that are left out, PNGs, photos that were not checked."""
+    """A class without validation, formats that are left out, PNGs but not packed photos, unchecked photos."""
     copied = shutil.copytree(photos, tmp_path / "photos")
     shutil.rmtree(copied / "validation" / "dots")
     for name in ("a.heif", "b.heic", "c.jxl"):
         (copied / "train" / "rings" / name).write_bytes(b"")
     source = copied / "train" / "rings" / "000.jpg"
     Image.open(source).save(source.with_suffix(".png"))
+    source.unlink()
+    source = copied / "train" / "rings" / "001.jpg"
+    source.with_suffix(PACKED).write_bytes(*pack([source]))
     source.unlink()
     for name, value in (("GROUP_WORLD_SIZE", "2"), ("TORCHELASTIC_USE_AGENT_STORE", "True")):
         monkeypatch.setenv(name, value)

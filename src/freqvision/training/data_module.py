@@ -10,7 +10,7 @@ import numpy as np
 from lightning.pytorch import LightningDataModule, Trainer
 
 from freqvision.data.check import PhotoCheck
-from freqvision.data.folder import Damaged
+from freqvision.data.folder import PACKED, Damaged
 from freqvision.data.loader import EpochBatches, PhotoLoader
 from freqvision.data.sources import Sources
 from freqvision.inputs.measure import collect_statistics
@@ -92,7 +92,7 @@ class PhotoData(LightningDataModule):
         paths = [str(path) for photos in sets for path in getattr(photos, "paths", ())]
         check = PhotoCheck.load(self.exclude) if self.exclude else None
         unchecked = sum(not check.covers(path) for path in paths) if check else len(paths)
-        slow = sum(not path.lower().endswith((".jpg", ".jpeg")) for path in paths)
+        slow = sum(not path.lower().endswith((".jpg", ".jpeg", PACKED)) for path in paths)
         notes = []
         if unchecked:
             notes.append(f"{unchecked:,} were not checked for damage: see freqvision check")
