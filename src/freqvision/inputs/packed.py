@@ -76,10 +76,10 @@ class Packer:
             raise ValueError(f"level of {codec} is 1 to {MAX_LEVELS[codec]}; got {level}")
         self.spec = spec
         if spec is not None:
-            is_ac = torch.tensor([channel % 64 != 0 for channel in spec.channels])
-            steps = torch.tensor(spec.with_dtype("int8").scale)
-            self._steps = torch.where(is_ac, steps.clamp(min=FINEST), steps)
-            self._added = torch.where(is_ac, 1 - ROUNDED_UP, 0.5)[:, None, None]
+            is_ac = np.array(spec.channels.indices) % FREQUENCIES != 0
+            steps = np.array(spec.with_dtype("int8").scale, dtype=np.float32)
+            self._steps = np.where(is_ac, steps.clip(FINEST), steps)
+            self._added = np.where(is_ac, 1 - ROUNDED_UP, 0.5).astype(np.float32)[:, None, None]
         self.codec = codec
         self.num_threads = num_threads
         self._of_thread = threading.local()
@@ -127,15 +127,16 @@ class Packer:
         (size, view) = shown[0]
         if spec.crop is None:
             _continue_outside(coefs, spec.channels, view)
-        coefs /= self._steps[:, None, None]
-        planes = (coefs.abs() + self._added).floor_().copysign_(coefs).clamp_(-128, 127)
+        values = coefs.numpy()  # whose operators take no threads from the other photos
+        values /= self._steps[:, None, None]
+        planes = np.copysign(np.floor(np.abs(values) + self._added), values).clip(-128, 127)
         # What lies around the resized photo in its outer blocks is no part of it.
         origin = (0, 0) if spec.crop else (-view.crop[0], -view.crop[1])
         height, width = (min(a, b) for a, b in zip(view.size, view.crop[2:], strict=True))
         return _native.pack_planes(
-            planes.to(torch.int8).numpy(),
+            planes.astype(np.int8),
             list(spec.channels),
-            self._steps.numpy(),
+            self._steps,
             height,
             width,
             *origin,
