@@ -47,6 +47,7 @@ class McuBlocks {
         }
     }
 
+    int in_unit() const { return job_.slot_count; }
     void restart() { std::fill_n(job_.predictions, 4, 0u); }
 
     void begin_row(int mcu_row) {
@@ -105,6 +106,7 @@ class BandBlocks {
         restart();
     }
 
+    int in_unit() const { return 1; }
     void restart() { job_.end_of_band_run = 0; }
     void begin_row(int row) {
         job_.row = target_.row(row, 0);
@@ -126,6 +128,7 @@ template <class Blocks>
 void ScanDecoder::run(const ScanTask& task, int wide, int high, Blocks& blocks, Problems& problems) {
     data_.start(task.file, task.position, problems);
     const int interval = task.restart_interval;
+    const int most = static_cast<int>(ScanData::kReady / ScanData::kMostOfBlock) / blocks.in_unit() - 1;
     int left = interval;
     for (int row = 0; row < high; ++row) {
         blocks.begin_row(row);
@@ -135,9 +138,10 @@ void ScanDecoder::run(const ScanTask& task, int wide, int high, Blocks& blocks, 
                 blocks.restart();
                 left = interval;
             }
-            const int count = interval ? std::min(left, wide - x) : wide - x;
+            const int count = std::min({interval ? left : wide, wide - x, most});
             int done = 0;
             if (data_.usable()) {
+                data_.fill((count + 1) * blocks.in_unit() * ScanData::kMostOfBlock);
                 const RunResult result = blocks.decode(data_.bits, x, x + count);
                 done = result.done;
                 if (result.status != RunStatus::ok) data_.fail(result.status);

@@ -60,6 +60,15 @@ def test_restart_intervals(restarts, progressive):
     assert assert_as_oracle(data).restart_interval > 0
 
 
+@pytest.mark.parametrize("progressive", [False, True])
+def test_data_of_several_pieces(progressive):
+    data = encode(photo(700, 900), quality=100, subsampling="4:4:4", progressive=progressive)
+    assert len(data) > 3 * 2**17  # the reader removes the stuffing from 128 KiB at a time
+    assert_as_oracle(data)
+    rest = fv.read_coefficients(data[: len(data) // 2], strict=False)
+    assert any("truncated" in warning for warning in rest.warnings)
+
+
 def test_every_instruction_set_gives_the_same(isa):
     for seed in range(6):
         picture, scans = random_file(seed)
