@@ -255,15 +255,15 @@ void samples(const int16_t* const* rows, int count, const float* quant, float* c
     });
 }
 
-void resample(const float* group, const float* weights, const int* first, const int* count,
-              const size_t* offset, int origin, int columns, float* const* strips, float* scratch) {
+void resample(const float* group, const float* weights, const int* first, int count, int origin, int columns,
+              float* const* strips, float* scratch) {
     for (int c0 = 0; c0 < columns; c0 += 8) {
         const int width = columns - c0 < 8 ? columns - c0 : 8;
         for (int c = 0; c < width; ++c) {
-            const float* w = weights + offset[c0 + c];
+            const float* w = weights + static_cast<ptrdiff_t>(count) * (c0 + c);
             const float* x = group + static_cast<ptrdiff_t>(kWidth) * (first[c0 + c] - origin);
             Floats sum = {};
-            for (int i = 0; i < count[c0 + c]; ++i) sum += w[i] * load<Floats>(x + kWidth * i);
+            for (int i = 0; i < count; ++i) sum += w[i] * load<Floats>(x + kWidth * i);
             save(scratch + c * kWidth, sum);
         }
         alignas(64) Floats tile[8];

@@ -50,8 +50,8 @@ struct ResampleKernels {
 
     // Columns of an operator on samples on such a group, and the inverse DCT from frequencies u to rows.
     // Writes strips[8 · row + sample row][column].
-    void (*resample)(const float* group, const float* weights, const int* first, const int* count,
-                     const size_t* offset, int origin, int columns, float* const* strips, float* scratch);
+    void (*resample)(const float* group, const float* weights, const int* first, int count, int origin,
+                     int columns, float* const* strips, float* scratch);
 
     // One output row from rows of samples: the sum of weights[row] · strips[row].
     void (*blend)(const float* const* strips, int rows, const float* weights, int columns, float* to);

@@ -192,6 +192,19 @@ void Operator::build_from_samples(const Axis& axis) {
         identity = count[output] == 1 && first[output] == low + output && weights[output] == 1;
 }
 
+void Operator::even_out() {
+    samples_.assign(static_cast<size_t>(outputs) * max_count, 0);
+    for (int output = 0; output < outputs; ++output) {
+        const int from = std::clamp(first[output], 8 * begin, 8 * end - max_count);
+        float* const to = samples_.data() + static_cast<size_t>(output) * max_count;
+        std::copy_n(this->output(output), count[output], to + (count[output] ? first[output] - from : 0));
+        first[output] = from;
+        count[output] = max_count;
+        offset[output] = static_cast<size_t>(output) * max_count;
+    }
+    weights.swap(samples_);
+}
+
 void Operator::select(const Operator& other, const std::vector<int>& places) {
     clear(other.outputs);
     frequencies = static_cast<int>(places.size());

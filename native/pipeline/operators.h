@@ -56,6 +56,8 @@ struct Operator {
     // crop_length is a multiple of 8; empty stands for pixels.
     void build(const Axis& axis, const std::vector<int>& wanted);
     void build_from_samples(const Axis& axis);
+    // Gives each output of samples `max_count` of them, some without weight: its loop has one length.
+    void even_out();
     // Of an operator of the same axis some output frequencies, by their places in what it was built for.
     void select(const Operator& other, const std::vector<int>& places);
 

@@ -43,9 +43,10 @@ void PlaneResampler::build(Operator PlaneResampler::* which, Built PlaneResample
         this->*which = twin->*which;
     else if (twin && (twin->*built).axis == axis && find_places(wanted, (twin->*built).wanted, places_))
         (this->*which).select(twin->*which, places_);
-    else if (from_samples_)
+    else if (from_samples_) {
         (this->*which).build_from_samples(axis);
-    else
+        if (which == &PlaneResampler::horizontal_ && !horizontal_.identity) horizontal_.even_out();
+    } else
         (this->*which).build(axis, wanted);
     (this->*built).wanted = wanted;
     (this->*built).from_samples = from_samples_;
@@ -156,8 +157,8 @@ void PlaneResampler::flush(int oldest) {
         kernels_.samples(rows_, blocks, quant_.data(), lanes);
     } else if (from_samples_) {
         kernels_.inverse(rows_, blocks, quant_.data(), group_.data());
-        kernels_.resample(group_.data(), op.weights.data(), op.first.data(), op.count.data(),
-                          op.offset.data(), 8 * op.begin, op.outputs, lanes, scratch_.data());
+        kernels_.resample(group_.data(), op.weights.data(), op.first.data(), op.max_count, 8 * op.begin,
+                          op.outputs, lanes, scratch_.data());
     } else {
         if (rows_[0])
             kernels_.dequantise(rows_, blocks, quant_.data(), group_.data());
