@@ -7,7 +7,6 @@
 
 #ifdef __linux__
 #include <sys/mman.h>
-#include <unistd.h>
 #endif
 
 #include <atomic>
@@ -33,14 +32,16 @@ DataType data_type(const std::string& name) {
     throw std::invalid_argument("unknown dtype " + name);
 }
 
-// Asks for huge pages in fresh memory. Its first touch is a page fault for every 4 KiB otherwise, which costs
-// more than resampling does, and more still on several threads.
+// Asks for huge pages in memory, whose content is lost. Its first touch is a page fault for every 4 KiB
+// otherwise, which costs more than resampling does, and more still on several threads. Memory that the
+// allocator takes from its heap has small pages already, which go back to the kernel first.
 void advise_huge_pages(uintptr_t address, size_t size) {
 #ifdef MADV_HUGEPAGE
-    const uintptr_t page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
-    const uintptr_t begin = (address + page - 1) / page * page, end = (address + size) / page * page;
+    constexpr uintptr_t kPage = uintptr_t{2} << 20;
+    const uintptr_t begin = (address + kPage - 1) / kPage * kPage, end = (address + size) / kPage * kPage;
     // A refusal only means that it is as slow as ever.
-    if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+    for (const int advice : {MADV_DONTNEED, MADV_HUGEPAGE})
+        if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, advice);
 #else
     (void)address;
     (void)size;
