@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import freqvision as fv
 from freqvision.data.folder import evenly, find_photos
 from freqvision.inputs.packed import Packer
@@ -38,6 +40,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200, help="photos to pack")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
+    torch.set_num_threads(1)
     sources = evenly(find_photos(options.photos), options.count)
     formats: dict[str, Packer | None] = {"JPEG": None}
     for codec in ("lz4", "zstd"):
