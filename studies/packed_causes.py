@@ -3,8 +3,8 @@
     python studies/packed_causes.py ../shared/data/clothing runs/packed
 
 Prints the cross-entropy of each network on the validation photos: its own centre views, and random views as
-in training, from the files and from the packed photos; and that without the weights of the frequencies that
-a fold leaves out.
+in training, from the files and from the packed photos of 24 channels; and that without the weights of the
+frequencies that a fold leaves out.
 """
 
 import argparse
