@@ -1,6 +1,7 @@
 """How long a photo takes to become each input of a study."""
 
 import csv
+import time
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from study import Study  # isort: skip  # next to this file
 
 
 def time_preparation(study: Study, photos: int = 64, rounds: int = 7) -> None:
-    """Time, on one thread, how validation photos become each input, including transported ones.
+    """Time, in CPU time of one thread, how validation photos become each input, including transported ones.
 
     Writes ``preparation.csv``: milliseconds per photo, as median and quartiles of interleaved rounds, and how
     many cores other programs kept busy before.
@@ -34,7 +35,7 @@ def time_preparation(study: Study, photos: int = 64, rounds: int = 7) -> None:
         # Any statistics take the same time.
         spec = study.sent_spec(name, spec) if sent else spec.with_dtype(data.get("dtype", "float32"))
         tasks.append(Task(name, partial(Decoder(spec, 1), files), len(files)))
-    timings = measure(tasks, rounds)
+    timings = measure(tasks, rounds, clock=time.process_time)
     study.results.mkdir(parents=True, exist_ok=True)
     with open(study.results / "preparation.csv", "w", newline="") as file:
         writer = csv.writer(file)
