@@ -4,10 +4,9 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
-from freqvision.cli.help import HelpFormatter
+from freqvision.cli.parser import add_shared, command_parser
 
 DESCRIPTION = """Time how your photos become a model's input: freqvision next to torchvision.
 
@@ -20,14 +19,14 @@ other programs first: the last line says how busy the machine was.
 
 def main(args: list[str]) -> None:
     """Measure, and print a table or JSON."""
-    parser = ArgumentParser(formatter_class=HelpFormatter, prog="freqvision bench", description=DESCRIPTION)
+    parser = command_parser("bench", DESCRIPTION)
     parser.add_argument("folder", type=Path, help="folder of JPEG photos, searched with its sub-folders")
     parser.add_argument("--photos", type=PositiveInt, default=100, help="photos to use, evenly spread")
     parser.add_argument(
         "--rounds", type=PositiveInt, default=5, help="measurements of each; the median counts"
     )
     parser.add_argument("--threads", type=NonNegativeInt, default=0, help="0 for all cores, at most 32")
-    parser.add_argument("--json", action="store_true", help="print JSON only")
+    add_shared(parser, "json")
     options = parser.parse_args(args)
 
     from freqvision.analysis.speed import busy_cores, default_threads, measure_speed, sound_photos

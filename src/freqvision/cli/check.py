@@ -2,29 +2,26 @@
 
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
-from jsonargparse.typing import NonNegativeInt
-
 from freqvision.cli.data import KINDS
-from freqvision.cli.help import RAY, THREADS, HelpFormatter
+from freqvision.cli.parser import add_shared, command_parser
 from freqvision.runtime import printable
+
+DESCRIPTION = """Decode every photo once, whole, and list those that are damaged, with their causes.
+
+  freqvision check PHOTOS --output damaged.json
+  freqvision fit --data.root PHOTOS --data.exclude damaged.json …
+
+The exit code is 1 if a photo is damaged.
+"""
 
 
 def main(args: list[str]) -> int:
     """Decode all photos, print the damaged ones and write the list; 1 where there are some."""
-    parser = ArgumentParser(
-        formatter_class=HelpFormatter,
-        prog="freqvision check",
-        description="Decode every photo once, whole, and list those that are damaged, with their causes.\n\n"
-        "  freqvision check PHOTOS --output damaged.json\n"
-        "  freqvision fit --data.root PHOTOS --data.exclude damaged.json …\n\n"
-        "The exit code is 1 if a photo is damaged.",
-    )
+    parser = command_parser("check", DESCRIPTION)
     parser.add_argument("photos", help=f"{KINDS}; or a JSON file in COCO's format")
     parser.add_argument("--images", help="folder of a COCO file's photos; default: the folder of the file")
     parser.add_argument("--output", help="JSON file to write, for --data.exclude; default: print only")
-    parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help=THREADS)
-    parser.add_argument("--ray", help=RAY)
+    add_shared(parser, "num_threads", "ray")
     options = parser.parse_args(args)
 
     from freqvision.data.check import PhotoCheck

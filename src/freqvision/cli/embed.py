@@ -2,32 +2,31 @@
 
 from functools import partial
 
-from jsonargparse import ArgumentParser
-from jsonargparse.typing import NonNegativeInt, PositiveInt
+from jsonargparse.typing import PositiveInt
 
 from freqvision.cli.data import KINDS
-from freqvision.cli.help import RAY, THREADS, HelpFormatter
+from freqvision.cli.parser import add_shared, command_parser
 from freqvision.runtime import printable
+
+DESCRIPTION = """Write the features of photos, a model's output before its classifier, to Parquet or
+safetensors files: a name, a label and a vector for each photo.
+
+  freqvision embed PHOTOS FEATURES --model resnet50 --weights DEFAULT
+  freqvision embed PHOTOS FEATURES --model timm/vit_base_patch16_224 --weights DEFAULT
+  freqvision embed PHOTOS FEATURES --checkpoint RUN/checkpoints/best.ckpt --ray auto
+
+Photos become the pixels that the model was trained on, or with --transport DCT channels that become pixels on
+the device. A run that was stopped continues.
+"""
 
 
 def main(args: list[str]) -> None:
     """Write the features, and print how many there are."""
-    parser = ArgumentParser(
-        formatter_class=HelpFormatter,
-        prog="freqvision embed",
-        description="Write the features of photos, a model's output before its classifier, to Parquet or "
-        "safetensors files: a name, a label and a vector for each photo.\n\n"
-        "  freqvision embed PHOTOS FEATURES --model resnet50 --weights DEFAULT\n"
-        "  freqvision embed PHOTOS FEATURES --model timm/vit_base_patch16_224 --weights DEFAULT\n"
-        "  freqvision embed PHOTOS FEATURES --checkpoint RUN/checkpoints/best.ckpt --ray auto\n\n"
-        "Photos become the pixels that the model was trained on, or with --transport DCT channels that "
-        "become pixels on the device. A run that was stopped continues.",
-    )
+    parser = command_parser("embed", DESCRIPTION)
     parser.add_argument("photos", help=f"{KINDS}; a folder's sub-folders are its classes")
     parser.add_argument("output", help="folder for the files")
     parser.add_argument("--model", help="any network of torchvision, or timm/NAME for any of timm's")
-    parser.add_argument("--weights", help="weights of --model: a file, or DEFAULT for published ones")
-    parser.add_argument("--strides", default="standard", help="strides of --model, as for freqvision fit")
+    add_shared(parser, "weights", "strides")
     parser.add_argument("--checkpoint", help="instead: a file of freqvision fit, or a folder of fv.save")
     parser.add_argument("--transport", type=int | str | None, help="send these DCT channels, such as 24")
     parser.add_argument("--format", default="parquet", help="of the files: parquet or safetensors")
@@ -41,10 +40,7 @@ def main(args: list[str]) -> None:
         choices=["error", "skip", "decode"],
         help="stop at a damaged photo, leave it out, or take what is there",
     )
-    parser.add_argument("--exclude", help="leave out the damaged photos of this list of freqvision check")
-    parser.add_argument("--device", help="such as cpu or cuda; default: a GPU if there is one")
-    parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help=THREADS)
-    parser.add_argument("--ray", help=RAY)
+    add_shared(parser, "exclude", "device", "num_threads", "ray")
     options = parser.parse_args(args)
 
     from freqvision.data.opening import has_classes, open_sources

@@ -2,11 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
-from jsonargparse import ArgumentParser
 from jsonargparse.typing import PositiveInt
 
-from freqvision.cli.help import HelpFormatter
-from freqvision.cli.transport import rgb_model
+from freqvision.cli.parser import add_shared, command_parser
+from freqvision.cli.transport import RGB_MODEL, rgb_model
 
 if TYPE_CHECKING:
     from freqvision.analysis.explore.photo import Reader
@@ -24,12 +23,8 @@ The page is served to this machine only, and fetches nothing from elsewhere.
 
 def main(args: list[str]) -> None:
     """Serve the page until Ctrl-C."""
-    parser = ArgumentParser(formatter_class=HelpFormatter, prog="freqvision explore", description=DESCRIPTION)
-    parser.add_argument("--checkpoint", help="file of freqvision fit, or folder of fv.save")
-    parser.add_argument("--model", help="instead of a checkpoint: name of an RGB network")
-    parser.add_argument("--weights", help="weights of --model: a file, or DEFAULT for published ones")
-    parser.add_argument("--strides", default="standard", help="strides of --model: standard, v1 or released")
-    parser.add_argument("--num_classes", type=PositiveInt, default=1000, help="classes of --model")
+    parser = command_parser("explore", DESCRIPTION)
+    add_shared(parser, *RGB_MODEL)
     parser.add_argument(
         "--fold", action="store_true", help="fold --model into a network of DCT channels; else Transport"
     )

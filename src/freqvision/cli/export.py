@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jsonargparse import ArgumentParser
-
-from freqvision.cli.help import HelpFormatter
+from freqvision.cli.parser import command_parser
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,11 +17,7 @@ SUFFIXES = {"onnx": ".onnx", "pt2": ".pt2", "hub": ""}
 
 def main(args: list[str]) -> None:
     """Write the file or folder, compare its outputs with the model's, and print where it is."""
-    parser = ArgumentParser(
-        formatter_class=HelpFormatter,
-        prog="freqvision export",
-        description="Write a trained model for other runtimes.",
-    )
+    parser = command_parser("export", "Write a trained model for other runtimes.")
     parser.add_argument("checkpoint", help="file that freqvision fit wrote, or folder that fv.save wrote")
     parser.add_argument(
         "--to",

@@ -57,8 +57,8 @@ def main(args: list[str]) -> None:
         print(summary())
         raise SystemExit(0)
 
-    from freqvision.cli.help import HelpFormatter
     from freqvision.cli.main import show_log
+    from freqvision.cli.parser import HelpFormatter
     from freqvision.training.fit import fit
 
     if os.environ.get("LOCAL_RANK", "0") == "0":

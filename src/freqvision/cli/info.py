@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from jsonargparse import ArgumentParser
 from jsonargparse.typing import PositiveInt
 
-from freqvision.cli.help import HelpFormatter
+from freqvision.cli.parser import command_parser
 
 if TYPE_CHECKING:
     from freqvision.models.info import ModelInfo
@@ -18,11 +17,10 @@ _HEADER = ("model", "input", "photo", "tensor", "parameters", "GMAC", "bytes, 8 
 
 def main(args: list[str]) -> None:
     """Print a table, aligned or in Markdown."""
-    parser = ArgumentParser(
-        formatter_class=HelpFormatter,
-        prog="freqvision info",
-        description="Show the grid, parameters, multiply-adds and bytes per image of a model that reads DCT "
-        "channels, and those of its RGB original. Without a model, list all.",
+    parser = command_parser(
+        "info",
+        "Show the grid, parameters, multiply-adds and bytes per image of a model that reads DCT channels, "
+        "and those of its RGB original. Without a model, list all.",
     )
     parser.add_argument("model", nargs="?", help="e.g. resnet50, mobilenet_v2, timm/resnet50d")
     parser.add_argument(

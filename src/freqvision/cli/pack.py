@@ -1,26 +1,26 @@
 """`freqvision pack`: pack photos once, so that every epoch reads them faster."""
 
-from jsonargparse import ArgumentParser
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from freqvision.cli.data import KINDS
-from freqvision.cli.help import DAMAGED, RAY, THREADS, HelpFormatter
+from freqvision.cli.parser import add_shared, command_parser
+
+DESCRIPTION = """Pack photos into tar files: DCT channels of each photo, resized once, without the Huffman
+code that every reader of JPEGs has to undo.
+
+  freqvision pack PHOTOS PACKED --channels 24 --resize 512
+  freqvision pack PHOTOS PACKED --lossless true
+  freqvision pack PHOTOS PACKED --model resnet50 --weights DEFAULT
+
+A run that was stopped continues. In Python: freqvision.data.PhotoShards(PACKED, spec). At the end some of the
+photos are compared with their files: the input, and with --model the answers of an RGB model that is fed by
+Transport.
+"""
 
 
 def main(args: list[str]) -> None:
     """Write shards of packed photos, and print what they cost."""
-    parser = ArgumentParser(
-        formatter_class=HelpFormatter,
-        prog="freqvision pack",
-        description="Pack photos into tar files: DCT channels of each photo, resized once, without the "
-        "Huffman code that every reader of JPEGs has to undo.\n\n"
-        "  freqvision pack PHOTOS PACKED --channels 24 --resize 512\n"
-        "  freqvision pack PHOTOS PACKED --lossless true\n"
-        "  freqvision pack PHOTOS PACKED --model resnet50 --weights DEFAULT\n\n"
-        "A run that was stopped continues. In Python: freqvision.data.PhotoShards(PACKED, spec). At the end "
-        "some of the photos are compared with their files: the input, and with --model the answers of an RGB "
-        "model that is fed by Transport.",
-    )
+    parser = command_parser("pack", DESCRIPTION)
     parser.add_argument("photos", help=f"{KINDS}; a folder's sub-folders are its classes")
     parser.add_argument("output", help="folder for the shards")
     parser.add_argument("--channels", type=int | str, default=24, help="as for freqvision fit")
@@ -29,15 +29,18 @@ def main(args: list[str]) -> None:
     parser.add_argument("--codec", default="lz4", help="lz4 is read fastest, zstd is smallest")
     parser.add_argument("--level", type=PositiveInt | None, help="of the codec; more is smaller and slower")
     parser.add_argument("--photos_per_shard", type=PositiveInt, default=1000, help="photos in a tar file")
-    parser.add_argument("--damaged", default="error", choices=["error", "skip"], help=DAMAGED)
+    parser.add_argument(
+        "--damaged",
+        default="error",
+        choices=["error", "skip"],
+        help="stop at a damaged photo, or leave it out",
+    )
     parser.add_argument("--measure", type=NonNegativeInt, default=64, help="photos to measure the loss on")
     parser.add_argument("--crop", type=PositiveInt, default=448, help="side of views to measure the loss on")
     parser.add_argument("--model", help="RGB network to compare the answers of, as for freqvision embed")
-    parser.add_argument("--weights", help="weights of --model: a file, or DEFAULT for published ones")
-    parser.add_argument("--strides", default="standard", help="strides of --model, as for freqvision fit")
+    add_shared(parser, "weights", "strides")
     parser.add_argument("--labels", help="CSV file with columns file and class_index, for its accuracy")
-    parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help=THREADS)
-    parser.add_argument("--ray", help=RAY)
+    add_shared(parser, "num_threads", "ray")
     options = parser.parse_args(args)
     if (options.model is None) != (options.weights is None):
         raise ValueError("--model and --weights go together: a network without weights answers at random")

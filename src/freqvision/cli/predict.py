@@ -6,10 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentParser
-from jsonargparse.typing import ClosedUnitInterval, NonNegativeInt, PositiveInt
+from jsonargparse.typing import ClosedUnitInterval, PositiveInt
 
-from freqvision.cli.help import HelpFormatter
+from freqvision.cli.parser import add_shared, command_parser
 from freqvision.runtime import printable, write_text
 
 BAR = 24  # characters of a full bar
@@ -17,10 +16,9 @@ BAR = 24  # characters of a full bar
 
 def main(args: list[str]) -> int:
     """Print the most probable classes of each photo, or its objects; 1 if a photo could not be read."""
-    parser = ArgumentParser(
-        formatter_class=HelpFormatter,
-        prog="freqvision predict",
-        description="Print what photos show: the most probable classes, or the objects, which are drawn too.",
+    parser = command_parser(
+        "predict",
+        "Print what photos show: the most probable classes, or the objects, which are drawn too.",
     )
     parser.add_argument("images", nargs="+", help="JPEG files, others that Pillow reads, or folders of them")
     parser.add_argument("--checkpoint", required=True, help="file of freqvision fit, or folder of fv.save")
@@ -36,9 +34,7 @@ def main(args: list[str]) -> int:
     parser.add_argument(
         "--batch_size", type=PositiveInt | None, help="photos in a batch; default: 32, detectors 1"
     )
-    parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help="decoding threads, 0 for all")
-    parser.add_argument("--device", help="such as cpu or cuda; default: cuda where there is one")
-    parser.add_argument("--json", action="store_true", help="print only JSON")
+    add_shared(parser, "num_threads", "device", "json")
     options = parser.parse_args(args).as_dict()
     as_json = options.pop("json")
     of_classifier = {"top": options.pop("top")}

@@ -12,7 +12,8 @@ from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from freqvision.cli.data import HELP, add_data, data_of
-from freqvision.cli.help import HelpFormatter
+from freqvision.cli.parser import add_shared, command_parser
+from freqvision.cli.transport import RGB_MODEL, rgb_model
 
 if TYPE_CHECKING:
     from freqvision.analysis.probe import LabelledPhotos, Probe
@@ -87,13 +88,9 @@ def main(args: list[str]) -> None:
 
 def parser() -> ArgumentParser:
     """The command's options."""
-    parser = ArgumentParser(formatter_class=HelpFormatter, prog="freqvision select", description=DESCRIPTION)
+    parser = command_parser("select", DESCRIPTION)
     parser.add_argument("--by", default="gates", choices=METHODS, help="measure to rank channels by")
-    parser.add_argument("--checkpoint", help="model: a file of freqvision fit or a folder of fv.save")
-    parser.add_argument("--model", help="instead of a checkpoint: name of an RGB network, used as it is")
-    parser.add_argument("--weights", help="weights of --model: a file, or DEFAULT for published ones")
-    parser.add_argument("--strides", default="standard", help="strides of --model: standard, v1 or released")
-    parser.add_argument("--num_classes", type=PositiveInt, default=1000, help="classes of --model")
+    add_shared(parser, *RGB_MODEL)
     add_data(parser, f"{HELP}; a folder has a sub-folder for each class to use labels")
     parser.add_argument("--labels", help="CSV file with columns file and class_index, instead of sub-folders")
     parser.add_argument(
@@ -121,8 +118,7 @@ def parser() -> ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="sensitivity: seed of the noise")
     parser.add_argument("--statistics", help="energy: file of freqvision stats instead of --data")
     parser.add_argument("--batch_size", type=PositiveInt, default=40, help="photos in a batch")
-    parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help="decoding threads, 0 for all")
-    parser.add_argument("--device", help="such as cpu or cuda; default: a GPU if there is one")
+    add_shared(parser, "num_threads", "device")
     parser.add_argument("--output", help="folder of the results; default: selection/MEASURE")
     return parser
 
@@ -159,26 +155,12 @@ def _check_counts(options: Namespace, model: FrequencyModel | None) -> None:
 
 def _model(options: Namespace) -> tuple[FrequencyModel | None, list[str] | None]:
     """The model that was asked for, and the names of its classes."""
-    if options.checkpoint and options.model:
-        raise ValueError("name a --checkpoint or a --model, not both")
-    if options.model and not options.weights:
-        raise ValueError("--model needs --weights: an untrained network says nothing about channels")
-    if options.model:
-        from freqvision.models import create_model, rgb_spec
-
-        spec = rgb_spec(options.model)
-        model = create_model(
-            options.model, spec, options.num_classes, weights=options.weights, strides=options.strides
-        )
-        return model.eval(), None
-    if not options.checkpoint:
-        if options.by not in ("energy", "rectangles") or options.curve:
-            raise ValueError(f"--by {options.by} needs a --checkpoint, or the name of an RGB --model")
-        return None, None
-    from freqvision.models import load
-
-    model = load(options.checkpoint)
-    return model, model.class_names
+    if options.checkpoint or options.model:
+        model = rgb_model(options)
+        return model.eval(), model.class_names
+    if options.by in USES_NETWORK or options.curve:
+        raise ValueError(f"--by {options.by} needs a --checkpoint, or the name of an RGB --model")
+    return None, None
 
 
 def _photos(options: Namespace, class_names: list[str] | None) -> LabelledPhotos | None:

@@ -1,19 +1,17 @@
 """`freqvision stats`: mean and deviation of each frequency over a folder of photos."""
 
-from jsonargparse import ArgumentParser
-from jsonargparse.typing import NonNegativeInt, PositiveInt
+from jsonargparse.typing import PositiveInt
 
 from freqvision.cli.data import KINDS
-from freqvision.cli.help import RAY, THREADS, HelpFormatter
+from freqvision.cli.parser import add_shared, command_parser
 from freqvision.runtime import printable
 
 
 def main(args: list[str]) -> None:
     """Measure, print a summary, and write the file if asked to."""
-    parser = ArgumentParser(
-        formatter_class=HelpFormatter,
-        prog="freqvision stats",
-        description="Measure mean and deviation of all 192 DCT channels over photos, in one pass.\n\n"
+    parser = command_parser(
+        "stats",
+        "Measure mean and deviation of all 192 DCT channels over photos, in one pass.\n\n"
         "  freqvision stats PHOTOS --output statistics.json",
     )
     parser.add_argument("folder", help=KINDS)
@@ -28,9 +26,7 @@ def main(args: list[str]) -> None:
         choices=["error", "skip", "decode"],
         help="stop at a photo that cannot be decoded, leave it out, or measure what is there",
     )
-    parser.add_argument("--exclude", help="leave out the damaged photos of this list of freqvision check")
-    parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help=THREADS)
-    parser.add_argument("--ray", help=RAY)
+    add_shared(parser, "exclude", "num_threads", "ray")
     options = parser.parse_args(args)
 
     from freqvision.data.opening import open_sources

@@ -3,16 +3,16 @@
 import json
 from typing import TYPE_CHECKING, Any, Literal
 
-from jsonargparse import ArgumentParser
-from jsonargparse.typing import NonNegativeInt, PositiveInt
+from jsonargparse.typing import PositiveInt
 
 from freqvision.cli.data import HELP, add_data, data_of
-from freqvision.cli.help import HelpFormatter
+from freqvision.cli.parser import add_shared, command_parser
 
 if TYPE_CHECKING:
     from freqvision.analysis.accuracy import Measurement
     from freqvision.models import FrequencyModel
 
+RGB_MODEL = ("checkpoint", "model", "weights", "strides", "num_classes")  # options of `rgb_model`
 DESCRIPTION = """Compare an RGB model on its own pixels with the same model, unchanged, on DCT channels.
 
   freqvision transport --checkpoint RUN/checkpoints/best.ckpt --data PHOTOS
@@ -25,9 +25,7 @@ per photo and seconds, for the pixels and for each set of channels.
 
 def main(args: list[str]) -> None:
     """Print a line for the RGB pipeline and one for each set of channels."""
-    parser = ArgumentParser(
-        formatter_class=HelpFormatter, prog="freqvision transport", description=DESCRIPTION
-    )
+    parser = command_parser("transport", DESCRIPTION)
     parser.add_argument(
         "--channels", default="24", help="presets (24 or 6,24,48), or one set such as Y0-3+Cb0+Cr0"
     )
@@ -40,11 +38,7 @@ def main(args: list[str]) -> None:
         default=2,
         help="side of the decoded photo in units of the model's image",
     )
-    parser.add_argument("--checkpoint", help="RGB model: a file of freqvision fit or a folder of fv.save")
-    parser.add_argument("--model", help="instead of a checkpoint: name of an RGB network")
-    parser.add_argument("--weights", help="weights of --model: a file, or DEFAULT for published ones")
-    parser.add_argument("--strides", default="standard", help="strides of --model: standard, v1 or released")
-    parser.add_argument("--num_classes", type=PositiveInt, default=1000, help="classes of --model")
+    add_shared(parser, *RGB_MODEL)
     add_data(
         parser,
         f"{HELP}; a folder has a sub-folder for each class of the --checkpoint, or there are --labels",
@@ -52,9 +46,7 @@ def main(args: list[str]) -> None:
     )
     parser.add_argument("--labels", help="CSV file with columns file and class_index, folders with --model")
     parser.add_argument("--batch_size", type=PositiveInt, default=32, help="photos in a batch")
-    parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help="decoding threads, 0 for all")
-    parser.add_argument("--device", help="such as cpu or cuda; default: a GPU if there is one")
-    parser.add_argument("--json", action="store_true", help="print JSON only")
+    add_shared(parser, "num_threads", "device", "json")
     options = parser.parse_args(args)
 
     from freqvision.analysis.accuracy import compare_transport
@@ -114,11 +106,11 @@ def _text(value: Any) -> str:
 def rgb_model(options: Any) -> "FrequencyModel":
     """The model of --checkpoint, or that of --model with its --weights, --strides and --num_classes."""
     if (options.checkpoint is None) == (options.model is None):
-        raise ValueError("an RGB model is needed: name a --checkpoint or a --model")
+        raise ValueError("an RGB model is needed: name a --checkpoint or a --model, not both")
     if (options.model is None) != (options.weights is None):
         raise ValueError(
-            "--model and --weights go together: a network without weights answers at random, and a "
-            "--checkpoint holds its own"
+            "--model and --weights go together: a --model needs --weights, without which it answers at "
+            "random, and a --checkpoint holds its own"
         )
     from freqvision.models import create_model, load, rgb_spec
 

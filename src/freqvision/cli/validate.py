@@ -3,21 +3,18 @@
 import json
 import math
 
-from jsonargparse import ArgumentParser
-from jsonargparse.typing import NonNegativeInt, PositiveInt
+from jsonargparse.typing import PositiveInt
 
 from freqvision.cli.data import HELP, add_data, data_of
-from freqvision.cli.help import HelpFormatter
+from freqvision.cli.parser import add_shared, command_parser
 
 
 def main(args: list[str]) -> None:
     """Print a classifier's accuracy or a detector's average precision."""
     if any(arg.partition("=")[0] == "--transport" for arg in args):
         raise ValueError("--transport is a command now: freqvision transport --channels 24, see its --help")
-    parser = ArgumentParser(
-        formatter_class=HelpFormatter,
-        prog="freqvision validate",
-        description="Measure a trained model. Input, classes and network come from the checkpoint.",
+    parser = command_parser(
+        "validate", "Measure a trained model. Input, classes and network come from the checkpoint."
     )
     parser.add_argument("--checkpoint", required=True, help="file of freqvision fit, or folder of fv.save")
     add_data(
@@ -29,10 +26,9 @@ def main(args: list[str]) -> None:
     parser.add_argument(
         "--batch_size", type=PositiveInt | None, help="photos in a batch; default: 64, detectors 2"
     )
-    parser.add_argument("--num_threads", type=NonNegativeInt, default=0, help="decoding threads, 0 for all")
+    add_shared(parser, "num_threads", "json")
     parser.add_argument("--accelerator", default="auto", help="auto, cpu, gpu or another of Lightning's")
     parser.add_argument("--precision", help="such as 32-true or bf16-mixed; default: what suits the machine")
-    parser.add_argument("--json", action="store_true", help="print only JSON")
     parsed = parser.parse_args(args)
     data, parsed.data = parsed.data, None
     options = parsed.as_dict()
