@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -64,11 +64,7 @@ def transport_spec(
 ) -> FrequencySpec:
     """The input for `Transport` that shows a model of pixels the same part of a photo.
 
-    Args:
-        pixels: The model's own input.
-        channels: Channels to send, with the library's default statistics.
-        dtype: Type to send them in.
-        scale: Size of the decoded photo in units of the model's image, along each axis: 1, 2, 4 or 8.
+    `scale` is the size of the decoded photo in units of the model's image, along each axis: 1, 2, 4 or 8.
 
     Example:
         >>> spec = transport_spec(PixelSpec(), ChannelSet.preset(24))
@@ -84,25 +80,19 @@ def compare_transport(
     model: FrequencyModel,
     photos: LabelledPhotos,
     channels: Sequence[ChannelSet],
-    dtypes: Sequence[str] = ("int8",),
+    dtype: str = "int8",
     scale: int = 2,
     **options: Any,
 ) -> Iterator[Measurement]:
-    """Measure an RGB model on its own pixels, sent as uint8, then through Transport with each set and type.
+    """Measure an RGB model on its own pixels, sent as uint8, then through Transport with each set.
 
     Args:
         model: A model with a `PixelSpec` in RGB.
         photos: Labelled photos.
         channels: Sets to send.
-        dtypes: Types to send them in.
+        dtype: Type to send them in.
         scale: As for `transport_spec`.
         options: As for `measure`.
-
-    Yields:
-        The RGB pipeline's measurement, then the others.
-
-    Raises:
-        ValueError: The model does not read RGB pixels, or the photos have no labels.
     """
     if model.spec.channels is not None:
         raise ValueError("Transport is for models of RGB pixels; this one reads DCT channels already")
@@ -110,9 +100,8 @@ def compare_transport(
     rgb = FrequencyModel(model.network, pixels, model.settings)
     yield measure(rgb, pixels, photos, **options)
     for chosen in channels:
-        for dtype in dtypes:
-            spec = transport_spec(pixels, chosen, dtype, scale)
-            yield measure(Transport(rgb, spec, pixels=BLOCK // scale), spec, photos, **options)
+        spec = transport_spec(pixels, chosen, dtype, scale)
+        yield measure(Transport(rgb, spec, pixels=BLOCK // scale), spec, photos, **options)
 
 
 @torch.inference_mode()
@@ -142,7 +131,7 @@ def measure(
     """
     if photos.labels is None:
         raise ValueError("to measure accuracy the photos need labels: one sub-folder a class, or a CSV file")
-    read: Callable[[Sequence[Any]], torch.Tensor] = Decoder(spec, num_threads)
+    read = Decoder(spec, num_threads)
     model = model.to(device).eval()
     starts = range(0, len(photos.paths), batch_size)
     ranks: list[torch.Tensor] = []
@@ -169,11 +158,7 @@ def measure(
 
 
 def rank_of_truth(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Number of classes with a larger logit than the true one; of equal logits the first class wins.
-
-    Args:
-        logits: (B, classes).
-        truth: Index of each photo's class, (B,).
+    """Number of classes with a larger logit than the true one (B,); of equal logits the first class wins.
 
     Example:
         >>> rank_of_truth(torch.tensor([[0.0, 2, 1], [5, 5, 0]]), torch.tensor([2, 1]))
@@ -184,13 +169,7 @@ def rank_of_truth(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
 
 
 def doubts_about(measurement: Measurement, photos: LabelledPhotos, classes: int) -> tuple[str, ...]:
-    """Why nothing follows from a model: it does no better than guessing; empty if it does.
-
-    Args:
-        measurement: Of the model on these photos.
-        photos: Labelled photos.
-        classes: Number of classes of the model.
-    """
+    """Why nothing follows from a model of some classes: it does no better than guessing; empty if it does."""
     counts = torch.tensor(photos.labels).bincount()
     total, right = len(measurement.ranks), int(measurement.correct.sum())
     chance = max(1 / classes, counts.max().item() / total)  # of one who always says the commonest class

@@ -18,14 +18,7 @@ from freqvision.spectrum.channels import COMPONENTS
 
 
 def reconstruct(inputs: torch.Tensor, spec: FrequencySpec) -> torch.Tensor:
-    """RGB pixels from a model's input: the inverse DCT, with every missing channel at zero.
-
-    Args:
-        inputs: (C, h, w) floats, as the spec describes them.
-        spec: Channels and statistics.
-
-    Returns:
-        (3, 8·h, 8·w) from 0 to 1.
+    """RGB pixels (3, 8·h, 8·w) from a model's input (C, h, w): the inverse DCT, missing channels at zero.
 
     Example:
         >>> reconstruct(torch.zeros(24, 2, 3), FrequencySpec().raw())[:, 0, 0]
@@ -37,16 +30,7 @@ def reconstruct(inputs: torch.Tensor, spec: FrequencySpec) -> torch.Tensor:
 
 
 def plot_channels(photos: Sequence[str | Path], spec: FrequencySpec, path: str | Path) -> None:
-    """Draw each photo as the model sees it, its channels by frequency, and what they can rebuild.
-
-    Args:
-        photos: Files.
-        spec: The model's input; its crop must be set.
-        path: PNG file to write.
-
-    Raises:
-        ValueError: The spec has no crop.
-    """
+    """Draw photos as a model sees them to a PNG file: their channels, and what these can rebuild."""
     plt = _pyplot()
     if spec.crop is None or spec.shape is None:
         raise ValueError("plot_channels draws inputs of one size: set the spec's crop")
@@ -69,15 +53,9 @@ def plot_channels(photos: Sequence[str | Path], spec: FrequencySpec, path: str |
 
 
 def plot_training(table: str | Path, path: str | Path, chance: float | None = None) -> None:
-    """Draw loss and accuracy over the epochs.
+    """Draw loss and accuracy over the epochs of a run's `metrics.csv` to a PNG file.
 
-    Args:
-        table: `metrics.csv` of a run.
-        path: PNG file to write.
-        chance: Accuracy of guessing, drawn as a line.
-
-    Raises:
-        FileNotFoundError: The table does not exist.
+    `chance` is the accuracy of guessing, drawn as a line.
     """
     plt = _pyplot()
     with Path(table).open(newline="") as file:

@@ -130,14 +130,8 @@ def measure_speed(
 ) -> tuple[list[Speed], dict[str, str]]:
     """Time freqvision's and torchvision's ways from JPEG bytes to a tensor, in interleaved rounds.
 
-    Args:
-        contents: JPEG files.
-        threads: Threads, or torchvision's worker processes, of the second measurement.
-        rounds: How often everything is timed.
-        progress: Show a progress bar, if there is a terminal.
-
-    Returns:
-        What was measured, and what cannot run here with the reason.
+    On one thread, and on several or as many of torchvision's worker processes. Returns what was measured, and
+    what cannot run here with the reason.
     """
     ways: dict[str, tuple[InputSpec, Callable[[int, int], Epoch]]] = {}
     for dtype in ("float32", "int8"):
@@ -175,16 +169,10 @@ def measure_speed(
 
 
 def sound_photos(folder: str | Path, limit: int) -> tuple[list[bytes], int]:
-    """JPEG files below a folder, evenly spread over its names, that every library reads.
+    """Contents of JPEG files below a folder, evenly spread over its names, that every library reads.
 
-    CMYK and damaged files are left out, because a comparison needs the same photos for all.
-
-    Args:
-        folder: Searched with its sub-folders.
-        limit: How many photos to take at most.
-
-    Returns:
-        The files' contents, and how many of those looked at were left out.
+    CMYK and damaged files are left out, because a comparison needs the same photos for all: how many comes
+    with the others, of which there are at most `limit`.
 
     Raises:
         FileNotFoundError: There is no such folder.

@@ -70,11 +70,7 @@ class Timings:
         return name in self.names
 
     def rounds(self, name: str) -> np.ndarray:
-        """Milliseconds per photo in each round, of shape (rounds,).
-
-        Raises:
-            KeyError: No such task was timed.
-        """
+        """Milliseconds per photo in each round, of shape (rounds,)."""
         if name not in self.names:
             raise KeyError(f"{name!r} was not timed; timed were {', '.join(self.names)}")
         return self.ms[:, self.names.index(name)]
@@ -108,9 +104,6 @@ def measure(
         warmup: Passes of each task before the first round, not recorded.
         advance: Called with the task's name after each pass, for a progress bar.
         clock: Seconds, from any origin.
-
-    Raises:
-        ValueError: There is nothing to time, or two tasks share a name.
 
     Example:
         >>> tasks = [Task("sum", lambda: sum(range(100)), 1), Task("nothing", lambda: None, 1)]

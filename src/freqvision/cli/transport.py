@@ -67,7 +67,7 @@ def main(args: list[str]) -> None:
             model,
             photos,
             [ChannelSet.parse(text) for text in texts],
-            [options.dtype],
+            options.dtype,
             options.scale,
             batch_size=options.batch_size,
             num_threads=options.num_threads,

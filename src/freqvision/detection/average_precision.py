@@ -21,16 +21,7 @@ Results = list[dict[str, Any]]
 
 
 def coco_results(found: Mapping[str, torch.Tensor], image_id: int, category_ids: Sequence[int]) -> Results:
-    """Detections in a photo as COCO's results.
-
-    Args:
-        found: "boxes" (N, 4) as x1, y1, x2, y2 in pixels of the photo, "labels" (N,), "scores" (N,), and
-            optionally "masks" (N, H, W) of bool.
-        image_id: COCO's number of the photo.
-        category_ids: COCO's category id by label.
-
-    Returns:
-        A dictionary per detection, with run-length encoded masks.
+    """Detections in a photo, see `paste_in_photo`, as COCO's results, with run-length encoded masks.
 
     Example:
         >>> box = {"boxes": torch.tensor([[1.0, 2, 4, 8]]), "labels": torch.tensor([1])}
@@ -87,8 +78,10 @@ def average_precision(
     for kind, ours in KINDS.items():
         if kind == "segm" and not masks:
             continue
+        # Areas of objects follow from what the results hold: boxes are measured without their masks.
+        other = "bbox" if kind == "segm" else "segmentation"
+        found = [{key: value for key, value in result.items() if key != other} for result in results]
         # Without any detection loadRes fails; sizes of which the truth holds no object are nan all the same.
-        found = _of_kind(results, kind)
         none = {key: truth.dataset[key] for key in ("images", "categories")} | {"annotations": []}
         detected = truth.loadRes(found) if found else package.COCO(none)
         evaluation = package.COCOeval_faster(truth, detected, kind)
@@ -101,12 +94,6 @@ def average_precision(
         for name, value in zip(NAMES, values, strict=True):
             metrics[f"{ours}_{name}"] = math.nan if value < 0 else value
     return metrics
-
-
-def _of_kind(results: Results, kind: str) -> Results:
-    """Results without what the other kind needs: areas of objects follow from what is left."""
-    left_out = "bbox" if kind == "segm" else "segmentation"
-    return [{key: value for key, value in result.items() if key != left_out} for result in results]
 
 
 def _package(module: str = "") -> Any:

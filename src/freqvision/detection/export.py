@@ -20,19 +20,11 @@ OUTPUT_NAMES = ("boxes", "labels", "scores", "masks")
 
 
 def export_detector(
-    model: FrequencyModel, path: str | Path, size: tuple[int, int], metadata: Mapping[str, str], masks: bool
-) -> Path:
-    """Write a detector as ONNX, for images of one size; see `freqvision.models.export_onnx`.
+    model: FrequencyModel, path: Path, size: tuple[int, int], metadata: Mapping[str, str], masks: bool
+) -> None:
+    """Write a `freqvision.detection.DetectionModel` as ONNX for images of `export_size`.
 
-    Args:
-        model: A `freqvision.detection.DetectionModel` in evaluation mode.
-        path: Where to write.
-        size: (height, width) from `export_size`.
-        metadata: Of the file.
-        masks: Whether the detector finds masks.
-
-    Returns:
-        The path.
+    `freqvision.models.export_onnx` sets the evaluation mode.
     """
     import onnx
 
@@ -58,7 +50,6 @@ def export_detector(
     exported = onnx.load(str(path))
     onnx.helper.set_model_props(exported, dict(metadata))
     onnx.save(exported, str(path))
-    return Path(path)
 
 
 def export_size(spec: InputSpec, size: tuple[int, int] | None = None) -> tuple[int, int]:

@@ -255,11 +255,7 @@ def exif_orientation(source: Any) -> int:
 
 
 def check_size(stated: Any, size: tuple[int, int], name: str) -> None:
-    """Check that a photo has the (height, width) that its annotations state.
-
-    Raises:
-        ValueError: It has another; the message names the photo.
-    """
+    """Refuse a photo that has another (height, width) than its annotations state."""
     if tuple(stated) != size:
         raise ValueError(
             f"{name} has {size[0]}×{size[1]} pixels (height × width), but its annotations are of "
@@ -268,11 +264,7 @@ def check_size(stated: Any, size: tuple[int, int], name: str) -> None:
 
 
 def check_target(target: Target, size: tuple[int, int], name: str) -> None:
-    """Check that a target is as torchvision's detectors take it, and of this photo.
-
-    Raises:
-        ValueError: It is not; the message names the photo.
-    """
+    """Refuse a target that is not as torchvision's detectors take it, or not of this photo."""
     boxes = target["boxes"]
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(f"{name}: boxes are (N, 4) as x1, y1, x2, y2; got {tuple(boxes.shape)}")

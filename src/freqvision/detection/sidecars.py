@@ -17,16 +17,7 @@ from freqvision.jpeg.read import read_header
 def read_annotations(
     annotations: str | Path | None, photos: str | Path | Sources, paths_outside: bool = False
 ) -> tuple[CocoAnnotations, Sources | None]:
-    """Annotations in a file of COCO's format, or without one those that lie with the photos.
-
-    Args:
-        annotations: The file; None for a table or shards.
-        photos: Folder of the file's photos, or where the table or the shards are.
-        paths_outside: As for `read_coco`.
-
-    Returns:
-        The annotations, and the photos, if the annotations lie with them.
-    """
+    """Annotations in a file of COCO's format, or without one those that lie with the photos; and these."""
     if annotations is not None and not isinstance(photos, Sources):
         return read_coco(annotations, photos, paths_outside=paths_outside), None
     sources = open_sources(photos)

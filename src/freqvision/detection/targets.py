@@ -1,6 +1,7 @@
 """Boxes and masks as a `View` shows them, and back: what is true of a photo's pixels stays true of its view.
 
-Boxes and masks are in pixels of the detector's image, which has one for every `view_pixels` of the view.
+Boxes (N, 4) as x1, y1, x2, y2 and masks (N, H, W) of a photo are in its pixels; those of the detector's image
+in pixels of that, which has one for every `pixels` of the view, see `view_pixels`.
 """
 
 from __future__ import annotations
@@ -39,15 +40,7 @@ def image_size(image: torch.Tensor, spec: InputSpec) -> tuple[int, int]:
 
 
 def boxes_in_view(boxes: torch.Tensor, view: View, pixels: int = 1) -> torch.Tensor:
-    """Boxes of a photo in the image that a view gives.
-
-    Args:
-        boxes: (N, 4) as x1, y1, x2, y2 in pixels of the photo.
-        view: What is seen of the photo.
-        pixels: Pixels of the view for one of the image, see `view_pixels`.
-
-    Returns:
-        (N, 4) in pixels of the image, not clipped to it.
+    """Boxes of a photo in the image that a view gives, not clipped to it.
 
     Example:
         >>> view = View(box=(0, 0, 100, 200), size=(50, 100), crop=(0, 4, 48, 96), flip=True)
@@ -69,13 +62,7 @@ def boxes_in_photo(boxes: torch.Tensor, view: View, pixels: int = 1) -> torch.Te
 def masks_in_view(masks: torch.Tensor, view: View, pixels: int = 1) -> torch.Tensor:
     """Masks of a photo in the image that a view gives: at each pixel's centre, what the photo has there.
 
-    Args:
-        masks: (N, H, W) of the photo, on the CPU.
-        view: What is seen of the photo.
-        pixels: Pixels of the view for one of the image, see `view_pixels`.
-
-    Returns:
-        (N, height, width) of the image and of the same type; 0 outside the photo's box.
+    They are on the CPU, and 0 outside the view's box.
     """
     rows, columns = (_sources(view, axis, pixels).numpy() for axis in (0, 1))
     # numpy takes an eighth of torch's time here, and masks are most of a target's: first the columns, while
@@ -87,12 +74,9 @@ def masks_in_view(masks: torch.Tensor, view: View, pixels: int = 1) -> torch.Ten
 
 
 def turned(target: Mapping[str, Any], orientation: int, size: tuple[int, int]) -> dict[str, Any]:
-    """Boxes and masks of a photo as its EXIF orientation shows them.
+    """Boxes and masks of a photo of a (height, width) as its EXIF orientation shows them; the rest stays.
 
-    Args:
-        target: "boxes" (N, 4) as x1, y1, x2, y2; perhaps "masks" (N, H, W); other entries stay.
-        orientation: 1 to 8. 6 and 8 undo each other, the others themselves.
-        size: (height, width) of the photo before it is turned.
+    Of the orientations 1 to 8, 6 and 8 undo each other, the others themselves.
 
     Example:
         >>> turned({"boxes": torch.tensor([[0.0, 0, 3, 2]])}, 6, (10, 20))["boxes"]  # a quarter clockwise
@@ -115,24 +99,19 @@ def turned(target: Mapping[str, Any], orientation: int, size: tuple[int, int]) -
 
 
 def in_truth(found: Mapping[str, Any], target: Mapping[str, Any], size: tuple[int, int]) -> dict[str, Any]:
-    """Detections in a photo as shown, in the orientation in which its truth was drawn.
+    """Detections in a photo as shown, of a (height, width), in the orientation in which its truth was drawn.
 
-    Args:
-        found: "boxes" (N, 4) and perhaps "masks" (N, H, W), in pixels of the photo as shown.
-        target: Of `DetectionPhotos`, whose "turned" says how the truth was turned.
-        size: (height, width) of the photo as shown.
+    How the truth was turned is in "turned" of a target of `DetectionPhotos`.
     """
     orientation = target.get("turned", 1)
     return turned(found, {6: 8, 8: 6}.get(orientation, orientation), size)
 
 
 def objects_of(target: Mapping[str, Any], keep: torch.Tensor) -> dict[str, Any]:
-    """A target with some of its objects.
+    """A target with those of its N objects that `keep` (N,) says.
 
-    Args:
-        target: "boxes" (N, 4) and others. Tensors of N elements hold one per object, except "image_id",
-            "size" and "orig_size"; all other entries belong to the photo and stay.
-        keep: (N,), whether an object stays.
+    Tensors of N elements hold one per object, except "image_id", "size" and "orig_size"; all other entries
+    belong to the photo and stay.
 
     Example:
         >>> target = {"boxes": torch.zeros(3, 4), "labels": torch.tensor([5, 6, 7]), "camera": "left"}
@@ -148,25 +127,18 @@ def objects_of(target: Mapping[str, Any], keep: torch.Tensor) -> dict[str, Any]:
     return result
 
 
-def target_in_view(
-    target: Mapping[str, Any], view: View, pixels: int = 1, min_side: float = MIN_SIDE
-) -> dict[str, Any]:
+def target_in_view(target: Mapping[str, Any], view: View, pixels: int = 1) -> dict[str, Any]:
     """A target as torchvision's detectors take it, transformed as the photo is.
 
-    Boxes are clipped to the image; objects of which too little is left are removed, see `objects_of`.
-
-    Args:
-        target: "boxes" (N, 4); perhaps "masks" (N, H, W), "labels" (N,) and others.
-        view: What is seen of the photo.
-        pixels: Pixels of the view for one of the image, see `view_pixels`.
-        min_side: Objects cut off by the image's edge must have boxes of at least this height and width.
+    Boxes are clipped to the image. Objects that its edge cuts off to less than `MIN_SIDE` in height or width
+    are removed.
     """
     whole = boxes_in_view(target["boxes"], view, pixels)
     height, width = view.crop[2] // pixels, view.crop[3] // pixels
     boxes = whole.clamp(min=0).minimum(whole.new_tensor([width, height, width, height]))
     sides = boxes[:, 2:] - boxes[:, :2]  # (N, 2)
     uncut = (boxes - whole).abs().amax(1) < 1e-3  # objects that are small, but whole
-    keep = (sides > 0).all(1) & (uncut | (sides >= min_side).all(1))
+    keep = (sides > 0).all(1) & (uncut | (sides >= MIN_SIDE).all(1))
     result = objects_of({**target, "boxes": boxes}, keep)
     if "masks" in result:
         result["masks"] = masks_in_view(result["masks"], view, pixels)

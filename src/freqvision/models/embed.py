@@ -127,24 +127,16 @@ def embed_photos(
 _MODELS: dict[str, nn.Module] = {}  # of this process: the last one, which a worker of Ray's uses many times
 
 
+@dataclass
 class _Work:
     """Embeds parts of photos."""
 
-    def __init__(
-        self,
-        photos: Sources,
-        output: Path,
-        model: Callable[[], nn.Module],
-        settings: dict[str, Any],
-        device: str,
-        num_threads: int,
-    ) -> None:
-        self.photos = photos
-        self.output = output
-        self.model = model
-        self.settings = settings
-        self.device = device
-        self.num_threads = num_threads
+    photos: Sources
+    output: Path
+    model: Callable[[], nn.Module]
+    settings: dict[str, Any]
+    device: str
+    num_threads: int
 
     def __call__(self, part: Part, count: Callable[[int], Any]) -> dict[str, Any]:
         number = part[0] // self.settings["photos_per_shard"]
@@ -159,10 +151,9 @@ class _Work:
         places, features, damaged = self._features(_MODELS[key], part, count)
         names = [self.photos.name(place) for place in places]
         labels = self.photos.labels[places]
+        write = _write_parquet if file.suffix == ".parquet" else _write_safetensors
         with replacing(file) as draft:
-            (_write_parquet if file.suffix == ".parquet" else _write_safetensors)(
-                draft, names, labels, features
-            )
+            write(draft, names, labels, features)
         return {"photos": len(places), "dimensions": features.shape[1], "damaged": damaged}
 
     @torch.inference_mode()
@@ -203,12 +194,12 @@ class _Work:
         return places, torch.cat(found), causes
 
 
+@dataclass
 class _Batches:
     """Batches of decoded photos by their places, as a `PhotoLoader` loads them ahead."""
 
-    def __init__(self, photos: Sources, decoder: Decoder) -> None:
-        self.photos = photos
-        self.decoder = decoder
+    photos: Sources
+    decoder: Decoder
 
     def __getitems__(self, places: list[int]) -> tuple[torch.Tensor, list[int], dict[int, Exception]]:
         inputs, errors = self.decoder.try_decode(self.photos.take(places))

@@ -24,11 +24,7 @@ _RIDGE = 1e-9
 
 
 class LeastSquares:
-    """Least squares of many outputs on the same features, gathered batch by batch (the normal equations).
-
-    Args:
-        features: Number of features F; a constant is added.
-        outputs: Number of outputs S.
+    """Least squares of S outputs on the same F features and a constant, gathered batch by batch.
 
     Example:
         >>> x = torch.randn(1000, 2)
@@ -102,25 +98,10 @@ def fit_stem(
     std: tuple[float, ...],
     photos: Iterable[Source],
 ) -> float:
-    """Fit the convolution of `fitted_stem` to the stem's output.
+    """Fit the convolution of `fitted_stem`, in place, to the stem's output on photos.
 
     The stem's RGB images are made from all 192 channels by the scaled inverse DCT, so that both see exactly
-    the same view.
-
-    Args:
-        layers: From `fitted_stem`; changed in place.
-        network: The RGB network, with its weights.
-        stem: Its stem.
-        spec: Which channels, normalised how, of which view.
-        mean: The RGB network's, on [0, 1].
-        std: Likewise.
-        photos: Paths or bytes; no labels are needed.
-
-    Returns:
-        The share of the variance of the stem's output that the convolution explains.
-
-    Raises:
-        ValueError: There are no photos.
+    the same view. Returns the share of the variance of the stem's output that the convolution explains.
     """
     everything = spec.raw(ChannelSet.preset(192))
     decode = Decoder(everything, num_threads=1)

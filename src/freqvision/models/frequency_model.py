@@ -84,11 +84,7 @@ class FrequencyModel(Exportable):
 
 
 def check_input(inputs: torch.Tensor, spec: InputSpec, name: str) -> None:
-    """Refuse a tensor that was not made by this spec.
-
-    Raises:
-        ValueError: The number of axes or channels, or the type, differs; the message says what `name` takes.
-    """
+    """Refuse a tensor that was not made by this spec; the message says what `name` takes."""
     channels = spec.num_channels
     if inputs.ndim == 4 and inputs.shape[1] == channels and _kind(inputs.dtype) == _kind(spec.torch_dtype):
         return
@@ -116,12 +112,7 @@ def input_layer(spec: InputSpec) -> nn.Module:
 
 
 class MultiplyAdd(nn.Module):
-    """``x · gain + offset`` per channel, in the type of the network's weights.
-
-    Args:
-        gain: (C,).
-        offset: (C,).
-    """
+    """``x · gain + offset`` per channel, both (C,), in the type of the network's weights."""
 
     gain: torch.Tensor
     offset: torch.Tensor

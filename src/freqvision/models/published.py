@@ -27,14 +27,7 @@ def is_published_name(weights: object) -> bool:
 
 
 def torchvision_weights(name: str, weights: str) -> tuple[StateDict, int]:
-    """Weights of a network of torchvision, from its cache or downloaded.
-
-    Args:
-        name: As ``torchvision.models.get_model`` takes it.
-        weights: "DEFAULT", or a name such as "IMAGENET1K_V2".
-
-    Returns:
-        The state dict, and the side in pixels of the images that they are evaluated on.
+    """A `Publisher` for a network of torchvision: "DEFAULT", or a name such as "IMAGENET1K_V2".
 
     Raises:
         ValueError: There are no weights of that name; the message lists those that there are.
@@ -59,15 +52,7 @@ def torchvision_weights(name: str, weights: str) -> tuple[StateDict, int]:
 
 
 def timm_weights(name: str, weights: str, create: Callable[..., nn.Module]) -> tuple[StateDict, int]:
-    """Weights of a network of timm, from its cache or downloaded.
-
-    Args:
-        name: As ``timm.create_model`` takes it.
-        weights: "DEFAULT"; timm's names of models say which weights.
-        create: ``timm.create_model``.
-
-    Returns:
-        The state dict, and the side in pixels of the images that they are evaluated on.
+    """A `Publisher` for a network of timm, given ``timm.create_model``: only "DEFAULT".
 
     Raises:
         ValueError: Other weights are named, or timm publishes none.

@@ -55,13 +55,9 @@ def unseen_channels(spec: FrequencySpec, pixels: int) -> torch.Tensor:
 
 
 class SmallPixels(nn.Module):
-    """The RGB image that channels make: inverse DCT and colour as one fixed 1×1 convolution.
+    """The RGB image that channels make, see `pixel_operator`: one fixed 1×1 convolution.
 
-    Args:
-        spec: The channels and how they are normalised.
-        pixels: Side n in pixels that a block stands for, 1 to 8.
-        mean: Subtracted from RGB on [0, 1].
-        std: Divides the difference.
+    RGB on [0, 1] is normalised by mean and std, if they are given.
 
     Example:
         >>> SmallPixels(FrequencySpec(), 4)(torch.zeros(1, 24, 56, 56)).shape

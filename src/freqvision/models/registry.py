@@ -38,10 +38,7 @@ def register(name: str, architecture: Architecture) -> None:
 def register_library(prefix: str, find: Find, list_names: ListNames) -> None:
     """Make another library's networks known under the names ``prefix/NAME``.
 
-    Args:
-        prefix: The first part of their names.
-        find: ``find(NAME)`` gives the architecture.
-        list_names: ``list_names(PATTERN)`` gives the names, with the prefix, for wildcards with the prefix.
+    ``find(NAME)`` gives an architecture; ``list_names(PATTERN)`` names with the prefix, as its pattern has.
     """
     _LIBRARIES[prefix] = find, list_names
 

@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
-
-import torch
 
 from freqvision.inputs.spec import FrequencySpec
 from freqvision.models.create import create_model
@@ -61,17 +58,13 @@ def load_released(weights: str | Path | StateDict) -> FrequencyModel:
             f"this checkpoint has the released code's input gates ({gated[0]}, …): only static sets load"
         )
     spec = released_spec(channels, crop)
-    renamed = rename_released(state, rename)
+    renamed = {f"network.{rename(key)}": value for key, value in state.items()}
     classes = next(value.shape[0] for key, value in renamed.items() if key in _CLASSIFIERS)
     return create_model(name, spec, classes, weights=renamed, start="slice", strides=strides).eval()
 
 
 def released_spec(channels: int, crop: int) -> FrequencySpec:
     """The input of the released networks: a preset of the paper, with the released normalisation.
-
-    Args:
-        channels: Size of the preset.
-        crop: 448 for ResNet-50, 896 for MobileNetV2.
 
     Example:
         >>> released_spec(24, 448).std[:2]
@@ -86,11 +79,6 @@ def released_spec(channels: int, crop: int) -> FrequencySpec:
 
 
 _CLASSIFIERS = ("network.fc.weight", "network.classifier.1.weight")
-
-
-def rename_released(state: StateDict, rename: Callable[[str], str]) -> dict[str, torch.Tensor]:
-    """The state dict under the names of a `FrequencyModel`."""
-    return {f"network.{rename(key)}": value for key, value in state.items()}
 
 
 def _resnet_name(key: str) -> str:

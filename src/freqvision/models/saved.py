@@ -5,12 +5,14 @@ from __future__ import annotations
 import html
 import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
 from freqvision.inputs.spec import InputSpec
@@ -23,15 +25,38 @@ from freqvision.runtime import address, parse_json, read_text, replacing, write_
 CONFIG, WEIGHTS, CARD = hub.FILES
 MAX_CONFIG_BYTES = 2**24
 _NO_SETTINGS = ("spec", "weights", "weights_backbone", "photos")
+_DRAWN = (torch.Tensor.normal_, torch.Tensor.uniform_, init.normal_, init.uniform_, init.kaiming_uniform_)
 MAX_RGB_SIZE = 4096  # position embeddings grow with its square
 
 
-class _WithoutMemory(TorchFunctionMode):
-    """Parameters of new layers are on the meta device; tensors that sizes are computed from are not."""
+class _TooLarge(Exception):  # noqa: N818  for SavedModel.bounded, which says what is
+    pass
+
+
+class _Parameters(TorchFunctionMode):
+    """Counts the parameters of new layers, and keeps what a state dict will overwrite from being drawn.
+
+    Args:
+        most: How many there may be; None counts them without memory for them.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        super().__init__()
+        self.most = most
+        self.count = 0
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        place = {"device": "meta"} if function is torch.empty else {}
-        return function(*args, **(kwargs or {}) | place)
+        kwargs = kwargs or {}
+        if function in _DRAWN:
+            return args[0] if args else kwargs["tensor"]
+        if function is torch.empty:
+            blank = torch.empty(*args, **kwargs | {"device": "meta"})
+            self.count += blank.numel()
+            if self.most is None:
+                return blank
+            if self.count > self.most:
+                raise _TooLarge
+        return function(*args, **kwargs)
 
 
 @dataclass(frozen=True)
@@ -61,22 +86,6 @@ class SavedModel:
     hyper_parameters: dict[str, Any] = field(default_factory=dict, repr=False)
     epoch: int | None = None
 
-    def __post_init__(self) -> None:
-        """Refuse settings of a network far larger than the weights, before memory for it is asked for.
-
-        Raises:
-            ValueError: They are.
-        """
-        found, rgb_size = architecture(self.name), self.settings.get("rgb_size")
-        with _WithoutMemory():
-            network = found.build(self.settings["num_classes"], found.image_side(self.spec, rgb_size))
-        needed = sum(parameter.numel() for parameter in network.parameters())
-        stored = sum(value.numel() for value in self.state.values())
-        if needed > 2 * stored + 2**20:  # surgery leaves out some of the stem
-            raise ValueError(
-                f"{self.name} has {needed:,} parameters, the weights in {self.source} {stored:,} numbers"
-            )
-
     @property
     def name(self) -> str:
         """The architecture's name."""
@@ -104,6 +113,26 @@ class SavedModel:
             )
         return self.class_names
 
+    @contextmanager
+    def bounded(self) -> Iterator[None]:
+        """Where a network is built for the weights, which overwrite all of its parameters.
+
+        Raises:
+            ValueError: It is far larger than they are; memory for it was not asked for.
+        """
+        stored = sum(value.numel() for value in self.state.values())
+        try:
+            with _Parameters(most=2 * stored + 2**20):  # surgery leaves out some of the stem
+                yield
+        except _TooLarge:
+            found, rgb_size = architecture(self.name), self.settings.get("rgb_size")
+            with _Parameters() as needed:
+                found.build(self.settings["num_classes"], found.image_side(self.spec, rgb_size))
+            raise ValueError(
+                f"{self.name} has {needed.count:,} parameters, the weights in {self.source} {stored:,} "
+                "numbers"
+            ) from None
+
     def build(self) -> FrequencyModel:
         """The model in evaluation mode on the CPU.
 
@@ -111,7 +140,8 @@ class SavedModel:
             ValueError: The weights do not fit the settings to the last layer.
         """
         create = architecture(self.name).create
-        model = create(self.spec, self.settings["num_classes"], weights=self.state, **self.options)
+        with self.bounded():
+            model = create(self.spec, self.settings["num_classes"], weights=self.state, **self.options)
         if model.new_layers:  # which create starts anew, as for other classes
             raise ValueError(
                 f"the weights in {self.source} do not fit its settings: it lacks "

@@ -11,12 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 from torch import nn
-
-Layer = TypeVar("Layer", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -55,20 +52,19 @@ class Stem:
 
     def first_convolution(self, network: nn.Module) -> nn.Conv2d:
         """The strided convolution that reads the three colours."""
-        return _convolution(network, self.conv)
+        layer = network.get_submodule(self.conv)
+        if not isinstance(layer, nn.Conv2d):
+            raise TypeError(
+                f"{self.conv} is a {type(layer).__name__}; surgery needs the convolution that reads the "
+                "colours"
+            )
+        return layer
 
 
 def remove_stem(network: nn.Module, stem: Stem, channels: int, *, slice_weights: bool) -> list[str]:
-    """Remove the stem, in place, and let the entry layers read the channels.
+    """Remove the stem, in place, and let the entry layers read the channels; returns their names.
 
-    Args:
-        network: The RGB network.
-        stem: Its stem.
-        channels: Number of DCT channels.
-        slice_weights: Whether entry layers keep their weights of the first channels; else they start anew.
-
-    Returns:
-        Names of the entry layers.
+    With `slice_weights` they keep their weights of the first channels, else they start anew.
     """
     before = set(dict(network.named_modules()))
     if stem.prepare is not None:
@@ -159,12 +155,3 @@ def copy_overlap(old: nn.Module, new: nn.Module) -> None:
         for name, target in new.state_dict().items():
             corner = tuple(slice(min(a, b)) for a, b in zip(target.shape, sources[name].shape, strict=True))
             target[corner].copy_(sources[name][corner])
-
-
-def _convolution(network: nn.Module, name: str) -> nn.Conv2d:
-    layer = network.get_submodule(name)
-    if not isinstance(layer, nn.Conv2d):
-        raise TypeError(
-            f"{name} is a {type(layer).__name__}; surgery needs the convolution that reads the colours"
-        )
-    return layer

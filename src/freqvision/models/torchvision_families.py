@@ -90,11 +90,7 @@ class Conv2dSame(nn.Conv2d):
 
 
 def use_same_padding(network: nn.Module) -> nn.Module:
-    """Replace every strided convolution by one with SAME padding, in place; names and weights stay.
-
-    Returns:
-        The network.
-    """
+    """The network, in place, with SAME padding in every strided convolution; names and weights stay."""
     for name, layer in list(network.named_modules()):
         if type(layer) is nn.Conv2d and layer.stride != (1, 1) and layer.padding != (0, 0):
             same = Conv2dSame(
@@ -206,6 +202,5 @@ def _build_same(num_classes: int, rgb_size: int) -> nn.Module:
     return use_same_padding(mobilenet_v2(num_classes=num_classes))
 
 
-register(
-    "mobilenet_v2_tfsame", Architecture(_build_same, _V2)
-)  # for weights trained with TensorFlow's padding
+# For weights trained with TensorFlow's padding.
+register("mobilenet_v2_tfsame", Architecture(_build_same, _V2))

@@ -96,12 +96,9 @@ class Transport(Exportable):
             )
         self.small_pixels = SmallPixels(spec, self.pixels)
         mean_, std_ = (torch.tensor(v)[:, None, None] for v in (mean or known.mean, std or known.std))
-        self._keep("gain", 1 / std_)  # (3, 1, 1)
-        self._keep("shift", -mean_ / std_)  # (3, 1, 1)
-
-    def _keep(self, name: str, values: torch.Tensor) -> None:
         # Not persistent: they follow from the spec, and the state dict stays the model's.
-        self.register_buffer(name, values.float(), persistent=False)
+        self.register_buffer("gain", (1 / std_).float(), persistent=False)  # (3, 1, 1)
+        self.register_buffer("shift", (-mean_ / std_).float(), persistent=False)  # (3, 1, 1)
 
     def to_pixels(self, inputs: torch.Tensor) -> torch.Tensor:
         """The image that the model sees, before normalisation.
@@ -142,8 +139,7 @@ def _expected(model: nn.Module, transforms: Any) -> PixelSpec:
 
 
 def _side(known: PixelSpec) -> int:
-    shape = known.shape
-    return 224 if shape is None else shape[1]
+    return known.shape[1] if known.shape else 224
 
 
 def _at_twice(known: PixelSpec) -> FrequencySpec:

@@ -48,11 +48,7 @@ class Weights:
         return all(key.startswith(("network.", "input.")) for key in self.state)
 
     def check_channels(self, spec: InputSpec) -> None:
-        """Refuse weights for other channels: where there are equally many, nothing else would show it.
-
-        Raises:
-            ValueError: The spec's channels differ from those of the model that they are from.
-        """
+        """Refuse weights for other channels: where there are equally many, nothing else would show it."""
         if not self.of_frequencies or self.channels is None or spec.channels is None:
             return
         if ChannelSet.parse(self.channels, files=False) != spec.channels:
@@ -71,11 +67,7 @@ class WeightReport:
 
 
 def open_weights(source: str | Path | StateDict) -> Weights:
-    """A state dict from a file or a mapping, see `read_weights`, with what its file says about it.
-
-    A checkpoint of training names the channels itself, a file of `freqvision.save` in ``config.json`` next
-    to it.
-    """
+    """As `read_weights`, with the channels that a checkpoint names itself, a saved folder its config.json."""
     if isinstance(source, Mapping):
         return Weights(find_state(source))
     if not isinstance(source, (str, Path)):

@@ -126,6 +126,7 @@ def _detector(saved: SavedModel, data: Any, annotations: Any, num_threads: int) 
 def _restored(kind: type[Classifier | Detector], saved: SavedModel) -> Any:
     """The training's module, with the checkpoint's weights."""
     module = kind(**saved.hyper_parameters)
-    module.build(saved.spec, saved.names(), name=saved.name, **saved.options)
+    with saved.bounded():
+        module.build(saved.spec, saved.names(), name=saved.name, **saved.options)
     module.model.load_state_dict(saved.state)
     return module

@@ -40,17 +40,7 @@ class Picture:
 
 
 def draw(name: str, alt: str, size: tuple[float, float], paint: Callable[[Any], None]) -> Picture:
-    """Paint a chart as SVG.
-
-    Args:
-        name: Of the picture's file, without ending.
-        alt: What it shows.
-        size: Width and height in inches.
-        paint: Gets an empty `matplotlib.figure.Figure`.
-
-    Raises:
-        ModuleNotFoundError: matplotlib is missing; the message says how to get it.
-    """
+    """A chart of a size in inches, as SVG; `paint` gets an empty `matplotlib.figure.Figure`."""
     with naming_extras():
         import matplotlib
         from matplotlib.figure import Figure
@@ -129,11 +119,8 @@ def radius_curves(name: str, scores: ChannelScores) -> Picture:
 def accuracy_curves(name: str, points: Sequence[CurvePoint], runs: Sequence[CurvePoint]) -> Picture:
     """Accuracy against the number of channels and against bytes.
 
-    Args:
-        name: Of the picture's file.
-        points: Networks whose other channels were silenced: a line for each method.
-        runs: Networks that were trained on their channels: a point each, one colour for each method. Models
-            of pixels, without channels, are lines across.
+    Points of networks whose other channels were silenced make a line for each method. Those of `runs`, which
+    were trained on their channels, have a colour for each method; models of pixels are lines across.
     """
     methods, groups = (list(dict.fromkeys(point.method for point in some)) for some in (points, runs))
 
@@ -172,13 +159,7 @@ def accuracy_curves(name: str, points: Sequence[CurvePoint], runs: Sequence[Curv
 
 
 def class_maps(name: str, scores: ChannelScores, limit: int = 12) -> Picture:
-    """How the gates of each class differ from those of all photos: three maps for each class.
-
-    Args:
-        name: Of the picture's file.
-        scores: With classes.
-        limit: Show at most this many classes, those that differ most.
-    """
+    """How the gates of the classes that differ most from all photos do so: three maps for each class."""
     chosen = unusual_classes(scores, limit)
     columns = 2 if len(chosen) > 1 else 1
     rows = math.ceil(len(chosen) / columns)
