@@ -6,7 +6,7 @@ import math
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from freqvision.analysis.probe import LabelledPhotos, Probe
     from freqvision.analysis.scores import ChannelScores
     from freqvision.inputs import ChannelStatistics
-    from freqvision.models import FrequencyModel
 
 NETWORK_PHOTOS = 200  # default where a network runs on them: they stay in memory, and take a while
 USES_NETWORK = ("gates", "sensitivity", "gradient")
@@ -44,14 +43,14 @@ def main(args: list[str]) -> None:
 
     # Mistakes are reported before minutes are spent on the measure.
     _check_options(options)
-    model, class_names = _model(options)
+    model = _model(options)
     _check_counts(options, model)
-    photos = _photos(options, class_names)
+    photos = _photos(options, model)
     probe = None
     if options.by in ("sensitivity", "gradient") or options.curve:
         probe = _probe(options, model, photos)
     scores = _scores(options, model, photos, probe, output)
-    if options.by in USES_NETWORK and model is not None and photos is not None and photos.labels is not None:
+    if options.by in USES_NETWORK and photos is not None and photos.labels is not None:
         scores = _with_accuracy(options, scores, model, photos)
     _save_scores(scores, output)
     _print_scores(scores)
@@ -71,9 +70,8 @@ def main(args: list[str]) -> None:
         from freqvision.models import save
         from freqvision.models.shrink import shrink
 
-        assert model is not None
         assert channels is not None
-        save(shrink(model, channels), output / "model", class_names)
+        save(shrink(model, channels), output / "model")
     if options.curve:
         from freqvision.analysis.curves import accuracy_by_count, save_curve
 
@@ -141,7 +139,7 @@ def _check_options(options: Namespace) -> None:
             raise ValueError(f"--{name} is for --model, the name of an RGB network, and there is none")
 
 
-def _check_counts(options: Namespace, model: FrequencyModel | None) -> None:
+def _check_counts(options: Namespace, model: Any) -> None:
     from freqvision.spectrum.channels import NUM_CHANNELS
 
     channels = None if model is None else model.spec.channels
@@ -153,36 +151,36 @@ def _check_counts(options: Namespace, model: FrequencyModel | None) -> None:
             raise ValueError(f"1 to {most} channels can be taken; got {count}")
 
 
-def _model(options: Namespace) -> tuple[FrequencyModel | None, list[str] | None]:
-    """The model that was asked for, and the names of its classes."""
+def _model(options: Namespace) -> Any:
+    """The model that was asked for, on its device; None where the measure needs none."""
     if options.checkpoint or options.model:
-        model = rgb_model(options)
-        return model.eval(), model.class_names
+        from freqvision.runtime import choose_device
+
+        return rgb_model(options).eval().to(choose_device(options.device))
     if options.by in USES_NETWORK or options.curve:
         raise ValueError(f"--by {options.by} needs a --checkpoint, or the name of an RGB --model")
-    return None, None
+    return None
 
 
-def _photos(options: Namespace, class_names: list[str] | None) -> LabelledPhotos | None:
+def _photos(options: Namespace, model: Any) -> LabelledPhotos | None:
     from freqvision.analysis.probe import find_labelled_photos
 
     if options.data is None:
         return None
     data = data_of(options.data)
-    named = class_names
-    if class_names and options.labels is None and isinstance(data, str) and Path(data).is_dir():
+    named = None if model is None else model.class_names
+    if named and options.labels is None and isinstance(data, str) and Path(data).is_dir():
         folders = {path.name for path in Path(data).iterdir() if path.is_dir()}
-        if not folders & set(class_names):
+        if not folders & set(named):
             named = None
             print(f"{data} has no sub-folders of the model's classes: measured without labels")
     return find_labelled_photos(data, named, options.labels).spread(options.photos or 0)
 
 
-def _probe(options: Namespace, model: FrequencyModel | None, photos: LabelledPhotos | None) -> Probe:
+def _probe(options: Namespace, model: Any, photos: LabelledPhotos | None) -> Probe:
     from freqvision.analysis.probe import make_probe
-    from freqvision.runtime import choose_device
 
-    if model is None or photos is None:
+    if photos is None:
         raise ValueError(f"--by {options.by} and --curve need a model and --data, photos to run it on")
     photos = photos.spread(NETWORK_PHOTOS if options.photos is None else options.photos)
     if photos.labels is None and options.measure in ("loss", "accuracy"):
@@ -190,20 +188,16 @@ def _probe(options: Namespace, model: FrequencyModel | None, photos: LabelledPho
             f"--measure {options.measure} needs labels: name a CSV file of them with --labels, or use --data "
             "with a sub-folder for each class of the --checkpoint; divergence and changed need no labels"
         )
-    device = choose_device(options.device)
+    device = next(model.parameters()).device
     return make_probe(model, photos, device=device, num_threads=options.num_threads)
 
 
 def _scores(
-    options: Namespace,
-    model: FrequencyModel | None,
-    photos: LabelledPhotos | None,
-    probe: Probe | None,
-    output: Path,
+    options: Namespace, model: Any, photos: LabelledPhotos | None, probe: Probe | None, output: Path
 ) -> ChannelScores:
     from freqvision.analysis import measures
-    from freqvision.runtime import choose_device
 
+    batches = {"batch_size": options.batch_size, "num_threads": options.num_threads}
     if options.by == "rectangles":
         return measures.rectangles()
     if options.by == "energy":
@@ -211,13 +205,7 @@ def _scores(
     if photos is None:
         raise ValueError(f"--by {options.by} needs --data, a folder of photos")
     if options.by == "gates":
-        assert model is not None
-        return measures.gate_frequencies(
-            model.to(choose_device(options.device)),
-            photos,
-            batch_size=options.batch_size,
-            num_threads=options.num_threads,
-        )
+        return measures.gate_frequencies(model, photos, **batches)
     assert probe is not None
     if options.by == "gradient":
         return measures.gradient_importance(probe, batch_size=options.batch_size)
@@ -235,21 +223,15 @@ def _scores(
 
 
 def _with_accuracy(
-    options: Namespace, scores: ChannelScores, model: FrequencyModel, photos: LabelledPhotos
+    options: Namespace, scores: ChannelScores, model: Any, photos: LabelledPhotos
 ) -> ChannelScores:
     """The scores with the model's accuracy, and a doubt if it only guesses."""
     from freqvision.analysis.accuracy import doubts_about, measure
-    from freqvision.runtime import choose_device
 
     photos = photos.spread(min(options.photos or NETWORK_PHOTOS, NETWORK_PHOTOS))
-    measured = measure(
-        model,
-        model.spec,
-        photos,
-        batch_size=options.batch_size,
-        num_threads=options.num_threads,
-        device=choose_device(options.device),
-    )
+    device = next(model.parameters()).device
+    batches = {"batch_size": options.batch_size, "num_threads": options.num_threads}
+    measured = measure(model, model.spec, photos, **batches, device=device)
     doubts = (*scores.doubts, *doubts_about(measured, photos, model.settings["num_classes"]))
     about = scores.about
     if scores.method != "sensitivity":  # which says so itself
@@ -257,9 +239,7 @@ def _with_accuracy(
     return replace(scores, about=about, doubts=doubts)
 
 
-def _statistics(
-    options: Namespace, model: FrequencyModel | None, photos: LabelledPhotos | None
-) -> ChannelStatistics:
+def _statistics(options: Namespace, model: Any, photos: LabelledPhotos | None) -> ChannelStatistics:
     from freqvision.inputs import ChannelStatistics, FrequencySpec, collect_statistics
 
     if options.statistics:
@@ -267,7 +247,7 @@ def _statistics(
     if photos is None:
         raise ValueError("--by energy needs --data, a folder of photos, or --statistics")
     spec = FrequencySpec() if model is None or model.spec.channels is None else model.spec
-    return collect_statistics(photos.paths, cast("FrequencySpec", spec), num_threads=options.num_threads)
+    return collect_statistics(photos.paths, spec, num_threads=options.num_threads)
 
 
 def _save_scores(scores: ChannelScores, output: Path) -> None:
@@ -296,7 +276,7 @@ def _print_scores(scores: ChannelScores) -> None:
     print("by radial frequency, Y / Cb / Cr:")
     for radius, ring in scores.by_radius().items():
         print(f"  {radius:2}: " + " / ".join(show(mean) for mean in ring[:3]))
-    ranking = [f"{channel_name(index)}" for index in scores.ranking()]
+    ranking = [channel_name(index) for index in scores.ranking()]
     print(f"most useful: {', '.join(ranking[:12])}")
     print(f"least useful: {', '.join(ranking[-12:][::-1])}")
     for doubt in scores.doubts:
