@@ -119,11 +119,8 @@ class Detector(Architecture):
             photos=photos,
         )
         anew = classifier.new_layers if weights_backbone is not None else _layers_with_weights(classifier)
-        stages = {
-            layer.replace("network.", f"network.{_BODY}", 1)
-            for layer in anew
-            if not layer.startswith("network.fc")
-        }
+        anew = [layer.removeprefix("network.") for layer in anew]
+        stages = {f"network.{_BODY}{layer}" for layer in anew if not layer.startswith("fc")}
         if options.norm is None:
             if given is not None and own:
                 trained = any(_BODY in key and key.endswith("num_batches_tracked") for key in given.state)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,20 +32,25 @@ def export_detector(
     device = next(model.parameters()).device
     shape = (model.channels, height // cells, width // cells)
     names = OUTPUT_NAMES[: 4 if masks else 3]
-    with _of_fixed_size(model, size), warnings.catch_warnings():
-        # Of sizes that become constants, as intended, and of this old exporter: the new one cannot follow
-        # torchvision's detectors (github.com/pytorch/vision/issues/9462).
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            Detections(model),
-            (torch.zeros(shape, dtype=model.spec.torch_dtype, device=device),),
-            str(path),
-            input_names=["input"],
-            output_names=list(names),
-            dynamic_axes={name: {0: "detections"} for name in names},
-            opset_version=17,
-            dynamo=False,
-        )
+    network: Any = model.network
+    transform, network.transform = network.transform, _OneImage(size)
+    try:
+        with warnings.catch_warnings():
+            # Of sizes that become constants, as intended, and of this old exporter: the new one cannot
+            # follow torchvision's detectors (github.com/pytorch/vision/issues/9462).
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                Detections(model),
+                (torch.zeros(shape, dtype=model.spec.torch_dtype, device=device),),
+                str(path),
+                input_names=["input"],
+                output_names=list(names),
+                dynamic_axes={name: {0: "detections"} for name in names},
+                opset_version=17,
+                dynamo=False,
+            )
+    finally:
+        network.transform = transform
     exported = onnx.load(str(path))
     onnx.helper.set_model_props(exported, dict(metadata))
     onnx.save(exported, str(path))
@@ -110,15 +114,3 @@ class _OneImage(nn.Module):
     def postprocess(self, detections: Any, image_sizes: Any, original_sizes: Any) -> Any:
         """Detections without empty boxes, as from `PadBatch`."""
         return with_area(detections)
-
-
-@contextmanager
-def _of_fixed_size(model: FrequencyModel, size: tuple[int, int]) -> Iterator[None]:
-    """Let the network take one image of that size, and restore it afterwards."""
-    network: Any = model.network
-    transform = network.transform
-    network.transform = _OneImage(size)
-    try:
-        yield
-    finally:
-        network.transform = transform
