@@ -86,13 +86,7 @@ def compare_transport(
 ) -> Iterator[Measurement]:
     """Measure an RGB model on its own pixels, sent as uint8, then through Transport with each set.
 
-    Args:
-        model: A model with a `PixelSpec` in RGB.
-        photos: Labelled photos.
-        channels: Sets to send.
-        dtype: Type to send them in.
-        scale: As for `transport_spec`.
-        options: As for `measure`.
+    `dtype` and `scale` are those of `transport_spec`, the options those of `measure`.
     """
     if model.spec.channels is not None:
         raise ValueError("Transport is for models of RGB pixels; this one reads DCT channels already")
@@ -115,16 +109,7 @@ def measure(
     device: str | torch.device = "cpu",
     progress: bool = True,
 ) -> Measurement:
-    """Classify photos, from files to classes.
-
-    Args:
-        model: Gives logits (B, classes) for what the spec describes.
-        spec: The model's input.
-        photos: Labelled photos.
-        batch_size: Photos in a batch.
-        num_threads: Decoding threads; 0 for all cores.
-        device: Where the model runs.
-        progress: Show a progress bar, if there is a terminal.
+    """Classify photos, from files to classes, by a model that gives logits (B, classes).
 
     Raises:
         ValueError: The photos have no labels, or a label is not one of the model's classes.

@@ -14,17 +14,11 @@ import torch
 
 @dataclass(frozen=True)
 class Task:
-    """Something to time.
+    """Something to time."""
 
-    Args:
-        name: Unique among the tasks of a run.
-        run: One pass over the photos; the result is dropped.
-        photos: How many photos a pass handles.
-    """
-
-    name: str
-    run: Callable[[], object]
-    photos: int
+    name: str  # unlike the others of a run
+    run: Callable[[], object]  # one pass; the result is dropped
+    photos: int  # of a pass
 
     @classmethod
     def epoch(cls, name: str, epoch: Callable[[], Iterable[object]], photos: int) -> "Task":
@@ -56,15 +50,10 @@ class Spread:
 
 @dataclass(frozen=True)
 class Timings:
-    """Milliseconds per photo of each task in each round.
-
-    Args:
-        names: Of the tasks.
-        ms: (rounds, tasks).
-    """
+    """Milliseconds per photo of each task in each round."""
 
     names: tuple[str, ...]
-    ms: np.ndarray
+    ms: np.ndarray  # (rounds, tasks)
 
     def __contains__(self, name: object) -> bool:
         return name in self.names

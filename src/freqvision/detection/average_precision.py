@@ -56,21 +56,11 @@ def encode_mask(mask: torch.Tensor) -> dict[str, Any]:
 def average_precision(
     annotations: CocoAnnotations, results: Results, image_ids: Sequence[int], masks: bool = True
 ) -> dict[str, float]:
-    """COCO's metrics, in one pass over boxes and one over masks.
-
-    Args:
-        annotations: The truth.
-        results: What `coco_results` gave for all photos.
-        image_ids: COCO's numbers of the photos that count.
-        masks: Whether the results have masks.
+    """COCO's metrics of `coco_results` over the photos of some ids, of boxes and perhaps of masks.
 
     Returns:
         "box_ap" (mean over IoU 0.50 to 0.95), "box_ap50", "box_ap75", "box_ap_small", "box_ap_medium" and
         "box_ap_large", and the same of "mask"; from 0 to 1, or nan where the truth holds no such object.
-
-    Raises:
-        ValueError: Masks are measured, and an object has no outline or a broken one.
-        ModuleNotFoundError: The package faster-coco-eval is missing.
     """
     package = _package()
     truth = package.COCO(annotations.truth(set(image_ids), masks))

@@ -42,9 +42,6 @@ def draw_objects(
             perhaps "masks" (N, H, W) of bool.
         class_names: By label.
 
-    Returns:
-        An RGB image of the same size.
-
     Example:
         >>> found = {"boxes": torch.tensor([[20.0, 30, 60, 70]]), "labels": torch.tensor([1])}
         >>> found |= {"scores": torch.tensor([0.9])}

@@ -57,15 +57,9 @@ def export_detector(
 
 
 def export_size(spec: InputSpec, size: tuple[int, int] | None = None) -> tuple[int, int]:
-    """The (height, width) in pixels of the images for which a detector is exported.
+    """The (height, width) in pixels, multiples of 32, of the images for which a detector is exported.
 
-    Args:
-        spec: The model's.
-        size: Multiples of 32; None takes the shorter and the longer side of the spec, rounded up, which has
-            room for all photos in landscape format.
-
-    Raises:
-        ValueError: The size is illegal, or None and not in the spec.
+    None takes the shorter and the longer side of the spec, rounded up: all photos in landscape format fit.
 
     Example:
         >>> import freqvision as fv

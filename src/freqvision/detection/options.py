@@ -49,11 +49,7 @@ class DetectorOptions:
         return asdict(self)
 
     def arguments(self, prefix: str = "") -> dict[str, float]:
-        """Those that are set, by torchvision's names, which begin with ``box_`` in R-CNNs.
-
-        Raises:
-            ValueError: `samples` is set for a detector without regions.
-        """
+        """Those that are set, by torchvision's names, which begin with ``box_`` in R-CNNs."""
         if self.samples is not None and not prefix:
             raise ValueError("samples are regions, which fasterrcnn and maskrcnn have: leave it out")
         names = {

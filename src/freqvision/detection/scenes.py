@@ -20,15 +20,9 @@ _SMOOTH = 4  # factor at which shapes are drawn, so that their edges are smooth
 def synthetic_scene(
     size: tuple[int, int] = (120, 160), objects: int = 4, seed: int = 0
 ) -> tuple[Image.Image, list[tuple[str, Polygon]]]:
-    """One photo of shapes in front of clouds.
+    """One photo of a (height, width), and the shape and outline of each object in front of clouds.
 
-    Args:
-        size: (height, width) in pixels.
-        objects: Most shapes; those for which no free place is found are left out.
-        seed: Seed of everything random.
-
-    Returns:
-        The photo, and the shape and outline of each object.
+    Objects for which no free place is found are left out.
 
     Example:
         >>> photo, objects = synthetic_scene((96, 128), objects=2)
@@ -70,7 +64,7 @@ def write_synthetic_scenes(
         folder: Where to write; created if missing.
         photos: Number of photos.
         size: (height, width) of the photos in landscape format.
-        seed: Seed of the first photo, plus one for each following one.
+        seed: Of the first photo, plus one for each following one.
 
     Returns:
         The file of annotations.

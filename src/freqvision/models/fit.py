@@ -49,11 +49,7 @@ class LeastSquares:
         self.square += outputs.square().sum(0)
 
     def solve(self) -> tuple[torch.Tensor, torch.Tensor, float]:
-        """Weights (S, F), biases (S,), and the share of the outputs' variance that they explain.
-
-        Raises:
-            ValueError: No rows were taken in.
-        """
+        """Weights (S, F), biases (S,), and the share of the outputs' variance that they explain."""
         count = self.gram[-1, -1]
         if not count:
             raise ValueError("there is nothing to fit: no photos were given")
@@ -66,11 +62,7 @@ class LeastSquares:
 
 
 def fitted_stem(network: nn.Module, stem: Stem, spec: FrequencySpec) -> nn.Sequential:
-    """The stem's replacement, with random weights: a 1×1 convolution, and a ReLU if the stem has one.
-
-    Raises:
-        ValueError: The stem's output grid is not that of blocks.
-    """
+    """The stem's replacement, with random weights: a 1×1 convolution, and a ReLU if the stem has one."""
     side = 16 * stem.stride
     outputs, *grid = stem_output(network, stem, torch.zeros(1, 3, side, side)).shape[1:]
     if grid != [16, 16]:

@@ -56,16 +56,10 @@ class Optimisation:
 def parameter_groups(
     model: nn.Module, how: Optimisation, new: Iterable[str] = (), gates_lr: float = 1.0
 ) -> list[dict[str, Any]]:
-    """Divide the trainable parameters by learning rate and weight decay.
+    """Groups of the trainable parameters by learning rate and weight decay, as `torch.optim` takes them.
 
-    Args:
-        model: The model.
-        how: Settings.
-        new: Names of the layers that did not come from pretrained weights.
-        gates_lr: Factor on the learning rate of gates, which have it instead of that of new layers.
-
-    Returns:
-        A dictionary per group that is not empty, as `torch.optim` takes them; "rate" names its learning rate.
+    In a group, "rate" names its learning rate. `new` are the layers that did not come from pretrained
+    weights; gates have a factor on the learning rate of their own.
     """
     new = set(new)
     unknown = new - {name for name, _ in model.named_modules()}
@@ -101,13 +95,9 @@ def build_optimizer(groups: list[dict[str, Any]], how: Optimisation) -> Optimize
 def build_schedule(
     optimizer: Optimizer, how: Optimisation, steps: int, progress: Callable[[int], float] | None = None
 ) -> LRScheduler:
-    """The learning rate during training; step it after each optimiser step.
+    """The learning rate during training, from an optimiser with the highest; stepped after each of its steps.
 
-    Args:
-        optimizer: Its groups have the highest rates.
-        how: Settings.
-        steps: Number of all steps.
-        progress: The share of the training that is done after a number of steps; None is that of `steps`.
+    `progress` gives the share of the training that is done after a number of steps; None is that of `steps`.
     """
     if how.schedule == "one_cycle":
         rates = [group["lr"] for group in optimizer.param_groups]

@@ -28,9 +28,6 @@ def pixel_operator(spec: FrequencySpec, pixels: int) -> tuple[torch.Tensor, torc
         weight: float64 of shape (3, n, n, C): colour, row, column, channel; RGB on [0, 1].
         offset: float64 of shape (3, n, n): the pixels if all channels are 0.
 
-    Raises:
-        ValueError: `pixels` is not in 1 to 8.
-
     Example:
         >>> weight, offset = pixel_operator(FrequencySpec(), 4)
         >>> weight.shape, offset.shape

@@ -48,11 +48,7 @@ LAUNCH: dict[str, Any] = {
 
 
 def page(reader: Reader | None = None) -> gr.Blocks:
-    """The page, to be started by ``page(reader).launch(**LAUNCH)``.
-
-    Args:
-        reader: A model that says what it sees; None for a page without one.
-    """
+    """The page, with what a model sees if there is one; started by ``page(reader).launch(**LAUNCH)``."""
     # Whole photos, of a panorama no more than three times its shorter side.
     whole = {str(side): FrequencySpec(side, None, max_size=3 * side) for side in SIDES}
     specs = reader.specs if reader else whole

@@ -18,12 +18,9 @@ Verdict = Literal["holds", "does not hold", "the opposite holds"]
 
 @dataclass(frozen=True)
 class Finding:
-    """A claim of the paper, and what scores say about it.
+    """A claim of the paper, what scores say about it, and the numbers that the verdict rests on.
 
-    Args:
-        claim: Such as "low over high frequencies".
-        verdict: "holds", "the opposite holds", or "does not hold" if chance would give such an order.
-        numbers: What the verdict rests on, as a sentence.
+    A claim "does not hold" if chance would give such an order, too.
     """
 
     claim: str

@@ -26,17 +26,11 @@ _INK = "#010203"  # stands for the text's colour until the chart is written
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of the report.
+    """A picture of the report, with what it shows for those who do not see it."""
 
-    Args:
-        name: Of its file, without ending.
-        alt: What it shows, for those who do not see it.
-        data: SVG text of a chart, or a PNG file.
-    """
-
-    name: str
+    name: str  # of its file, without ending
     alt: str
-    data: str | bytes
+    data: str | bytes  # SVG text of a chart, or a PNG file
 
 
 def draw(name: str, alt: str, size: tuple[float, float], paint: Callable[[Any], None]) -> Picture:
