@@ -1,7 +1,5 @@
 """Accuracy and bytes against the number of channels, without training: the others are silenced."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

@@ -1,7 +1,5 @@
 """Measures of how much each channel matters."""
 
-from __future__ import annotations
-
 import torch
 from torch.nn import functional as F
 

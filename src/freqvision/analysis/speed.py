@@ -1,7 +1,5 @@
 """How fast photos become a model's input on this machine: freqvision next to torchvision."""
 
-from __future__ import annotations
-
 import io
 import os
 import warnings

@@ -1,7 +1,5 @@
 """`--data` of commands that read photos: where they are, or of which kind and where."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """`freqvision report`: what selection found, as one page that opens anywhere."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from jsonargparse.typing import PositiveInt

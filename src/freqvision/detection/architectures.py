@@ -4,8 +4,6 @@ The backbone is one of this library's classifiers; its stem is gone or reads blo
 built around it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 

@@ -1,7 +1,5 @@
 """Annotations in COCO's format as torchvision's targets, and as the truth that COCO's evaluation takes."""
 
-from __future__ import annotations
-
 import logging
 import math
 from collections.abc import Collection, Sequence

@@ -1,7 +1,5 @@
 """Files in COCO's format, which may come from anywhere: read, and checked entry by entry."""
 
-from __future__ import annotations
-
 import logging
 import math
 import os

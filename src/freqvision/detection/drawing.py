@@ -1,7 +1,5 @@
 """Photos with the objects that a detector found drawn on them."""
 
-from __future__ import annotations
-
 import colorsys
 from collections.abc import Mapping, Sequence
 

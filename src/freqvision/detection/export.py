@@ -1,7 +1,5 @@
 """Detectors in ONNX: one image of a fixed size in, its detections out."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Mapping
 from pathlib import Path

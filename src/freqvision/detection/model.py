@@ -1,7 +1,5 @@
 """Detectors that read DCT channels: cubes of any size in, torchvision's losses or detections out."""
 
-from __future__ import annotations
-
 import itertools
 import json
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Settings of a detector."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from typing import Any
 

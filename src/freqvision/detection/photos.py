@@ -1,7 +1,5 @@
 """Photos with objects in them, as detectors take them: lists of inputs of any size, and targets that fit."""
 
-from __future__ import annotations
-
 import io
 import os
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Annotations that lie with their photos, in a table's column or a shard's JSON files, as COCO's."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

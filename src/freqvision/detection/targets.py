@@ -4,8 +4,6 @@ Boxes (N, 4) as x1, y1, x2, y2 and masks (N, H, W) of a photo are in its pixels;
 in pixels of that, which has one for every `pixels` of the view, see `view_pixels`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

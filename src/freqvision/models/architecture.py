@@ -1,7 +1,5 @@
 """An RGB classifier and how to make it read DCT channels: the stem it has, and the input layers it gets."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace

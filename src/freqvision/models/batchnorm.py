@@ -1,7 +1,5 @@
 """BatchNorm recalibration: statistics for the activations that a changed input layer brings."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from itertools import islice
 from typing import Any

@@ -1,7 +1,5 @@
 """Layers that replace the first strided convolution and read DCT blocks: folded from it, or new."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 from torch.nn import functional as F

@@ -1,7 +1,5 @@
 """`create_model`: from a name and an input specification to a classifier, from random or from RGB weights."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Photos → features of a model, in files that other tools read: Parquet or safetensors."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

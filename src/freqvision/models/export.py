@@ -1,7 +1,5 @@
 """Models for other runtimes: ONNX and ``torch.export`` archives, which carry their input's specification."""
 
-from __future__ import annotations
-
 import io
 import json
 from collections.abc import Iterator, Sequence

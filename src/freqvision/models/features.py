@@ -1,7 +1,5 @@
 """RGB networks of any library as they are, and without their classifiers: a photo as one vector."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The start "fit": a 1×1 convolution and a ReLU that approximate the stem, by least squares."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterable
 

@@ -1,7 +1,5 @@
 """A network together with the specification of its input."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from typing import Any, ClassVar
 

@@ -1,7 +1,5 @@
 """What a model costs, counted without running it: grid, parameters, multiply-adds, bytes per image."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any

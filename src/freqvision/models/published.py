@@ -1,7 +1,5 @@
 """Weights that torchvision and timm publish, by their own interfaces, progress bars and caches."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from pathlib import Path

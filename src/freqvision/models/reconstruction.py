@@ -5,8 +5,6 @@ The inverse DCT of size n of a block's low n×n frequencies, multiplied by n/8, 
 of the small image is a weighted sum of its block's channels. `Transport`, "fold" and "fit" use it.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 from torch.nn import functional as F

@@ -1,7 +1,5 @@
 """Which models exist: names, and the architectures that create them."""
 
-from __future__ import annotations
-
 import difflib
 import fnmatch
 import importlib

@@ -6,8 +6,6 @@ statistics of their own (for most channels the deviation of the photos' means, f
 coefficients): they come along here, and nowhere else.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from importlib.resources import files

@@ -1,7 +1,5 @@
 """Saved models: checkpoints of training and folders of `save`, each read once and handed on."""
 
-from __future__ import annotations
-
 import html
 import inspect
 import json

@@ -1,7 +1,5 @@
 """A trained network for fewer channels: its input layers are sliced, ready for fine-tuning."""
 
-from __future__ import annotations
-
 import torch
 
 from freqvision.inputs.spec import FrequencySpec

@@ -7,8 +7,6 @@ An architecture describes its stem in a few lines (`Stem`), and three operations
 - `replace_first_convolution`: one module replaces the strided convolution; the rest of the stem stays.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

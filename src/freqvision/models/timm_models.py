@@ -1,7 +1,5 @@
 """timm's networks, with the extra ``timm``: their stems are found by inspection."""
 
-from __future__ import annotations
-
 import functools
 from types import ModuleType
 from typing import Any

@@ -15,8 +15,6 @@ ResNet and MobileNetV2 follow "Learning in the Frequency Domain" (Xu et al., CVP
 Minimally-Decoded JPEG Vision Transformers" (Park and Johnson, CVPR 2023).
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """Transport: an RGB model, untouched, fed with DCT channels that become small pixels on the device."""
 
-from __future__ import annotations
-
 import logging
 from typing import Any
 

@@ -1,7 +1,5 @@
 """State dicts: read from files, loaded into networks, every layer accounted for."""
 
-from __future__ import annotations
-
 import argparse
 import logging
 import pickle

@@ -1,7 +1,5 @@
 """The page of `freqvision explore`: Gradio's components around what `photo.py` computes."""
 
-from __future__ import annotations
-
 import base64
 import io
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a photo's channels show and cost, and what a model makes of some of them."""
 
-from __future__ import annotations
-
 import io
 from dataclasses import dataclass, field
 

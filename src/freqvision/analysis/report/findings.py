@@ -1,7 +1,5 @@
 """What scores say: whether the paper's claims hold, and how classes differ."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Literal

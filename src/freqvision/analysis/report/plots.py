@@ -1,7 +1,5 @@
 """Charts of the report, drawn once: their ink takes the colour of the text around them, light or dark."""
 
-from __future__ import annotations
-
 import io
 import math
 import re

@@ -1,7 +1,5 @@
 """Writes the report: fills report.html with what was found, and saves the pictures next to it."""
 
-from __future__ import annotations
-
 import base64
 import io
 import math
