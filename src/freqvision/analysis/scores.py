@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -49,17 +49,11 @@ class ChannelScores(JsonFile):
     doubts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, numbers in self._lists():
+        for name, numbers in (("scores", self.scores), ("ties", self._second()), *self.classes.items()):
             if len(numbers) != len(self.channels) or not all(map(math.isfinite, numbers)):
                 raise ValueError(
                     f"{name} has one finite number for each of {len(self.channels)} channels; got {numbers}"
                 )
-
-    def _lists(self) -> Iterator[tuple[str, tuple[float, ...]]]:
-        yield "scores", self.scores
-        if self.ties is not None:
-            yield "ties", self.ties
-        yield from self.classes.items()
 
     def ranking(self) -> list[int]:
         """Channels 0 to 191, those that matter most first; of channels that tie, the lower comes first."""

@@ -31,52 +31,40 @@ def _pyramid(network: nn.Module, stages: Sequence[int], top: nn.Module) -> nn.Mo
     )
 
 
-def _rcnn(kind: str, network: nn.Module, num_classes: int, options: DetectorOptions) -> nn.Module:
+def _assemble(kind: str, network: nn.Module, num_classes: int, options: DetectorOptions) -> nn.Module:
     from torchvision.models import detection
-    from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+    from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
-    pyramid = _pyramid(network, (1, 2, 3, 4), LastLevelMaxPool())
-    detector: nn.Module = getattr(detection, kind)(pyramid, num_classes, **options.arguments("box_"))
+    in_two_stages = kind.endswith("RCNN")
+    if in_two_stages:
+        pyramid = _pyramid(network, (1, 2, 3, 4), LastLevelMaxPool())
+    else:
+        pyramid = _pyramid(network, (2, 3, 4), LastLevelP6P7(256, 256))
+    arguments = options.arguments("box_" if in_two_stages else "")
+    detector: nn.Module = getattr(detection, kind)(pyramid, num_classes, **arguments)
     return detector
-
-
-def _retinanet(network: nn.Module, num_classes: int, options: DetectorOptions) -> nn.Module:
-    from torchvision.models.detection import RetinaNet
-    from torchvision.models.detection.retinanet import _default_anchorgen
-    from torchvision.ops.feature_pyramid_network import LastLevelP6P7
-
-    pyramid = _pyramid(network, (2, 3, 4), LastLevelP6P7(256, 256))
-    return RetinaNet(pyramid, num_classes, anchor_generator=_default_anchorgen(), **options.arguments())
-
-
-def _fcos(network: nn.Module, num_classes: int, options: DetectorOptions) -> nn.Module:
-    from torchvision.models.detection import FCOS
-    from torchvision.ops.feature_pyramid_network import LastLevelP6P7
-
-    pyramid = _pyramid(network, (2, 3, 4), LastLevelP6P7(256, 256))
-    return FCOS(pyramid, num_classes, **options.arguments())
 
 
 _BOX = ("roi_heads.box_predictor.cls_score", "roi_heads.box_predictor.bbox_pred")
 _MASK = "roi_heads.mask_predictor.mask_fcn_logits"
 _LOGITS = ("head.classification_head.cls_logits",)
 
-# Name → what is built around a classifier, the layers whose shape follows the number of classes, and the
+# Name → torchvision's class, the layers whose shape follows the number of classes, and the
 # epsilon of torchvision's weights (overwrite_eps in its source).
 DETECTORS = {
-    "fasterrcnn": (partial(_rcnn, "FasterRCNN"), _BOX, 0.0),
-    "maskrcnn": (partial(_rcnn, "MaskRCNN"), (*_BOX, _MASK), 0.0),
-    "retinanet": (_retinanet, _LOGITS, 0.0),
-    "fcos": (_fcos, _LOGITS, 1e-5),
+    "fasterrcnn": ("FasterRCNN", _BOX, 0.0),
+    "maskrcnn": ("MaskRCNN", (*_BOX, _MASK), 0.0),
+    "retinanet": ("RetinaNet", _LOGITS, 0.0),
+    "fcos": ("FCOS", _LOGITS, 1e-5),
 }
 
-for _name, (_assemble, _heads, _epsilon) in DETECTORS.items():
+for _name, (_kind, _heads, _epsilon) in DETECTORS.items():
     for _backbone in BACKBONES:
         register(
             f"{_name}_{_backbone}_fpn",
             Detector.around(
                 _backbone,
-                assemble=_assemble,
+                assemble=partial(_assemble, _kind),
                 heads=_heads,
                 image_size=RGB_SIZE,
                 published_epsilon=_epsilon if _backbone == "resnet50" else None,

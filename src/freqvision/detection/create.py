@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -56,9 +56,7 @@ class Detector(Architecture):
     @classmethod
     def around(cls, backbone: str, **options: Any) -> Detector:
         """The detector around the classifier of that name; options are the fields that it adds."""
-        found = architecture(backbone)
-        classifier = {item.name: getattr(found, item.name) for item in fields(Architecture)}
-        return cls(**{**classifier, "backbone": backbone, **options})
+        return cls(**{**vars(architecture(backbone)), "backbone": backbone, **options})
 
     def default_spec(self, channels: ChannelSet | int = 24) -> FrequencySpec:
         """Whole photos, at twice the size that the RGB detector sees."""

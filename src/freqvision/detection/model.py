@@ -244,19 +244,15 @@ class PadBatch(nn.Module):
 
         cells = STRIDE // self.pixels
         height, width = (-(-max(image.shape[axis] for image in images) // cells) * cells for axis in (1, 2))
-        batch = torch.stack([self._pad(image, height, width) for image in images])
+        batch = self.fill.to(images[0].dtype).repeat(len(images), 1, height, width)  # (B, C, height, width)
+        for room, image in zip(batch, images, strict=True):
+            room[:, : image.shape[1], : image.shape[2]] = image
         sizes = [(self.pixels * image.shape[1], self.pixels * image.shape[2]) for image in images]
         return ImageList(batch, sizes), targets
 
     def postprocess(self, detections: Any, image_sizes: Any, original_sizes: Any) -> Any:
         """Detections without boxes that lie in the padding."""
         return with_area(detections)
-
-    def _pad(self, image: torch.Tensor, height: int, width: int) -> torch.Tensor:
-        channels, rows, columns = image.shape
-        fill = self.fill.to(image.dtype)
-        image = torch.cat([image, fill.expand(channels, height - rows, columns)], 1)  # (C, height, w)
-        return torch.cat([image, fill.expand(channels, height, width - columns)], 2)  # (C, height, width)
 
 
 class AnchorsInPixels(nn.Module):

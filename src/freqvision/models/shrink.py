@@ -4,7 +4,6 @@ import torch
 
 from freqvision.inputs.spec import FrequencySpec
 from freqvision.models.frequency_model import FrequencyModel
-from freqvision.models.gates import Gates  # noqa: F401  named in the docstring
 from freqvision.models.registry import architecture
 from freqvision.spectrum.channels import ChannelSet
 
@@ -13,8 +12,8 @@ def shrink(model: FrequencyModel, channels: ChannelSet) -> FrequencyModel:
     """The same network for a subset of its channels, without gates.
 
     It is built anew for the subset, and every tensor with a channel axis keeps the slices of the remaining
-    channels. The result equals the model with `Gates` fixed, open for the subset and closed for the rest, if
-    a channel at 0 adds nothing after the input layers. Otherwise (MobileNet's depthwise first convolution, a
+    channels. The result equals the model with its gates open for the subset and closed for the rest, if a
+    channel at 0 adds nothing after the input layers. Otherwise (MobileNet's depthwise first convolution, a
     folded stem) recalibrate BatchNorm or fine-tune.
 
     Args:
