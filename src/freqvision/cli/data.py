@@ -1,6 +1,6 @@
 """`--data` of commands that read photos: where they are, or of which kind and where."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from jsonargparse import ArgumentParser
@@ -10,13 +10,10 @@ HELP = f"photos: {KINDS}; or PhotoShards or PhotoTable, with --data.train and wh
 
 
 class Photos:
-    """Photos of a kind, with what it takes to open them."""
-
-    def open(self, classes: Sequence[str] | None = None) -> Any:
-        """The photos, with their classes in a given order."""
-        raise NotImplementedError
+    """Photos of a kind."""
 
 
+@dataclass
 class PhotoShards(Photos):
     """Tar shards of WebDataset, img2dataset or `freqvision pack`, here or in object storage.
 
@@ -26,19 +23,12 @@ class PhotoShards(Photos):
         cache: Folder that keeps what was read from object storage.
     """
 
-    def __init__(
-        self, train: str, storage_options: dict[str, Any] | None = None, cache: str | None = None
-    ) -> None:
-        self.train, self.storage = train, (storage_options, cache)
-
-    def open(self, classes: Sequence[str] | None = None) -> Any:
-        """The photos, with their classes in a given order."""
-        from freqvision.data.remote import Storage
-        from freqvision.data.shards import Shards
-
-        return Shards(self.train, classes, Storage(*self.storage))
+    train: str
+    storage_options: dict[str, Any] | None = None
+    cache: str | None = None
 
 
+@dataclass
 class PhotoTable(Photos):
     """Photos in Hugging Face Datasets.
 
@@ -49,16 +39,10 @@ class PhotoTable(Photos):
         label: Column of the labels; None finds it.
     """
 
-    def __init__(
-        self, train: str, split: str | None = None, image: str | None = None, label: str | None = None
-    ) -> None:
-        self.train, self.columns = train, {"split": split, "image": image, "label": label}
-
-    def open(self, classes: Sequence[str] | None = None) -> Any:
-        """The photos, with their classes in a given order."""
-        from freqvision.data.table import Table
-
-        return Table(self.train, classes, **self.columns)
+    train: str
+    split: str | None = None
+    image: str | None = None
+    label: str | None = None
 
 
 def add_data(parser: ArgumentParser, text: str = HELP, **options: Any) -> None:
@@ -66,9 +50,17 @@ def add_data(parser: ArgumentParser, text: str = HELP, **options: Any) -> None:
     parser.add_argument("--data", type=Photos | str | None, help=text, **options)
 
 
-def data_of(given: Any, classes: Sequence[str] | None = None) -> Any:
+def data_of(given: Any) -> Any:
     """What `open_sources` takes: the text itself, or the photos of the kind that was named."""
     if given is None or isinstance(given, str):
         return given
-    kind = {known.__name__: known for known in (PhotoShards, PhotoTable)}[given.class_path.split(".")[-1]]
-    return kind(**given.init_args.as_dict()).open(classes)
+    options = given.init_args.as_dict()
+    train = options.pop("train")
+    if given.class_path.endswith("PhotoShards"):
+        from freqvision.data.remote import Storage
+        from freqvision.data.shards import Shards
+
+        return Shards(train, storage=Storage(options["storage_options"], options["cache"]))
+    from freqvision.data.table import Table
+
+    return Table(train, **options)
