@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse.typing import PositiveInt
 
-from freqvision.cli.parser import add_shared, command_parser
-from freqvision.cli.transport import RGB_MODEL, rgb_model
+from freqvision.cli.parser import RGB_MODEL, add_shared, command_parser, rgb_model
 
 if TYPE_CHECKING:
     from freqvision.analysis.explore.photo import Reader

@@ -2,10 +2,13 @@
 
 import re
 from argparse import Action
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 from jsonargparse.typing import NonNegativeInt, PositiveInt
+
+if TYPE_CHECKING:
+    from freqvision.models import FrequencyModel
 
 SHARED: dict[str, dict[str, Any]] = {
     "checkpoint": {"help": "a file of freqvision fit, or a folder of fv.save"},
@@ -20,6 +23,8 @@ SHARED: dict[str, dict[str, Any]] = {
     "json": {"action": "store_true", "help": "print JSON only"},
 }
 
+RGB_MODEL = ("checkpoint", "model", "weights", "strides", "num_classes")  # options of `rgb_model`
+
 
 def command_parser(command: str, description: str) -> ArgumentParser:
     """The parser of a command, without options."""
@@ -32,6 +37,23 @@ def add_shared(parser: ArgumentParser, *names: str) -> None:
     """Add some of the options that several commands have."""
     for name in names:
         parser.add_argument(f"--{name}", **SHARED[name])
+
+
+def rgb_model(options: Any) -> "FrequencyModel":
+    """The model of --checkpoint, or that of --model with its --weights, --strides and --num_classes."""
+    if (options.checkpoint is None) == (options.model is None):
+        raise ValueError("an RGB model is needed: name a --checkpoint or a --model, not both")
+    if (options.model is None) != (options.weights is None):
+        raise ValueError(
+            "--model and --weights go together: a --model needs --weights, without which it answers at "
+            "random, and a --checkpoint holds its own"
+        )
+    from freqvision.models import create_model, load, rgb_spec
+
+    if options.checkpoint is not None:
+        return load(options.checkpoint)
+    arguments = {"weights": options.weights, "strides": options.strides}
+    return create_model(options.model, rgb_spec(options.model), options.num_classes, **arguments)
 
 
 class HelpFormatter(DefaultHelpFormatter):

@@ -12,8 +12,7 @@ from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from freqvision.cli.data import HELP, add_data, data_of
-from freqvision.cli.parser import add_shared, command_parser
-from freqvision.cli.transport import RGB_MODEL, rgb_model
+from freqvision.cli.parser import RGB_MODEL, add_shared, command_parser, rgb_model
 
 if TYPE_CHECKING:
     from freqvision.analysis.probe import LabelledPhotos, Probe

@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from jsonargparse.typing import PositiveInt
 
 from freqvision.cli.data import HELP, add_data, data_of
-from freqvision.cli.parser import add_shared, command_parser
+from freqvision.cli.parser import RGB_MODEL, add_shared, command_parser, rgb_model
 
 if TYPE_CHECKING:
     from freqvision.analysis.accuracy import Measurement
-    from freqvision.models import FrequencyModel
 
-RGB_MODEL = ("checkpoint", "model", "weights", "strides", "num_classes")  # options of `rgb_model`
 DESCRIPTION = """Compare an RGB model on its own pixels with the same model, unchanged, on DCT channels.
 
   freqvision transport --checkpoint RUN/checkpoints/best.ckpt --data PHOTOS
@@ -101,20 +99,3 @@ def _text(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:.3f}" if isinstance(value, float) else str(value)
-
-
-def rgb_model(options: Any) -> "FrequencyModel":
-    """The model of --checkpoint, or that of --model with its --weights, --strides and --num_classes."""
-    if (options.checkpoint is None) == (options.model is None):
-        raise ValueError("an RGB model is needed: name a --checkpoint or a --model, not both")
-    if (options.model is None) != (options.weights is None):
-        raise ValueError(
-            "--model and --weights go together: a --model needs --weights, without which it answers at "
-            "random, and a --checkpoint holds its own"
-        )
-    from freqvision.models import create_model, load, rgb_spec
-
-    if options.checkpoint is not None:
-        return load(options.checkpoint)
-    arguments = {"weights": options.weights, "strides": options.strides}
-    return create_model(options.model, rgb_spec(options.model), options.num_classes, **arguments)

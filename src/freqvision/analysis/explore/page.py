@@ -55,7 +55,9 @@ def page(reader: Reader | None = None) -> gr.Blocks:
         """A photo or another size: everything anew, or a sentence."""
         try:
             photo = open_photo(contents or _first(), specs[size])
-            seen: dict[str, Any] = {"photo": photo, "block": _strongest(photo), "scores": None, "lists": {}}
+            strongest = int(photo.cube[1:FREQUENCIES].abs().sum(0).argmax())  # the block with most detail
+            seen: dict[str, Any] = {"photo": photo, "block": divmod(strongest, photo.cube.shape[2])}
+            seen |= {"scores": None, "lists": {}}
             if reader:
                 seen["scores"] = reader.needed(photo)
                 name = f"all {len(seen['scores'].channels)} channels"
@@ -154,12 +156,6 @@ def _first() -> bytes:
     file = io.BytesIO()
     synthetic_scene((480, 640), 5, seed=3)[0].save(file, "JPEG", quality=85)
     return file.getvalue()
-
-
-def _strongest(photo: Photo) -> tuple[int, int]:
-    """The block with the most detail."""
-    place = int(photo.cube[1:FREQUENCIES].abs().sum(0).argmax())
-    return divmod(place, photo.cube.shape[2])
 
 
 def _uri(image: Image.Image, kind: str = "PNG") -> str:
