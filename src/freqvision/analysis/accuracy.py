@@ -154,7 +154,7 @@ def rank_of_truth(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
 
 
 def doubts_about(measurement: Measurement, photos: LabelledPhotos, classes: int) -> tuple[str, ...]:
-    """Why nothing follows from a model of some classes: it does no better than guessing; empty if it does."""
+    """That a model of some number of classes does no better than guessing; empty if it does."""
     counts = torch.tensor(photos.labels).bincount()
     total, right = len(measurement.ranks), int(measurement.correct.sum())
     chance = max(1 / classes, counts.max().item() / total)  # of one who always says the commonest class

@@ -128,8 +128,8 @@ def measure_speed(
 ) -> tuple[list[Speed], dict[str, str]]:
     """Time freqvision's and torchvision's ways from JPEG bytes to a tensor, in interleaved rounds.
 
-    On one thread, and on several or as many of torchvision's worker processes. Returns what was measured, and
-    what cannot run here with the reason.
+    On one thread, then on several, which are worker processes for torchvision. Returns what was measured, and
+    the reasons for what cannot run here.
     """
     ways: dict[str, tuple[InputSpec, Callable[[int, int], Epoch]]] = {}
     for dtype in ("float32", "int8"):
@@ -167,10 +167,10 @@ def measure_speed(
 
 
 def sound_photos(folder: str | Path, limit: int) -> tuple[list[bytes], int]:
-    """Contents of JPEG files below a folder, evenly spread over its names, that every library reads.
+    """The contents of at most `limit` JPEG files, evenly spread over a folder, that every library reads.
 
-    CMYK and damaged files are left out, because a comparison needs the same photos for all: how many comes
-    with the others, of which there are at most `limit`.
+    CMYK and damaged files are left out, because a comparison needs the same photos for all; the second value
+    is their number.
 
     Raises:
         FileNotFoundError: There is no such folder.

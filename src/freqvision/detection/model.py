@@ -245,8 +245,8 @@ class PadBatch(nn.Module):
         cells = STRIDE // self.pixels
         height, width = (-(-max(image.shape[axis] for image in images) // cells) * cells for axis in (1, 2))
         batch = self.fill.to(images[0].dtype).repeat(len(images), 1, height, width)  # (B, C, height, width)
-        for room, image in zip(batch, images, strict=True):
-            room[:, : image.shape[1], : image.shape[2]] = image
+        for place, image in enumerate(images):
+            batch[place, :, : image.shape[1], : image.shape[2]] = image
         sizes = [(self.pixels * image.shape[1], self.pixels * image.shape[2]) for image in images]
         return ImageList(batch, sizes), targets
 

@@ -20,7 +20,7 @@ _SMOOTH = 4  # factor at which shapes are drawn, so that their edges are smooth
 def synthetic_scene(
     size: tuple[int, int] = (120, 160), objects: int = 4, seed: int = 0
 ) -> tuple[Image.Image, list[tuple[str, Polygon]]]:
-    """One photo of a (height, width), and the shape and outline of each object in front of clouds.
+    """A photo, (height, width) in size, of shapes in front of clouds; and the shape and outline of each.
 
     Objects for which no free place is found are left out.
 

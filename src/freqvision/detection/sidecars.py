@@ -15,7 +15,7 @@ from freqvision.jpeg.read import read_header
 def read_annotations(
     annotations: str | Path | None, photos: str | Path | Sources, paths_outside: bool = False
 ) -> tuple[CocoAnnotations, Sources | None]:
-    """Annotations in a file of COCO's format, or without one those that lie with the photos; and these."""
+    """Annotations in a file of COCO's format, or those that lie with the photos, and then the photos."""
     if annotations is not None and not isinstance(photos, Sources):
         return read_coco(annotations, photos, paths_outside=paths_outside), None
     sources = open_sources(photos)

@@ -95,7 +95,7 @@ def build_optimizer(groups: list[dict[str, Any]], how: Optimisation) -> Optimize
 def build_schedule(
     optimizer: Optimizer, how: Optimisation, steps: int, progress: Callable[[int], float] | None = None
 ) -> LRScheduler:
-    """The learning rate during training, from an optimiser with the highest; stepped after each of its steps.
+    """The learning rate during training, up to that of the optimiser; step it after each optimiser step.
 
     `progress` gives the share of the training that is done after a number of steps; None is that of `steps`.
     """

@@ -36,7 +36,7 @@ def register(name: str, architecture: Architecture) -> None:
 def register_library(prefix: str, find: Find, list_names: ListNames) -> None:
     """Make another library's networks known under the names ``prefix/NAME``.
 
-    ``find(NAME)`` gives an architecture; ``list_names(PATTERN)`` names with the prefix, as its pattern has.
+    ``find(NAME)`` gives an architecture, ``list_names(PATTERN)`` names that match; all have the prefix.
     """
     _LIBRARIES[prefix] = find, list_names
 

@@ -113,10 +113,10 @@ class SavedModel:
 
     @contextmanager
     def bounded(self) -> Iterator[None]:
-        """Where a network is built for the weights, which overwrite all of its parameters.
+        """For building a network that gets the weights: nothing is drawn that they overwrite.
 
         Raises:
-            ValueError: It is far larger than they are; memory for it was not asked for.
+            ValueError: It is far larger than they are; this is said before memory for it is taken.
         """
         stored = sum(value.numel() for value in self.state.values())
         try:
