@@ -48,37 +48,16 @@ __all__ = [
     "unpack",
 ]
 
-# Where each name lives; loaded on first use, so that the import and the command line's help stay lean.
-_HOMES = {
-    "ChannelSet": "spectrum",
-    "ChannelStatistics": "inputs",
-    "Coefficients": "jpeg",
-    "Decoder": "inputs",
-    "FrequencySpec": "inputs",
-    "Header": "jpeg",
-    "InputSpec": "inputs",
-    "JpegError": "jpeg",
-    "PixelSpec": "inputs",
-    "PixelTransform": "inputs",
-    "Transport": "models",
-    "View": "inputs",
-    "create_detector": "detection",
-    "create_model": "models",
-    "fit": "training.run",
-    "list_models": "models",
-    "load": "models",
-    "pack": "inputs",
-    "read_coefficients": "jpeg",
-    "read_header": "jpeg",
-    "save": "models",
-    "unpack": "inputs",
-}
+# Where the names live, each package after those that it needs; loaded on first use, so that the import and
+# the command line's help stay lean.
+_HOMES = ("jpeg", "spectrum", "inputs", "models", "detection", "training.run")
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    homes = (importlib.import_module(f"{__name__}.{home}") for home in _HOMES)
+    value = globals()[name] = next(getattr(home, name) for home in homes if name in home.__all__)
     return value
 
 

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import LightningDataModule, LightningModule
 
 from freqvision.models.optimisation import build_schedule
-from freqvision.training import CocoPhotos, Detector, Optimisation
+from freqvision.training import CocoPhotos, Detector, Optimisation, PhotoData
 from freqvision.training.fit import FitCLI
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -81,7 +81,12 @@ def test_another_class_brings_its_own_defaults(tmp_path):
         config = parse_arguments([*arguments, "--data.batch_size", "3"])
         for settings, kind in ((config.model.init_args, Detector), (config.data.init_args, CocoPhotos)):
             given = {"root": "x", "batch_size": 3}
-            for name, parameter in inspect.signature(kind).parameters.items():
+            known = dict(inspect.signature(kind).parameters)
+            if known.pop("settings", None):
+                known = dict(inspect.signature(PhotoData).parameters) | known
+                del known["spec"], known["class_names"]
+            assert set(known) == set(vars(settings))
+            for name, parameter in known.items():
                 expected = given.get(name, parameter.default)
                 value = settings[name]
                 plain = asdict(expected) if is_dataclass(expected) else expected

@@ -31,7 +31,7 @@ def test_help_is_one_screen_and_imports_neither_torch_nor_lightning():
     assert len(lines) < 50
     assert max(map(len, lines)) <= 110
     assert "…" not in result.stdout
-    for prefix, (_, _, fields) in COMMON.items():
+    for prefix, _, _, fields in COMMON:
         for field in fields.split():
             assert re.search(rf"^  --{re.escape(prefix + field)} .*[a-z]{{3}}", result.stdout, re.M), field
     assert all(name in result.stdout for name, _, _ in RUN)

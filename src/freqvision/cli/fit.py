@@ -30,17 +30,14 @@ MORE = """
   freqvision fit --model.help Classifier        every setting of the model, or of a Detector
   freqvision fit --data.help PhotoFolder        every setting of the data, or of PhotoShards
 """
-# Prefix → (file, class, settings that people use). Their defaults and meanings are read from the source: to
-# import Lightning takes seconds.
-COMMON = {
-    "data.": (
-        "training/photos",
-        "PhotoFolder",
-        "root validation input resize crop channels batch_size damaged",
-    ),
-    "model.": ("training/classifier", "Classifier", "name weights start mixup ema"),
-    "model.optimisation.": ("models/optimisation", "Optimisation", "optimizer lr schedule"),
-}
+# Of each class: prefix, file, name, settings that people use. Their defaults and meanings are read from the
+# source: to import Lightning takes seconds.
+COMMON = (
+    ("data.", "training/photos", "PhotoFolder", "root validation input resize crop channels"),
+    ("data.", "training/data_module", "PhotoData", "batch_size damaged"),
+    ("model.", "training/classifier", "Classifier", "name weights start mixup ema"),
+    ("model.optimisation.", "models/optimisation", "Optimisation", "optimizer lr schedule"),
+)
 RUN = (
     ("--trainer.max_epochs", "10", "Length of the training"),
     ("--trainer.devices", "auto", "Number of GPUs or processes"),
@@ -70,7 +67,7 @@ def main(args: list[str]) -> None:
 def summary() -> str:
     """One screen: examples, and the settings that people use."""
     rows = [("setting", "default", "")]
-    for prefix, (file, name, fields) in COMMON.items():
+    for prefix, file, name, fields in COMMON:
         defaults, meanings = settings(file, name)
         for field in fields.split():
             default = defaults.get(field, "required")

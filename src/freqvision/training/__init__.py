@@ -24,20 +24,8 @@ __all__ = [
     "PhotoTable",
 ]
 
-_FILES = {
-    "Augmentation": "inputs.augment",
-    "Classifier": "training.classifier",
-    "CocoPhotos": "training.coco",
-    "Detector": "training.detector",
-    "Optimisation": "models.optimisation",
-    "PhotoData": "training.data_module",
-    "PhotoFolder": "training.photos",
-    "PhotoShards": "training.photos",
-    "PhotoTable": "training.photos",
-}
-
 
 def __getattr__(name: str) -> Any:
-    if name not in _FILES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"freqvision.{_FILES[name]}"), name)
+    return getattr(importlib.import_module("freqvision.training.fit"), name)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from freqvision.data.check import without
-from freqvision.data.folder import Damaged
 from freqvision.data.loader import PhotoLoader
 from freqvision.data.remote import is_remote
 from freqvision.data.sources import Files, Sources
@@ -44,10 +43,6 @@ class CocoPhotos(PhotoData):
         channels: Which DCT channels: 6, 12, 24, 32, 48, 64 or 192 (the paper's), a JSON file of a ChannelSet,
             or an expression such as "Y0-15+Cb0+Cr0".
         interpolation: "bilinear" or "bicubic", antialiased.
-        dtype: Type of a batch on its way to the device: float32, float16, bfloat16 or int8 (pixels: uint8).
-        statistics: JSON file of `freqvision stats` with mean and deviation of each channel. None measures the
-            training photos once, before the first epoch, and saves the result in the run's folder. A file
-            that does not exist yet is measured and written, for other runs to share.
         statistics_photos: Measure at most this many photos, evenly spread; 0 for all.
         batch_size: Photos in a batch on each device.
         hflip: Probability of a horizontal flip of a training photo.
@@ -57,14 +52,9 @@ class CocoPhotos(PhotoData):
         keep_empty: Whether to train on photos without objects.
         orientation: How photos were shown when the boxes were drawn: "stored", without regard to the EXIF
             orientation, as COCO's tools do it, or "exif". The model sees photos upright in any case.
-        damaged: "error" stops at a photo that cannot be read; "skip" leaves it out and "decode" shows what is
-            left of it, both listed at the end.
         exclude: List of damaged photos to leave out, of `freqvision check`.
         paths_outside: Whether file names in the annotations may lead out of the folders of photos.
-        num_threads: Threads that decode a batch; 0 for all cores, which processes on a machine divide.
-        num_workers: Worker processes; 0 decodes in the training process, which is best for DCT channels.
-        seed: Of the order of the photos and of their random views; None takes that of Lightning's
-            seed_everything, or 0.
+        settings: Of `PhotoData`.
     """
 
     train_set: DetectionPhotos
@@ -84,8 +74,6 @@ class CocoPhotos(PhotoData):
         max_size: int = 1333,
         channels: int | str = 24,
         interpolation: Literal["bilinear", "bicubic"] = "bilinear",
-        dtype: str = "float32",
-        statistics: str | None = None,
         statistics_photos: int = 500,
         batch_size: int = 2,
         hflip: float = 0.5,
@@ -94,12 +82,9 @@ class CocoPhotos(PhotoData):
         crop: tuple[int, int] | None = None,
         keep_empty: bool = False,
         orientation: Literal["stored", "exif"] = "stored",
-        damaged: Damaged = "error",
         exclude: str | None = None,
         paths_outside: bool = False,
-        num_threads: int = 0,
-        num_workers: int = 0,
-        seed: int | None = None,
+        **settings: Any,
     ) -> None:
         spec: InputSpec
         if input == "frequency":
@@ -130,16 +115,16 @@ class CocoPhotos(PhotoData):
         )
         classes = list(self.train_coco.class_names)
         super().__init__(
-            spec, classes, dtype, statistics, statistics_photos, batch_size, num_threads, num_workers, seed
+            spec,
+            classes,
+            statistics_photos=statistics_photos,
+            batch_size=batch_size,
+            exclude=exclude,
+            **settings,
         )
         self.save_hyperparameters()
         self.validation_range = validation_range
-        self.damaged = damaged
-        self.exclude = exclude
-        self.how: dict[str, Any] = {
-            "orientation": orientation,
-            "damaged": damaged,
-        }
+        self.orientation = orientation
         self.augment = RandomDetectionView(
             hflip, tuple(sizes), (scale[0], scale[1]), None if crop is None else (crop[0], crop[1])
         )
@@ -156,7 +141,11 @@ class CocoPhotos(PhotoData):
             self.train_coco.require_outlines(crowds=False)
             self.validation_coco.require_outlines(crowds=True)
         target = partial(self.train_coco.target, masks=masks)
-        how = {**self.how, "num_threads": self.num_threads}
+        how: Any = {
+            "orientation": self.orientation,
+            "damaged": self.damaged,
+            "num_threads": self.num_threads,
+        }
         self.train_set = photos_of(
             self.train_coco,
             self.spec,

@@ -27,20 +27,23 @@ class PhotoData(LightningDataModule):
     Args:
         spec: What the photos become; statistics and type are still to come.
         class_names: Of the model's outputs.
-        dtype: The type in which a batch travels to the device.
-        statistics: JSON file of `freqvision stats`; None measures the training photos and saves the result in
-            the run's folder.
+        dtype: Type of a batch on its way to the device: float32, float16, bfloat16 or int8 (pixels: uint8).
+        statistics: JSON file of `freqvision stats` with mean and deviation of each channel. None measures the
+            training photos once, before the first epoch, and saves the result in the run's folder. A file
+            that does not exist yet is measured and written, for other runs to share.
         statistics_photos: Measure at most this many photos, evenly spread; 0 for all.
         batch_size: Photos in a batch on each device.
         num_threads: Threads that decode a batch; 0 for all cores, which processes on a machine divide.
-        num_workers: Worker processes; 0 decodes in the training process.
-        seed: Of all that is random; None takes that of Lightning's seed_everything, or 0.
+        num_workers: Worker processes; 0 decodes in the training process, which is best for DCT channels.
+        seed: Of the order of the photos and of their random views; None takes that of Lightning's
+            seed_everything, or 0.
+        damaged: "error", "skip" or "decode" photos that are damaged: stop, leave them out, or show what is
+            left of them. The last two list them at the end.
+        exclude: List of damaged photos to leave out, of `freqvision check`.
     """
 
     train_set: Any
     validation_set: Any
-    damaged: Damaged = "error"
-    exclude: str | None = None  # list of damaged photos
     prepare_data_per_node = False  # the statistics that the first process has are sent to the others
     shuffle_block = 0
     shuffle_window = 0
@@ -56,6 +59,8 @@ class PhotoData(LightningDataModule):
         num_threads: int = 0,
         num_workers: int = 0,
         seed: int | None = None,
+        damaged: Damaged = "error",
+        exclude: str | None = None,
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -68,6 +73,8 @@ class PhotoData(LightningDataModule):
         self.num_threads = num_threads
         self.num_workers = num_workers
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
+        self.damaged = damaged
+        self.exclude = exclude
         self._dtype = dtype
         self._place: dict[str, Any] | None = None  # of a resumed run in its epoch
         if dtype != "int8":  # which has its scale from the statistics, so it waits for them

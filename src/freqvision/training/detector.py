@@ -142,7 +142,7 @@ class Detector(ModelModule):
                 "annotations": data.validation_coco.path if data.validation_photos is None else None,
                 "photos": None if photos is None else list(photos),
                 "category_ids": list(data.validation_coco.category_ids),
-                "orientation": data.how["orientation"],
+                "orientation": data.orientation,
                 "paths_outside": data.hparams["paths_outside"],
             }
 

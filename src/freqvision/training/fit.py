@@ -60,7 +60,7 @@ def explain(message: str, parser: FitParser) -> str:
     unknown = re.search(r"(?:[Oo]ption '|unrecognized arguments: --)([\w.]+)", message)
     if unknown:
         names = {part for action in parser._actions for part in action.dest.split(".")}
-        for kind in (*SHORT_NAMES, Optimisation, Augmentation, Gating, DetectorOptions):
+        for kind in (*SHORT_NAMES, PhotoData, Optimisation, Augmentation, Gating, DetectorOptions):
             names |= inspect.signature(kind).parameters.keys()
         close = [
             match

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from freqvision.data import shards, table
-from freqvision.data.folder import EXTENSIONS, Damaged, PhotoDataset, RandomView, list_classes
+from freqvision.data.folder import EXTENSIONS, PhotoDataset, RandomView, list_classes
 from freqvision.data.loader import PhotoLoader
 from freqvision.data.opening import open_sources
 from freqvision.data.remote import CACHE_BYTES, Storage, is_remote
@@ -33,26 +33,14 @@ class PhotoFolder(PhotoData):
         channels: 6, 12, 24, 32, 48, 64 or 192 DCT channels (the paper's), a JSON file of a ChannelSet, or an
             expression such as "Y0-15+Cb0+Cr0".
         interpolation: "bilinear" or "bicubic", antialiased.
-        dtype: Type of a batch on its way to the device: float32, float16, bfloat16 or int8 (pixels: uint8).
-        statistics: JSON file of `freqvision stats` with mean and deviation of each channel. None measures the
-            training photos once, before the first epoch, and saves the result in the run's folder. A file
-            that does not exist yet is measured and written, for other runs to share.
-        statistics_photos: Measure at most this many photos, evenly spread; 0 for all.
-        batch_size: Photos in a batch on each device.
         scale: Smallest and largest share of a training photo's area in a random crop.
         ratio: Smallest and largest width / height of a random crop.
         hflip: Probability of a horizontal flip of a training photo.
-        num_threads: Threads that decode a batch; 0 for all cores, which processes on a machine divide.
-        num_workers: Worker processes; 0 decodes in the training process, which is best for DCT channels.
-        damaged: "error", "skip" or "decode" photos that are damaged: stop, leave them out, or show what is
-            left of them. The last two list them at the end.
-        exclude: List of damaged photos to leave out, of `freqvision check`.
         shuffle_block: Shuffle blocks of this many neighbours and then within a window, which reads shards in
             large parts; 0 shuffles all photos.
         shuffle_window: Photos of such a window; photos sorted by class need many blocks in it.
-        seed: Of the order of the photos and of their random crops; None takes that of Lightning's
-            seed_everything, or 0.
         on_error: Of configs of version 0.1: "raise" and "skip" are `damaged` "error" and "skip" now.
+        settings: Of `PhotoData`.
     """
 
     def __init__(
@@ -65,21 +53,13 @@ class PhotoFolder(PhotoData):
         crop: int | None = None,
         channels: int | str = 24,
         interpolation: Literal["bilinear", "bicubic"] = "bilinear",
-        dtype: str = "float32",
-        statistics: str | None = None,
-        statistics_photos: int = 0,
-        batch_size: int = 32,
         scale: tuple[float, float] = (0.08, 1.0),
         ratio: tuple[float, float] = (3 / 4, 4 / 3),
         hflip: float = 0.5,
-        num_threads: int = 0,
-        num_workers: int = 0,
-        damaged: Damaged = "error",
-        exclude: str | None = None,
         shuffle_block: int = 0,
         shuffle_window: int = 0,
-        seed: int | None = None,
         on_error: Literal["raise", "skip"] | None = None,
+        **settings: Any,
     ) -> None:
         spec: InputSpec
         if input == "frequency":
@@ -87,19 +67,17 @@ class PhotoFolder(PhotoData):
             spec = FrequencySpec(resize or 512, crop or 448, chosen, interpolation=interpolation)
         else:
             spec = PixelSpec(resize or 256, crop or 224, input, interpolation=interpolation)
-        self.exclude = exclude
         classes = self._open(root, train, validation)
         if len(classes) == 1:
             raise ValueError(
                 f"{train} has one class, {classes[0]!r}: a classifier needs two or more, and a folder of "
                 "photos a sub-folder for each"
             )
-        super().__init__(
-            spec, classes, dtype, statistics, statistics_photos, batch_size, num_threads, num_workers, seed
-        )
+        super().__init__(spec, classes, **settings)
         self.save_hyperparameters()
         self.augment = RandomView((scale[0], scale[1]), (ratio[0], ratio[1]), hflip)
-        self.damaged = damaged if on_error is None else "skip" if on_error == "skip" else "error"
+        if on_error is not None:
+            self.damaged = "skip" if on_error == "skip" else "error"
         self.shuffle_block = shuffle_block
         self.shuffle_window = shuffle_window
 

@@ -11,6 +11,8 @@ from typing import Any
 from freqvision.models.frequency_model import FrequencyModel
 from freqvision.runtime import naming_extras
 
+__all__ = ["fit"]
+
 
 @dataclass(frozen=True)
 class FitResult:
