@@ -17,7 +17,7 @@ from freqvision.data.check import PhotoCheck, find_faults, without
 from freqvision.data.sources import Files, Sources
 from freqvision.inputs.decoder import DAMAGED, Decoder
 from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
-from freqvision.inputs.view import View, random_resized_view
+from freqvision.inputs.view import View, check_random, random_resized_view
 from freqvision.runtime import address
 
 PACKED = ".fqpk"  # photos of freqvision.pack
@@ -42,16 +42,9 @@ class RandomView:
     hflip: float = 0.5
 
     def __post_init__(self) -> None:
-        for name in ("scale", "ratio"):
-            pair = getattr(self, name)
-            if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-                raise ValueError(f"{name} is (smallest, largest), not {pair!r}")
-        if not 0 < self.scale[0] <= self.scale[1] <= 1:
-            raise ValueError(f"scale must be 0 < smallest <= largest <= 1, not {self.scale}")
-        if not 0 < self.ratio[0] <= self.ratio[1]:
-            raise ValueError(f"ratio must be 0 < smallest <= largest, not {self.ratio}")
-        if not 0 <= self.hflip <= 1:
-            raise ValueError(f"hflip is a probability from 0 to 1, not {self.hflip}")
+        check_random(self.scale, self.ratio, self.hflip)
+        if self.scale[1] > 1:
+            raise ValueError(f"scale is a share of the photo's area, at most 1; got {self.scale}")
 
 
 def list_classes(root: str | Path) -> list[str]:
@@ -106,9 +99,8 @@ def holds(test: Callable[[], bool]) -> bool:
 def find_photos(folder: str | Path) -> list[str]:
     """Paths of all photos in a folder and its sub-folders, in the same order on every machine.
 
-    Photos are regular files whose names end in one of `EXTENSIONS`. Hidden files and folders are left out
-    (macOS writes ._name.jpg, Jupyter .ipynb_checkpoints), and a folder that links lead to again is listed
-    once.
+    Photos are regular files whose names end in one of `EXTENSIONS`. Hidden files and folders are left out,
+    and a folder that links lead to again is listed once.
     """
     return list(_photos(folder))
 
@@ -159,6 +151,16 @@ def list_photos(
             f"no photos in the class folders of {root}: looked for files that end in {', '.join(EXTENSIONS)}"
         )
     return paths, [labels[path] for path in paths]
+
+
+def open_folder(
+    root: str | Path, classes: Sequence[str] | None, exclude: str | Path | PhotoCheck | None = None
+) -> Files:
+    """The photos below `root`/class; of all its sub-folders if `classes` is None."""
+    classes = list_classes(root) if classes is None else classes
+    photos = Files(*list_photos(root, classes, exclude), classes)
+    photos.root = root
+    return photos
 
 
 class DecodedPhotos(Dataset):
@@ -324,11 +326,9 @@ class _Folder(PhotoDataset):
         if not isinstance(spec, self.spec_class):
             raise TypeError(f"{type(self).__name__} takes a {self.spec_class.__name__}, not {spec!r}")
         found = list_classes(root)
-        classes = found if classes is None else classes
-        self.paths, labels = list_photos(root, classes, exclude)
-        files = Files(self.paths, labels, classes)
-        files.root = Path(root)
-        super().__init__(files, spec, augment, damaged=damaged, seed=seed, num_threads=num_threads)
+        photos = open_folder(Path(root), found if classes is None else classes, exclude)
+        self.paths = photos.paths
+        super().__init__(photos, spec, augment, damaged=damaged, seed=seed, num_threads=num_threads)
 
 
 class FrequencyFolder(_Folder):

@@ -7,14 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from freqvision.data.check import PhotoCheck, without
-from freqvision.data.folder import (
-    EXTENSIONS,
-    entries,
-    find_photos,
-    holds,
-    list_classes,
-    list_photos,
-)
+from freqvision.data.folder import EXTENSIONS, entries, find_photos, holds, open_folder
 from freqvision.data.remote import Storage, is_remote
 from freqvision.data.shards import Shards
 from freqvision.data.sources import Files, Sources
@@ -66,10 +59,7 @@ def open_sources(
     if not os.path.isdir(where):
         raise FileNotFoundError(f"no folder of photos, no shards and no table at {where}")
     if labelled or classes is not None:
-        classes = list_classes(where) if classes is None else classes
-        labelled_files = Files(*list_photos(where, classes, exclude), classes)
-        labelled_files.root = where
-        return labelled_files
+        return open_folder(where, classes, exclude)
     paths = without(find_photos(where), exclude)
     if not paths:
         raise ValueError(

@@ -12,10 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from freqvision.runtime import DRAFT, address, replacing
+from freqvision.runtime import DRAFT, address, naming_extras, replacing
 
 CHUNK = 4 * 2**20  # bytes of a request, and of a file of the cache
 REQUESTS = 32  # at once
@@ -113,7 +114,8 @@ class Storage:
             ]
         else:
             named = [where] if isinstance(where, str) else list(where)
-            heads = self.map(lambda url: self._try(url, lambda *file: _obstore().head(*file)), named)
+            ask = partial(self._try, request=lambda *file: _obstore().head(*file))
+            heads = self._threads().map(ask, named)
             found = [_remote(url, head) for url, head in zip(named, heads, strict=True)]
         if not found:
             raise FileNotFoundError(f"no shards at {where}: pass an address below which .tar files are")
@@ -147,10 +149,6 @@ class Storage:
         for part in parts:
             for chunk in _chunks(part):
                 self._fetch(part, chunk)
-
-    def map(self, function: Any, items: Sequence[Any]) -> list[Any]:
-        """A function of each item, many at once."""
-        return list(self._threads().map(function, items))
 
     def get(self, url: str, begin: int, end: int) -> memoryview:
         """A range of a file's bytes, without the cache; shorter where the file ends.
@@ -295,10 +293,8 @@ def _remote(url: str, entry: Mapping[str, Any]) -> Remote:
 def _obstore() -> Any:
     """The library, in a process that can use it."""
     global _process
-    try:
+    with naming_extras():
         import obstore
-    except ImportError as error:
-        raise ImportError("object storage needs obstore: pip install 'freqvision[remote]'") from error
     if _process not in (None, os.getpid()):
         raise RuntimeError(
             "object storage cannot be read in a forked process, where obstore's threads are missing: use a "

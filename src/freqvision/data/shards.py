@@ -143,11 +143,8 @@ class Shards(Sources):
         """What the .json file of each photo holds, such as its objects, for detection."""
         files = self._files or self.shards
         with ThreadPoolExecutor(REQUESTS if self.storage else 1) as pool:
-            texts = [text for *_, text in chain.from_iterable(pool.map(self._samples, files))]
-        return list(map(_object, texts))
-
-    def _samples(self, shard: str | Remote) -> list[Sample]:
-        return list_shard(shard, self.storage)
+            samples = pool.map(partial(list_shard, storage=self.storage), files)
+            return [_object(text) for *_, text in chain.from_iterable(samples)]
 
     def name(self, index: int) -> str:
         """The shard of a photo and its place there."""
@@ -200,39 +197,25 @@ def find_shards(shards: str | Path | Sequence[str | Path]) -> list[str]:
 def open_index(shards: Sequence[str]) -> tuple[np.ndarray, list[str]]:
     """Where each photo lies, mapped into memory, and the names of the classes.
 
-    Args:
-        shards: Tar files.
-
-    Returns:
-        Records of "shard" (place among `shards`), "offset" and "length" in bytes, and "label", -1 for none;
-        and names by label, empty if labels are numbers.
+    That is records of "shard" (place among `shards`), "offset" and "length" in bytes, and "label", -1 for
+    none; and names by label, empty if labels are numbers.
 
     Raises:
         ValueError: A shard is no tar file, or no shard holds a photo.
     """
     folder = Path(shards[0]).parent
-    known = [[os.path.relpath(path, folder), *_version(path)] for path in shards]
+    versions = ((path, os.stat(path)) for path in shards)
+    known = [[os.path.relpath(path, folder), now.st_size, now.st_mtime_ns] for path, now in versions]
     return _kept_index(folder, known, len(shards), lambda: _make_index(shards))
 
 
 def open_remote_index(
     storage: Storage, where: str | Sequence[str]
 ) -> tuple[list[Remote], np.ndarray, list[str], str]:
-    """The same for shards in object storage.
+    """The same for shards in object storage; returns the shards before, and the cache's folder after it.
 
     The index that lies with the shards is copied if it is of the very same names and sizes. Otherwise one is
     made from the headers of the tar files, a few kilobytes for each photo, and kept in the cache.
-
-    Args:
-        storage: How it is read.
-        where: An address below which the shards are, a pattern, or their addresses.
-
-    Returns:
-        The shards, their index, the names of the classes, and the folder of the cache.
-
-    Raises:
-        OSError: The storage does not answer, or refuses.
-        ValueError: As for `open_index`.
     """
     root = where.rstrip("/") if isinstance(where, str) and not where.endswith(".tar") else ""
     about: Any = None
@@ -287,11 +270,7 @@ def _kept_index(
 
 
 def _about(text: str | bytes, name: str) -> dict[str, Any]:
-    """What is in `index.json`, which may come from anywhere.
-
-    Raises:
-        ValueError: It is something else.
-    """
+    """What is in `index.json`, which may come from anywhere."""
     about = parse_json(text)
     if not (
         isinstance(about, dict)
@@ -310,12 +289,6 @@ def _fits(index: np.ndarray, about: dict[str, Any], shards: int) -> bool:
         return False
     numbers = index["shard"], index["offset"], index["length"]
     return all(column.min() >= 0 for column in numbers) and index["shard"].max() < shards
-
-
-def _version(path: str) -> tuple[int, int]:
-    """What tells whether a file is the one that was indexed."""
-    status = os.stat(path)
-    return status.st_size, status.st_mtime_ns
 
 
 def _make_index(

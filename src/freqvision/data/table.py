@@ -16,7 +16,7 @@ from freqvision.data.folder import Damaged, PhotoDataset, RandomView
 from freqvision.data.sources import UNLABELLED, Sources, named, relabelled
 from freqvision.inputs.spec import InputSpec
 from freqvision.jpeg.read import Source
-from freqvision.runtime import parse_json, read_text
+from freqvision.runtime import naming_extras, parse_json, read_text
 
 IMAGES = ("image", "img", "jpg", "jpeg", "photo", "pixel_values", "bytes")  # usual names of columns
 LABELS = ("label", "labels", "fine_label", "class", "cls", "target", "category")
@@ -97,12 +97,8 @@ class Table(Sources):
         self._photos = self.rows.select_columns([self.image]).with_format("arrow")
         kind = self._photos.data.schema.field(self.image).type
         self._parts = {kind.field(place).name for place in range(kind.num_fields)}
-        if "bytes" not in self._parts and str(kind) not in (
-            "binary",
-            "large_binary",
-            "string",
-            "large_string",
-        ):
+        plain = str(kind).removeprefix("large_") in ("binary", "string")
+        if not plain and "bytes" not in self._parts:
             raise ValueError(f"the column {self.image!r} holds {kind}: photos are bytes, or paths with bytes")
         label = _column(features, label, LABELS, lambda feature: hasattr(feature, "names"))
         none: tuple[Tensor, list[str]] = torch.full((len(self.rows),), UNLABELLED), []
@@ -164,10 +160,8 @@ def _folders(table: Any) -> tuple[str, ...] | None:
 
 def open_table(table: Any, split: str | None = None) -> Any:
     """A ``datasets.Dataset``, mapped into memory; see `PhotoTable` for arguments and errors."""
-    try:
+    with naming_extras():
         import datasets
-    except ImportError as error:
-        raise ImportError("tables need Hugging Face Datasets: pip install 'freqvision[table]'") from error
     try:
         found = _open(table, split)
     except (ImportError, OSError, ValueError):
@@ -192,7 +186,7 @@ def _open(table: Any, split: str | None) -> Any:
     found = table
     if isinstance(table, (str, os.PathLike)):
         path = os.fspath(table)
-        if any(os.path.isfile(os.path.join(path, name)) for name in ("state.json", "dataset_dict.json")):
+        if _is_saved(path):
             _check_saved(path)
             found = datasets.load_from_disk(path)
         elif files := _files(path):
@@ -215,22 +209,22 @@ def _check_saved(folder: str) -> None:
                 raise ValueError(f"{path} is no regular file, as save_to_disk writes them")
         listed: list[Any] = []
         if "state.json" in names:
-            listed = [file["filename"] for file in _values(root, "state.json")["_data_files"]]
+            state = parse_json(read_text(os.path.join(root, "state.json")))
+            listed = [file["filename"] for file in state["_data_files"]]
         elif "dataset_dict.json" in names:
-            listed = _values(root, "dataset_dict.json")["splits"]
+            listed = parse_json(read_text(os.path.join(root, "dataset_dict.json")))["splits"]
         for entry in listed:
             if os.path.basename(entry) != entry or entry in ("", os.curdir, os.pardir):
                 raise ValueError(f"{root} names {entry!r} as one of its files, which leads out of it")
 
 
-def _values(folder: str, name: str) -> Any:
-    return parse_json(read_text(os.path.join(folder, name)))
-
-
 def is_table(path: str | Path) -> bool:
     """Whether there is a table at a path: a folder of ``save_to_disk``, Parquet or Arrow."""
-    names = ("state.json", "dataset_dict.json")
-    return any(os.path.isfile(os.path.join(path, name)) for name in names) or bool(_files(os.fspath(path)))
+    return _is_saved(path) or bool(_files(os.fspath(path)))
+
+
+def _is_saved(path: str | Path) -> bool:
+    return any(os.path.isfile(os.path.join(path, name)) for name in ("state.json", "dataset_dict.json"))
 
 
 def _files(path: str) -> list[str]:

@@ -41,8 +41,8 @@ def adjust_colour(
         inputs: (B, C, h, w) model inputs of any of the spec's types.
         spec: What the inputs are: channels, statistics, type.
         brightness: Factor, 0 or more: one number, or a tensor (B,).
-        contrast: Factor, 0 or more: one number, or a tensor (B,).
-        saturation: Factor, 0 or more: one number, or a tensor (B,).
+        contrast: Likewise.
+        saturation: Likewise.
 
     Returns:
         (B, C, h, w) of the same type.
@@ -236,11 +236,7 @@ class FrequencyAugment(nn.Module):
     def _boxes(self, tries: torch.Tensor, place: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
         """Boxes as torchvision's RandomErasing chooses them, in blocks: (B, 4); empty where no try fits.
 
-        Args:
-            tries: (B, 2, tries) uniform numbers, for area and ratio.
-            place: (B, 2) uniform numbers, for top and left.
-            rows: Height of the grid.
-            columns: Width of the grid.
+        From uniform numbers: `tries` (B, 2, tries) for area and ratio, `place` (B, 2) for top and left.
         """
         how = self.how
         area = rows * columns * _uniform(tries[:, 0], *how.erase_scale)

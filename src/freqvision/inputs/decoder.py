@@ -20,15 +20,7 @@ from freqvision.inputs.fallback import image_in_view, load_image, open_image, sh
 from freqvision.inputs.spec import InputSpec, PixelSpec
 from freqvision.inputs.view import View, random_resized_views
 from freqvision.jpeg.errors import UNSUPPORTED_KINDS, JpegError
-from freqvision.jpeg.read import (
-    MAX_BYTES,
-    MAX_PIXELS,
-    Source,
-    check_buffer,
-    check_max_bytes,
-    check_max_pixels,
-    find_damage,
-)
+from freqvision.jpeg.read import MAX_BYTES, MAX_PIXELS, Source, check_buffer, check_limits, find_damage
 from freqvision.runtime import threads_here
 
 # What the reader leaves to Pillow.
@@ -90,13 +82,14 @@ class _NativePass:
     def __init__(
         self,
         specs: Sequence[InputSpec],
-        num_threads: int,
-        pixel_fallback: bool,
-        pin_memory: bool,
-        max_pixels: int,
-        max_bytes: int,
-        memory_format: torch.memory_format,
-        damaged: str,
+        num_threads: int = 0,
+        *,
+        pixel_fallback: bool = True,
+        pin_memory: bool = False,
+        max_pixels: int = MAX_PIXELS,
+        max_bytes: int = MAX_BYTES,
+        memory_format: torch.memory_format = torch.contiguous_format,
+        damaged: str = "error",
     ) -> None:
         if damaged not in DAMAGED:
             raise ValueError(f"damaged is one of {', '.join(DAMAGED)}; got {damaged!r}")
@@ -119,13 +112,12 @@ class _NativePass:
         self.num_threads = num_threads
         self.pixel_fallback = pixel_fallback
         self.pin_memory = pin_memory
-        self.max_pixels = check_max_pixels(max_pixels)
-        self.max_bytes = check_max_bytes(max_bytes)
+        self.max_pixels, self.max_bytes = check_limits(max_pixels, max_bytes)
         self.memory_format = memory_format
         self.damaged = damaged
         self.damage: dict[str, str] = {}
         self._sound: set[str] = set()
-        self._specs = tuple(specs)
+        self.specs = tuple(specs)
         self._start()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -146,18 +138,15 @@ class _NativePass:
         self._memory = _Memory()
 
     def _new_native(self) -> _native.BatchDecoder:
-        """A native decoder.
-
-        Made only when it is needed: a copy that is sent to a worker process arrives there before the process
-        knows that it is a worker, so that each would take all cores.
-        """
+        # Made only when it is needed: a copy that is sent to a worker process arrives there before the
+        # process knows that it is a worker, so that each would take all cores.
         interleaved = self.memory_format is torch.channels_last
         return _native.BatchDecoder(
-            specs=[_native_spec(spec, interleaved) for spec in self._specs],
+            specs=[_native_spec(spec, interleaved) for spec in self.specs],
             threads=threads_here(self.num_threads),
             max_pixels=self.max_pixels,
             max_bytes=self.max_bytes,
-            upright=self._specs[0].orientation == "exif",
+            upright=self.specs[0].orientation == "exif",
             lenient=self.damaged == "decode",
         )
 
@@ -203,7 +192,7 @@ class _NativePass:
             if failure is not None and index not in errors:
                 try:
                     images[index] = self._open_image(native.bytes, index, sources[index], failure)
-                    height, width = shown_size(images[index], self._specs[0])
+                    height, width = shown_size(images[index], self.specs[0])
                 except (JpegError, OSError) as error:
                     errors[index] = _without_frames(error)
             sizes.append((1, 1) if index in errors else (height, width))
@@ -253,7 +242,7 @@ class _NativePass:
                 if damage is not None:
                     self.damage[name] = damage
                 for (spec, view), output in zip(shots[index], outputs[index], strict=True):
-                    output.copy_(image_in_view(image, self._specs[spec], view, self.max_pixels, name))
+                    output.copy_(image_in_view(image, self.specs[spec], view, self.max_pixels, name))
             except JpegError as error:
                 errors[index] = _without_frames(error)
         for index, cause in errors.items():
@@ -273,7 +262,7 @@ class _NativePass:
         batches: list[torch.Tensor] = []
 
         def allocate(shots: Shots, bad: Container[int]) -> list[list[torch.Tensor]]:
-            counts = {len(several) for several in shots} or {len(self._specs)}
+            counts = {len(several) for several in shots} or {len(self.specs)}
             if len(counts) > 1:
                 raise ValueError(
                     f"each photo has as many views, got {sorted(counts)}: decode them by Decoder.each"
@@ -325,7 +314,7 @@ class _NativePass:
 
     def _batch(self, spec: int, views: Sequence[View], bad: Container[int]) -> torch.Tensor:
         """Room for a batch of one output size, in which bad sources have no say."""
-        what = self._specs[spec]
+        what = self.specs[spec]
         shapes = {what.output_shape(view) for index, view in enumerate(views) if index not in bad}
         fitting = (view for view in views if math.prod(view.crop[2:]) <= self.max_pixels)
         shapes = shapes or {what.output_shape(view) for view in fitting}
@@ -340,7 +329,7 @@ class _NativePass:
         )
 
     def _room(self, spec: int, count: int, shape: tuple[int, int, int]) -> torch.Tensor:
-        dtype = self._specs[spec].torch_dtype
+        dtype = self.specs[spec].torch_dtype
         if self.pin_memory and torch.cuda.is_available():  # torch reuses pinned memory itself
             size = (count, *shape)
             return torch.empty(
@@ -355,7 +344,7 @@ class _NativePass:
         return empty.set_(storage, 0, (count, *shape), (math.prod(shape), *strides))
 
     def _evaluation_views(self, spec: int, sizes: list[Size]) -> list[View]:
-        views = {size: self._specs[spec].view(size) for size in set(sizes)}  # data sets have few sizes
+        views = {size: self.specs[spec].view(size) for size in set(sizes)}  # data sets have few sizes
         return [views[size] for size in sizes]
 
 
@@ -417,7 +406,14 @@ class Decoder(_NativePass):
         damaged: str = "error",
     ) -> None:
         super().__init__(
-            [spec], num_threads, pixel_fallback, pin_memory, max_pixels, max_bytes, memory_format, damaged
+            [spec],
+            num_threads,
+            pixel_fallback=pixel_fallback,
+            pin_memory=pin_memory,
+            max_pixels=max_pixels,
+            max_bytes=max_bytes,
+            memory_format=memory_format,
+            damaged=damaged,
         )
         self.spec = spec
 
@@ -594,7 +590,8 @@ class JointDecoder(_NativePass):
 
     Args:
         specs: What to make of each photo; their orientation is the same.
-        num_threads, pixel_fallback, pin_memory, max_pixels, max_bytes, damaged: As for `Decoder`.
+        num_threads, pixel_fallback, pin_memory, max_pixels, max_bytes, memory_format, damaged: As for
+            `Decoder`.
 
     Raises:
         ValueError: An argument is out of its range, or the specs' orientations differ.
@@ -609,23 +606,6 @@ class JointDecoder(_NativePass):
         >>> [tuple(batch.shape) for batch in decode.random_resized([file.getvalue()])]
         [(1, 24, 56, 56), (1, 3, 224, 224)]
     """
-
-    def __init__(
-        self,
-        specs: Sequence[InputSpec],
-        num_threads: int = 0,
-        *,
-        pixel_fallback: bool = True,
-        pin_memory: bool = False,
-        max_pixels: int = MAX_PIXELS,
-        max_bytes: int = MAX_BYTES,
-        damaged: str = "error",
-    ) -> None:
-        layout = torch.contiguous_format
-        super().__init__(
-            specs, num_threads, pixel_fallback, pin_memory, max_pixels, max_bytes, layout, damaged
-        )
-        self.specs = self._specs
 
     def __repr__(self) -> str:
         return f"JointDecoder({list(self.specs)!r}, num_threads={self.num_threads})"
@@ -668,18 +648,7 @@ class JointDecoder(_NativePass):
         hflip: float = 0.5,
         generator: torch.Generator | None = None,
     ) -> tuple[torch.Tensor, ...]:
-        """Decode a batch for training: the same random part of a photo for each spec, resized to its crop.
-
-        Args:
-            sources: As for `Decoder`.
-            scale: As for `Decoder.random_resized`.
-            ratio: As for `Decoder.random_resized`.
-            hflip: As for `Decoder.random_resized`.
-            generator: As for `Decoder.random_resized`.
-
-        Returns:
-            For each spec (B, C, h, w) of its dtype.
-        """
+        """Like `Decoder.random_resized`, with the same random part of a photo for each spec."""
         crops = [_crop_of(spec) for spec in self.specs]
 
         def choose(sizes: list[Size]) -> list[list[View]]:

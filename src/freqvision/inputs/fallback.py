@@ -31,14 +31,9 @@ _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resamplin
 def open_image(contents: bytes, max_pixels: int, what: str, reason: str) -> Image.Image:
     """An image opened but not yet decoded, so that its size can be checked.
 
-    Args:
-        contents: Of the file.
-        max_pixels: Larger images are refused.
-        what: Begins the message of each error: the name, and why the JPEG reader refused it.
-        reason: Kind of the error where Pillow cannot open it either.
-
     Raises:
-        JpegError: The image is of no format of `FORMATS`, damaged, or too large.
+        JpegError: The image is of no format of `FORMATS`, damaged (then of kind `reason`), or too large; the
+            message begins with `what`: the name, and why the JPEG reader refused it.
     """
     Image.init()
     formats = [name for name in FORMATS if name in Image.OPEN]
@@ -64,15 +59,9 @@ def shown_size(image: Image.Image, spec: InputSpec) -> tuple[int, int]:
 
 
 def load_image(image: Image.Image, name: str, *, lenient: bool = False) -> tuple[Image.Image, str | None]:
-    """Decode an opened image.
+    """Decode what `open_image` gave; returns the image, and the cause of damage or None.
 
-    Args:
-        image: What `open_image` gave.
-        name: Begins the message of each error.
-        lenient: Of a damaged image keep what Pillow has decoded until it found out; the rest is gray.
-
-    Returns:
-        The image, and the cause of damage, or None.
+    Lenient, a damaged image keeps what Pillow has decoded until it found out; the rest is gray.
 
     Raises:
         JpegError: It cannot be decoded, or if lenient nothing of it can.

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 from freqvision.inputs.decoder import Decoder
@@ -65,16 +65,15 @@ def collect_statistics(
     work = partial(_measure_part, sources, spec, size, num_threads, damaged)
     parts = split(len(sources), PART * size)
     measured = map_parts(work, parts, ray=ray, cpus=num_threads, desc="statistics", progress=progress)
-    statistics: ChannelStatistics | None = None
-    for part, lines in measured:
+    of_parts: list[ChannelStatistics] = []
+    for of_part, lines in measured:
+        of_parts += of_part
         found.extend(lines)
-        if part is not None:
-            statistics = part if statistics is None else statistics.merge(part)
-    if statistics is None:
+    if not of_parts:
         raise ValueError(f"none of the {len(sources)} photos can be decoded: {found[0]}")
     count = len(sources) if damaged == "decode" else len(sources) - len(found)
     about = about or f"{count} photos, resize {spec.resize}, crop {spec.crop}, {spec.interpolation}"
-    return replace(statistics, about=about)
+    return replace(reduce(ChannelStatistics.merge, of_parts), about=about)
 
 
 def _measure_part(
@@ -85,10 +84,10 @@ def _measure_part(
     damaged: str,
     part: Part,
     count: Callable[[int], Any],
-) -> tuple[ChannelStatistics | None, list[str]]:
-    """Statistics of some of the photos, None where all are damaged, and a line for each damaged one."""
+) -> tuple[list[ChannelStatistics], list[str]]:
+    """Statistics of some of the photos, none where all are damaged, and a line for each damaged one."""
     decoder = Decoder(spec, num_threads, damaged=damaged)
-    statistics: ChannelStatistics | None = None
+    of_batches: list[ChannelStatistics] = []
     lines: list[str] = []
     for photos in batches(sources[slice(*part)], size):
         cubes, errors = decoder.try_decode(photos)
@@ -97,9 +96,8 @@ def _measure_part(
         lines += map(str, errors.values())
         good = [place for place in range(len(photos)) if place not in errors]
         if good:
-            batch = ChannelStatistics.of(cubes[good] if errors else cubes)
-            statistics = batch if statistics is None else statistics.merge(batch)
+            of_batches.append(ChannelStatistics.of(cubes[good] if errors else cubes))
         count(len(photos))
     if damaged == "decode":
         lines += [f"{name}: {cause}" for name, cause in decoder.damage.items()]
-    return statistics, lines
+    return [reduce(ChannelStatistics.merge, of_batches)] if of_batches else [], lines

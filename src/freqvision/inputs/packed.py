@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from freqvision import _native
-from freqvision.inputs.decoder import Decoder, threads_here
+from freqvision.inputs.decoder import Decoder
 from freqvision.inputs.spec import FrequencySpec
 from freqvision.inputs.view import BLOCK, View, resize_crop_view, whole_blocks
 from freqvision.jpeg.coefficients import Coefficients
@@ -22,10 +22,11 @@ from freqvision.jpeg.read import (
     MAX_PIXELS,
     Source,
     check_buffer,
-    check_max_pixels,
+    check_limits,
     read_coefficients,
     read_header,
 )
+from freqvision.runtime import threads_here
 from freqvision.spectrum.channels import FREQUENCIES, ChannelSet
 from freqvision.spectrum.dct import dct_matrix
 
@@ -47,9 +48,7 @@ class Packer:
     Args:
         spec: Which channels are kept, at which size, and in which steps (the spec's int8 steps, of AC none
             finer than 5); None keeps all coefficients as they are stored.
-        codec: "lz4" is read fastest, "zstd" is smallest.
-        level: Of the codec; None is 9 (lz4) or 17 (zstd).
-        num_threads: As for `Decoder`.
+        codec, level, num_threads: As for `pack`.
 
     Raises:
         TypeError: `spec` is no FrequencySpec.
@@ -185,11 +184,6 @@ def _continue_outside(coefs: torch.Tensor, channels: ChannelSet, view: View) -> 
     """Fit the blocks at the photo's borders to what they show of it, in place of an edge to gray.
 
     A few frequencies cannot hold that edge, and what they miss of it would be errors within the photo.
-
-    Args:
-        coefs: (C, h, w) of the photo with gray around it.
-        channels: Which they are.
-        view: Where the photo lies, of its whole box.
     """
     vertical, horizontal = (
         [
@@ -281,7 +275,7 @@ def unpack(photo: bytes, *, max_pixels: int = MAX_PIXELS) -> Coefficients:
         JpegError: The bytes are damaged, or no packed photo.
         ValueError: The photo was packed with a spec: a `Decoder` reads what it holds.
     """
-    found = _native.unpack(check_buffer(photo), check_max_pixels(max_pixels))
+    found = _native.unpack(check_buffer(photo), check_limits(max_pixels)[0])
     if not found.pop("exact"):
         raise ValueError(
             "this photo was packed with a spec, so that it holds some channels only, of another size: read "

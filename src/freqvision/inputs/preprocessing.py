@@ -17,15 +17,7 @@ _PILLOW = {2: "bilinear", 3: "bicubic"}
 
 
 def preprocessing_fields(source: Any) -> dict[str, Any]:
-    """Fields of the `PixelSpec` that does what another library's preprocessing does.
-
-    Args:
-        source: torchvision's ``weights`` or ``weights.transforms()``; timm's ``resolve_data_config(…)`` or a
-            timm model; an image processor of transformers, or a processor that holds one.
-
-    Raises:
-        TypeError: It is none of these.
-        ValueError: It does what a spec cannot express; the message says what.
+    """Fields of the `PixelSpec` that does what another library's preprocessing does, see `PixelSpec.like`.
 
     Example:
         >>> config = {"input_size": (3, 224, 224), "crop_pct": 0.9, "interpolation": "bicubic"}

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -69,19 +70,8 @@ def transform_pixels(coefficients: Coefficients, view: View, spec: PixelSpec) ->
         (C, height, width) of the spec's type.
     """
     height, width = coefficients.size
-    vertical, horizontal = (
-        Resampling(
-            photo=coefficients.size[axis],
-            box_start=view.box[axis],
-            box_length=view.box[2 + axis],
-            size=view.size[axis],
-            crop_start=view.crop[axis],
-            crop_length=view.crop[2 + axis],
-            flip=view.flip and axis == 1,
-            interpolation=spec.interpolation,
-        ).pixel_matrix()
-        for axis in (0, 1)
-    )
+    of_axes = _resampling(coefficients, view, spec.interpolation, (1, 1))
+    vertical, horizontal = (resampling.pixel_matrix() for resampling in of_axes)
     planes = torch.zeros(len(COMPONENTS), view.crop[2], view.crop[3], dtype=torch.float64)
     for component in range(len(coefficients.planes)):
         stored = dequantised_plane(coefficients, component).unflatten(0, (-1, 8)).unflatten(2, (-1, 8))
@@ -129,6 +119,15 @@ def component_resampling(
 ) -> tuple[Resampling, Resampling]:
     """How a view resamples a component: along the vertical axis, and along the horizontal one."""
     sampling = coefficients.sampling_factors  # (vertical, horizontal) of each component
+    largest = map(max, zip(*sampling, strict=True))
+    ratios = [Fraction(*factors) for factors in zip(sampling[component], largest, strict=True)]
+    return _resampling(coefficients, view, interpolation, ratios)
+
+
+def _resampling(
+    coefficients: Coefficients, view: View, interpolation: str, ratios: Sequence[float | Fraction]
+) -> tuple[Resampling, Resampling]:
+    """The same with samples per luma pixel along each axis."""
     vertical, horizontal = (
         Resampling(
             photo=coefficients.size[axis],
@@ -137,7 +136,7 @@ def component_resampling(
             size=view.size[axis],
             crop_start=view.crop[axis],
             crop_length=view.crop[2 + axis],
-            samples_per_pixel=Fraction(sampling[component][axis], max(factors[axis] for factors in sampling)),
+            samples_per_pixel=Fraction(ratios[axis]),
             flip=view.flip and axis == 1,
             interpolation=interpolation,
         )

@@ -90,8 +90,8 @@ class InputSpec(JsonFile):
 
     @property
     def blank(self) -> tuple[float, ...]:
-        """Value per channel where there is no photo, before normalisation."""
-        raise NotImplementedError
+        """Value per channel where there is no photo, before normalisation: gray, or the mean colour."""
+        return (0.0,) * self.num_channels
 
     @property
     def label(self) -> str:
@@ -305,11 +305,6 @@ class FrequencySpec(InputSpec):
         return self.scale if self.dtype == "int8" else None
 
     @property
-    def blank(self) -> tuple[float, ...]:
-        """0 for each channel, which is gray."""
-        return (0.0,) * len(self.channels)
-
-    @property
     def label(self) -> str:
         """DCT- and the number of channels."""
         return f"DCT-{len(self.channels)}"
@@ -406,12 +401,7 @@ class PixelSpec(InputSpec):
         std: One for each channel in its order, of values in [0, 1]; ImageNet's unless given.
         dtype: Type of the tensor that is sent to the device. A float tensor holds (value − mean) / std; a
             uint8 tensor holds 0 to 255, which the model's first step on the device normalises.
-        interpolation: "bilinear" or "bicubic", antialiased.
-        max_size: With `resize` of one number and no crop: the longer side in pixels that it may lead to.
-        orientation: "exif" shows photos upright, as their EXIF orientation says; "stored" shows them as the
-            file stores them, on which models saved before there was a choice were trained.
-        centring: Where the crop begins if an odd number of pixels is left over: "round" as in torchvision
-            (half a pixel to the even side), "floor" as in transformers.
+        interpolation, max_size, orientation, centring: As for `FrequencySpec`.
 
     Raises:
         ValueError: A value is illegal or contradicts another; the message says which and what is valid.

@@ -128,13 +128,10 @@ class ChannelStatistics(JsonFile):
             ValueError: A channel was not measured.
         """
         places = self.channels.positions(channels)
-
-        def chosen(numbers: tuple[float, ...]) -> tuple[float, ...]:
-            return tuple(numbers[place] for place in places)
-
-        return ChannelStatistics(
-            channels, self.count, chosen(self.mean), chosen(self.variance), chosen(self.largest), self.about
+        mean, variance, largest = (
+            tuple(numbers[place] for place in places) for numbers in (self.mean, self.variance, self.largest)
         )
+        return ChannelStatistics(channels, self.count, mean, variance, largest, self.about)
 
     @property
     def std(self) -> tuple[float, ...]:
@@ -189,16 +186,12 @@ class ChannelStatistics(JsonFile):
         except (TypeError, OverflowError) as error:  # values of other types
             raise ValueError(f"statistics in JSON are numbers and text: {error}") from error
 
-    @classmethod
-    def default(cls) -> ChannelStatistics:
+    @staticmethod
+    @functools.cache
+    def default() -> ChannelStatistics:
         """Statistics of general photos: 200 of ImageNet, resize 512, crop 448."""
-        return _default()
-
-
-@functools.cache
-def _default() -> ChannelStatistics:
-    file = resources.files("freqvision.inputs") / "default_statistics.json"
-    return ChannelStatistics.from_json(file.read_text(encoding="utf-8"))
+        file = resources.files("freqvision.inputs") / "default_statistics.json"
+        return ChannelStatistics.from_json(file.read_text(encoding="utf-8"))
 
 
 def greatest_magnitude() -> list[float]:

@@ -175,13 +175,7 @@ def random_resized_views(
     A list of photos gets the same views however it is divided into batches.
     """
     size = (crop, crop) if isinstance(crop, int) else _pair(crop, "crop")
-    pairs = all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in (scale, ratio))
-    if not (pairs and 0 < scale[0] <= scale[1] and 0 < ratio[0] <= ratio[1]):
-        raise ValueError(
-            f"scale and ratio are (min, max) with 0 < min ≤ max; got scale={scale}, ratio={ratio}"
-        )
-    if not 0 <= hflip <= 1:
-        raise ValueError(f"hflip is a probability from 0 to 1, got {hflip}")
+    check_random(scale, ratio, hflip)
     shape = (len(image_sizes), 2 * _TRIES + 3)
     draws = torch.rand(shape, dtype=torch.float64, device="cpu", generator=generator).tolist()
     views, window = [], (0, 0, *size)
@@ -189,6 +183,17 @@ def random_resized_views(
         box = _random_box(_pair(image_size, "image_size"), scale, ratio, uniforms)
         views.append(View(box, size, window, uniforms[-1] < hflip))
     return views
+
+
+def check_random(scale: tuple[float, float], ratio: tuple[float, float], hflip: float) -> None:
+    """Refuse ranges that are empty or not positive, and what is no probability."""
+    pairs = all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in (scale, ratio))
+    if not (pairs and 0 < scale[0] <= scale[1] and 0 < ratio[0] <= ratio[1]):
+        raise ValueError(
+            f"scale and ratio are (min, max) with 0 < min ≤ max; got scale={scale}, ratio={ratio}"
+        )
+    if not 0 <= hflip <= 1:
+        raise ValueError(f"hflip is a probability from 0 to 1, got {hflip}")
 
 
 def _random_box(

@@ -51,7 +51,7 @@ def read_coefficients(
         >>> coefficients.size, [plane.shape for plane in coefficients.planes]
         ((30, 50), [(4, 7, 8, 8), (2, 4, 8, 8), (2, 4, 8, 8)])
     """
-    limits = check_max_pixels(max_pixels), check_max_bytes(max_bytes)
+    limits = check_limits(max_pixels, max_bytes)
     with _naming(source):
         contents = _contents(source, limits[1])
         return Coefficients(**_native.read_coefficients(contents, bool(strict), *limits))
@@ -88,7 +88,7 @@ def find_damage(
         >>> find_damage(file.getvalue()[:-200]).kind
         'truncated'
     """
-    limits = check_max_pixels(max_pixels), check_max_bytes(max_bytes)
+    limits = check_limits(max_pixels, max_bytes)
     try:
         with _naming(source):
             _native.judge(_contents(source, limits[1]), *limits)
@@ -102,8 +102,8 @@ def read_header(source: Source, *, max_pixels: int = MAX_PIXELS, max_bytes: int 
 
     Args:
         source: As for `read_coefficients`. Of a path, only the beginning of the file is read as a rule.
-        max_pixels: Refuse files that claim to be larger.
-        max_bytes: Refuse files of more bytes.
+        max_pixels: As for `read_coefficients`.
+        max_bytes: As for `read_coefficients`.
 
     Returns:
         The header.
@@ -123,7 +123,7 @@ def read_header(source: Source, *, max_pixels: int = MAX_PIXELS, max_bytes: int 
         >>> header.size, header.colour_model, header.blocks
         ((30, 50), 'gray', ((4, 7),))
     """
-    limits = check_max_pixels(max_pixels), check_max_bytes(max_bytes)
+    limits = check_limits(max_pixels, max_bytes)
     with _naming(source):
         if _is_path(source):
             # A header seldom passes a few kilobytes; thumbnails and colour profiles make exceptions.
@@ -170,24 +170,16 @@ def check_buffer(source: Any) -> memoryview:
     return view
 
 
-def check_max_pixels(value: Any) -> int:
-    """A limit that the native core takes: a positive integer, of which more than 2⁶² mean no limit."""
-    return _check_limit("max_pixels", value, MAX_PIXELS)
-
-
-def check_max_bytes(value: Any) -> int:
-    """As `check_max_pixels`, of the size of a file."""
-    return _check_limit("max_bytes", value, MAX_BYTES)
-
-
-def _check_limit(name: str, value: Any, default: int) -> int:
-    try:
-        limit = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} is an integer, got {value!r}; the default is {default}") from None
-    if limit <= 0:
-        raise ValueError(f"{name} is positive, got {value!r}; the default is {default}")
-    return min(limit, 2**62)
+def check_limits(max_pixels: Any, max_bytes: Any = MAX_BYTES) -> tuple[int, int]:
+    """Limits that the native core takes: positive integers, of which more than 2⁶² mean no limit."""
+    for name, value, default in (("max_pixels", max_pixels, MAX_PIXELS), ("max_bytes", max_bytes, MAX_BYTES)):
+        try:
+            positive = operator.index(value) > 0
+        except TypeError:
+            raise TypeError(f"{name} is an integer, got {value!r}; the default is {default}") from None
+        if not positive:
+            raise ValueError(f"{name} is positive, got {value!r}; the default is {default}")
+    return min(operator.index(max_pixels), 2**62), min(operator.index(max_bytes), 2**62)
 
 
 @contextmanager

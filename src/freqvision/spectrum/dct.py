@@ -49,8 +49,7 @@ def block_dct(samples: torch.Tensor) -> torch.Tensor:
                 [40.]])
     """
     _check_plane(samples, "samples")
-    matrix = dct_matrix(BLOCK, samples.dtype, samples.device)
-    return _transform_blocks(samples, matrix)
+    return _transform_blocks(samples, dct_matrix(BLOCK, samples.dtype, samples.device))
 
 
 def block_idct(coefficients: torch.Tensor) -> torch.Tensor:
@@ -60,8 +59,7 @@ def block_idct(coefficients: torch.Tensor) -> torch.Tensor:
         ValueError: A side is no multiple of 8, or the type is not float32 or float64.
     """
     _check_plane(coefficients, "coefficients")
-    matrix = dct_matrix(BLOCK, coefficients.dtype, coefficients.device)
-    return _transform_blocks(coefficients, matrix.T)
+    return _transform_blocks(coefficients, dct_matrix(BLOCK, coefficients.dtype, coefficients.device).T)
 
 
 def scaled_block_idct(coefficients: torch.Tensor, size: int) -> torch.Tensor:

@@ -61,17 +61,9 @@ class Progress(ProgressBar):
         """Show nothing, as Lightning asks of all processes but the first."""
         self._shown = False
 
-    def _open(self, total: int, text: str, done: int = 0) -> None:
+    def _open(self, **options: Any) -> None:
         self.close()
-        self._bar = progress_bar(
-            total=total,
-            initial=done,
-            desc=text,
-            unit="batch",
-            leave=False,
-            shown=self._shown,
-            ncols=COLUMNS - 1,
-        )
+        self._bar = progress_bar(**options, unit="batch", leave=False, shown=self._shown, ncols=COLUMNS - 1)
 
     def close(self) -> None:
         """Wipe the bar."""
@@ -83,7 +75,7 @@ class Progress(ProgressBar):
         """Open the bar, also in the middle of a resumed epoch."""
         if self._bar is None:
             text = f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}"
-            self._open(int(trainer.num_training_batches), text, batch_idx)
+            self._open(desc=text, total=int(trainer.num_training_batches), initial=batch_idx)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -97,24 +89,19 @@ class Progress(ProgressBar):
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open another one."""
         if not trainer.sanity_checking:
-            self._open(int(sum(trainer.num_val_batches)), f"validation {trainer.current_epoch + 1}")
+            text = f"validation {trainer.current_epoch + 1}"
+            self._open(desc=text, total=int(sum(trainer.num_val_batches)))
 
     def on_validation_batch_end(self, trainer: Trainer, *_: Any) -> None:
         """Move it."""
         if self._bar is not None:
             self._bar.update()
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Wipe it."""
+    def on_validation_end(self, *_: Any) -> None:
+        """Wipe it, as before the epoch's line or an error is printed."""
         self.close()
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Wipe it before the epoch's line is printed."""
-        self.close()
-
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Wipe it before the error is printed."""
-        self.close()
+    on_train_epoch_end = on_exception = on_validation_end  # type: ignore[assignment]
 
 
 class EpochTable(Callback):

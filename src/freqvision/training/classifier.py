@@ -81,19 +81,11 @@ class Classifier(ModelModule):
         self.optimisation = optimisation
         self.augmentation = augmentation
         self.label_smoothing = label_smoothing
-        self.mixup = mixup
-        self.cutmix = cutmix
         self.ema = ema
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
 
     def build(self, spec: InputSpec, class_names: list[str], **options: Any) -> None:
-        """Make the model; Lightning does so when training starts or a checkpoint is loaded.
-
-        Args:
-            spec: The model's input.
-            class_names: Names of the logits, in order.
-            options: Arguments of `create_model` that replace this module's.
-        """
+        """Make the model, its metrics and what mixes photos."""
         classes = len(class_names)
         options = {
             **{key: self.hparams[key] for key in ("name", "start", "strides", "rgb_size")},
@@ -106,8 +98,8 @@ class Classifier(ModelModule):
         self.validation_loss = MeanMetric()
         self.top1 = MulticlassAccuracy(classes, average="micro")
         self.top5 = MulticlassAccuracy(classes, average="micro", top_k=5) if classes > 5 else None
-        mixers = [v2.MixUp(alpha=self.mixup, num_classes=classes)] if self.mixup > 0 else []
-        mixers += [v2.CutMix(alpha=self.cutmix, num_classes=classes)] if self.cutmix > 0 else []
+        ways = {v2.MixUp: self.hparams["mixup"], v2.CutMix: self.hparams["cutmix"]}
+        mixers = [mix(alpha=alpha, num_classes=classes) for mix, alpha in ways.items() if alpha > 0]
         self.mix = v2.RandomChoice(mixers) if mixers else None
         self.augment = self.augmentation.build(spec)
 
@@ -149,12 +141,8 @@ class Classifier(ModelModule):
         losses = {"loss": loss}
         if self.gating and log_odds:
             penalty = self.gating.penalty_at(self.progress()) * expected_open(log_odds)
-            losses |= {
-                "cross_entropy": loss,
-                "gate_penalty": penalty,
-                **self._shares(log_odds, expected_open),
-            }
-            losses["loss"] = loss + penalty
+            losses = {"loss": loss + penalty, "cross_entropy": loss, "gate_penalty": penalty}
+            losses |= self._shares(log_odds, expected_open)
         self.log_training(losses, len(images))
         return losses["loss"]
 

@@ -18,7 +18,7 @@ from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
 from freqvision.spectrum.channels import ChannelSet
 from freqvision.training.data_module import PhotoData
 
-Categories = tuple[tuple[str, ...], tuple[int, ...]]
+Categories = tuple[tuple[str, ...], tuple[int, ...]]  # names and COCO's category ids, both by label
 
 
 class CocoPhotos(PhotoData):
@@ -191,15 +191,9 @@ def photos_of(
     photos: Sources | None = None,
     **options: Any,
 ) -> DetectionPhotos:
-    """The photos of annotations.
+    """The photos of annotations, those of `read_annotations`, with the target of each by its index.
 
-    Args:
-        coco: The annotations.
-        spec: What the photos become.
-        target: Of a photo's index. None gives "image_id" only, which is all that validation needs: the truth
-            is COCO's own file.
-        photos: Those of `read_annotations`.
-        options: Of `DetectionPhotos`.
+    None for a target gives "image_id" only, which is all that validation needs: the truth is COCO's own file.
     """
     images = coco.images
     shown = DetectionPhotos(
@@ -219,13 +213,7 @@ def select(
     keep_empty: bool = True,
     exclude: str | None = None,
 ) -> CocoAnnotations:
-    """Annotations of a part of the photos.
-
-    Args:
-        coco: All annotations.
-        photos: (from, to), `to` excluded; None for all.
-        keep_empty: Whether to keep photos without objects other than crowds.
-        exclude: List of damaged photos to leave out, of `freqvision check`.
+    """Annotations of a part of the photos: (from, to), `to` excluded, or all.
 
     Raises:
         ValueError: No photo is left.
@@ -243,12 +231,7 @@ def select(
 
 
 def same_categories(one: Categories, other: Categories, which: str) -> None:
-    """Check that two files, or a model and a file, have the same categories.
-
-    Args:
-        one: Names and COCO's category ids, both by label.
-        other: Likewise.
-        which: Both, for the message.
+    """Check that two files, or a model and a file, have the same categories; `which` names both.
 
     Raises:
         ValueError: They differ.

@@ -156,10 +156,9 @@ class PhotoData(LightningDataModule):
         trainer = self._trainer()
         count = len(self.validation_set)
         rounds = math.ceil(count / (trainer.world_size * self.batch_size))
-        batches = np.array_split(np.arange(count), rounds * trainer.world_size)[
-            trainer.global_rank :: trainer.world_size
-        ]
-        return self._loader(self.validation_set, [batch.tolist() for batch in batches])
+        batches = np.array_split(np.arange(count), rounds * trainer.world_size)
+        ours = batches[trainer.global_rank :: trainer.world_size]
+        return self._loader(self.validation_set, [batch.tolist() for batch in ours])
 
     def state_dict(self) -> dict[str, Any]:
         """For the checkpoint: the place in the epoch."""

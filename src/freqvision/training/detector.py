@@ -72,13 +72,7 @@ class Detector(ModelModule):
         self.seen: list[int] = []
 
     def build(self, spec: InputSpec, class_names: list[str], **options: Any) -> None:
-        """Make the model; Lightning does so when training starts or a checkpoint is loaded.
-
-        Args:
-            spec: The model's input.
-            class_names: By label, the background first.
-            options: More arguments of `create_detector`, instead of this module's.
-        """
+        """Make the model; the first of the classes is the background."""
         options = {**{key: self.hparams[key] for key in ("name", "start", "strides", "detector")}, **options}
         settings = options.pop("detector")
         model = create_detector(spec=spec, num_classes=len(class_names), options=settings, **options)
@@ -87,7 +81,7 @@ class Detector(ModelModule):
         self.spec, self.class_names = spec, list(class_names)
 
     def weights(self) -> dict[str, Any]:
-        """Arguments of `create_model` that say which weights training starts from."""
+        """Of the whole detector, or of its backbone."""
         return {key: self.hparams[key] for key in ("weights", "weights_backbone")}
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -148,7 +142,4 @@ class Detector(ModelModule):
 
     def _truth(self) -> CocoAnnotations:
         """The annotations that are validated on."""
-        if self.truth is not None:
-            return self.truth
-        annotations: CocoAnnotations = self.trainer.datamodule.validation_coco  # type: ignore[attr-defined]
-        return annotations
+        return self.truth or self.trainer.datamodule.validation_coco  # type: ignore[attr-defined]

@@ -161,8 +161,6 @@ class PhotoShards(PhotoFolder):
         settings: Of `PhotoFolder`.
     """
 
-    _opener: Callable[..., Sources]
-
     def __init__(
         self,
         train: str,
@@ -173,8 +171,8 @@ class PhotoShards(PhotoFolder):
         cache_bytes: int = CACHE_BYTES,
         **settings: Any,
     ) -> None:
-        storage = Storage(storage_options, cache, cache_bytes)
-        self._opener = partial(shards.Shards, storage=storage)
+        self._opener: Callable[..., Sources]
+        self._opener = partial(shards.Shards, storage=Storage(storage_options, cache, cache_bytes))
         super().__init__(root=root, train=train, validation=validation, **settings)
 
     def _open(self, root: str, train: str, validation: str) -> list[str]:
@@ -184,14 +182,14 @@ class PhotoShards(PhotoFolder):
                 for one in (train, validation)
             )
         self.validation_root = validation
-        self._found: dict[str, Any] = {"train": self._opener(train)}
-        classes: list[str] = self._found["train"].classes
-        self._found["validation"] = self._opener(validation, classes=classes)
-        self.missing = sorted(set(classes) - {classes[i] for i in self._found["validation"].labels.unique()})
-        return classes
+        found = self._opener(train)
+        seen = self._opener(validation, found.classes)
+        self._found = {"train": found, "validation": seen}
+        self.missing = sorted(set(found.classes) - {found.classes[i] for i in seen.labels.unique()})
+        return found.classes
 
     def _sources(self, of: Literal["train", "validation"]) -> Sources:
-        photos: Sources = self._found[of].without(self.exclude)
+        photos = self._found[of].without(self.exclude)
         unlabelled = int((photos.labels < 0).sum())
         if unlabelled:
             raise ValueError(f"{unlabelled:,} of the {len(photos):,} photos of {photos.root} have no label")
