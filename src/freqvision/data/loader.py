@@ -411,33 +411,28 @@ class PhotoLoader:
 
 
 class _Remaining(Sampler[list[int]]):
-    """The batches that are left of a loader's epoch."""
+    """The batches that are left of a loader's epoch; photos that are far away are fetched before."""
 
     def __init__(self, loader: PhotoLoader) -> None:
         self.loader = loader
 
     def __iter__(self) -> Iterator[list[int]]:
-        batches = islice(iter(self.loader.batch_sampler), self.loader._skip, None)
-        return _fetched_ahead(self.loader.dataset, batches)
+        dataset = self.loader.dataset
+        ahead = getattr(dataset, "ahead", 0)
+        waiting: deque[list[int]] = deque()
+        photos = 0
+        for batch in islice(iter(self.loader.batch_sampler), self.loader._skip, None):
+            if ahead:
+                dataset.fetch(batch)
+            waiting.append(batch)
+            photos += len(batch)
+            while photos > ahead:
+                photos -= len(waiting[0])
+                yield waiting.popleft()
+        yield from waiting
 
     def __len__(self) -> int:
         return len(self.loader.batch_sampler)
-
-
-def _fetched_ahead(dataset: Any, batches: Iterable[list[int]]) -> Iterator[list[int]]:
-    """The same batches, which the data set begins to fetch some time before, if its photos are far away."""
-    ahead = getattr(dataset, "ahead", 0)
-    waiting: deque[list[int]] = deque()
-    photos = 0
-    for batch in batches:
-        if ahead:
-            dataset.fetch(batch)
-        waiting.append(batch)
-        photos += len(batch)
-        while photos > ahead:
-            photos -= len(waiting[0])
-            yield waiting.popleft()
-    yield from waiting
 
 
 _END: Any = object()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from freqvision.data.check import PhotoCheck, absolute
+from freqvision.inputs.decoder import lasting_name
 from freqvision.jpeg.read import Source
 
 UNLABELLED = -1
@@ -114,9 +114,7 @@ class Files(Sources):
 
     def name(self, index: int) -> str:
         """The path."""
-        path = self.paths[index]
-        known = str(path) if isinstance(path, (str, os.PathLike)) else getattr(path, "name", None)
-        return known or f"photo {index}"
+        return lasting_name(self.paths[index]) or f"photo {index}"
 
 
 class _Chosen(Sources):
@@ -139,12 +137,7 @@ class _Chosen(Sources):
 def relabelled(
     labels: Tensor, names: Sequence[str], classes: Sequence[str] | None
 ) -> tuple[Tensor, list[str]]:
-    """Labels and names of classes, as a data set has them, in the order that `classes` gives.
-
-    Args:
-        labels: (N,) int64, -1 for none.
-        names: Of the classes; empty where labels are only numbers.
-        classes: The order that is wanted; None for the data set's own.
+    """Labels and names of classes, as a data set has them, in the order of `classes`; None keeps its own.
 
     Raises:
         ValueError: A class or a label is not among `classes`.

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from colorsys import hsv_to_rgb
 from pathlib import Path
 
 import numpy as np
@@ -60,12 +61,7 @@ def clouds(rng: np.random.Generator, x: Array, y: Array) -> Array:
 
 
 PATTERNS: dict[str, Pattern] = {
-    "checks": checks,
-    "clouds": clouds,
-    "dots": dots,
-    "rays": rays,
-    "rings": rings,
-    "stripes": stripes,
+    pattern.__name__: pattern for pattern in (checks, clouds, dots, rays, rings, stripes)
 }
 
 
@@ -91,8 +87,8 @@ def synthetic_photo(pattern: str, size: int = 160, seed: int = 0) -> Image.Image
     y, x = np.mgrid[0:height, 0:width] / (size / 2) - 1  # the shorter side runs from −1 to 1
     amount = PATTERNS[pattern](rng, x, y)[..., None]  # (H, W, 1) from 0 to 1
     hue = rng.uniform()
-    first = _colour(hue, rng.uniform(0.45, 0.85), rng.uniform(0.55, 0.95))
-    second = _colour(hue + rng.uniform(0.2, 0.8), rng.uniform(0.1, 0.7), rng.uniform(0.15, 0.5))
+    first = hsv_to_rgb(hue, rng.uniform(0.45, 0.85), rng.uniform(0.55, 0.95))
+    second = hsv_to_rgb(hue + rng.uniform(0.2, 0.8), rng.uniform(0.1, 0.7), rng.uniform(0.15, 0.5))
     if rng.uniform() < 0.5:
         first, second = second, first
     angle = rng.uniform(0, 2 * math.pi)
@@ -126,9 +122,3 @@ def write_synthetic_photos(
 def _edge(wave: Array, rng: np.random.Generator) -> Array:
     """A wave of −1 to 1 as a pattern of 0 to 1, with edges from soft to hard."""
     return 0.5 + 0.5 * np.tanh(wave * rng.uniform(1, 5))
-
-
-def _colour(hue: float, saturation: float, value: float) -> Array:
-    """RGB of 0 to 1 from hue, saturation and value."""
-    sector = (hue * 6 + np.array([0.0, 4.0, 2.0])) % 6
-    return value * (1 - saturation * (1 - np.clip(np.abs(sector - 3) - 1, 0, 1)))

@@ -181,8 +181,11 @@ class _NativePass:
         choose: Callable[[list[Size]], Shots],
         allocate: Allocate,
     ) -> Errors:
+        def name(index: int) -> str:
+            return source_name(index, sources[index])
+
         errors: Errors = {}
-        lasting = [_lasting_name(source) for source in sources]
+        lasting = [lasting_name(source) for source in sources]
         opened = native.open(
             [_native_source(i, source, self.max_bytes, errors) for i, source in enumerate(sources)]
         )
@@ -200,7 +203,7 @@ class _NativePass:
         for index, several in enumerate(shots):
             for _, view in several:
                 if index not in errors and math.prod(view.crop[2:]) > self.max_pixels:
-                    errors[index] = self._too_large(source_name(index, sources[index]), view)
+                    errors[index] = self._too_large(name(index), view)
         outputs = allocate(shots, errors)
         jobs, addresses = [], []
         for index, (several, size) in enumerate(zip(shots, sizes, strict=True)):
@@ -215,10 +218,9 @@ class _NativePass:
             for (spec, view), output in zip(several, outputs[index], strict=True):
                 top, left, height, width = view.box
                 if top + height > size[0] or left + width > size[1]:
-                    name = source_name(index, sources[index])
                     raise ValueError(
-                        f"{name}: the view's box {view.box} (top, left, height, width) leaves the photo of "
-                        f"{size}"
+                        f"{name(index)}: the view's box {view.box} (top, left, height, width) leaves the "
+                        f"photo of {size}"
                     )
                 if index not in images:
                     jobs.append((index, spec, *view.box, *view.size, *view.crop, view.flip, judge))
@@ -231,23 +233,22 @@ class _NativePass:
                 if judged and known is not None and len(self._sound) < MAX_REMEMBERED:
                     self._sound.add(known)
             elif failure[0] == "damage":
-                self.damage[source_name(index, sources[index])] = failure[1]
+                self.damage[name(index)] = failure[1]
             else:
-                errors[index] = _exception(source_name(index, sources[index]), failure)
+                errors[index] = _exception(name(index), failure)
         for index in list(images):
             image = images.pop(index)  # the decoded images of a batch are never in memory together
-            name = source_name(index, sources[index])
             try:
-                image, damage = load_image(image, name, lenient=self.damaged == "decode")
+                image, damage = load_image(image, name(index), lenient=self.damaged == "decode")
                 if damage is not None:
-                    self.damage[name] = damage
+                    self.damage[name(index)] = damage
                 for (spec, view), output in zip(shots[index], outputs[index], strict=True):
-                    output.copy_(image_in_view(image, self.specs[spec], view, self.max_pixels, name))
+                    output.copy_(image_in_view(image, self.specs[spec], view, self.max_pixels, name(index)))
             except JpegError as error:
                 errors[index] = _without_frames(error)
         for index, cause in errors.items():
             if self.damaged == "skip" and _is_damage(cause):
-                self.damage[source_name(index, sources[index])] = str(cause)
+                self.damage[name(index)] = str(cause)
             for output in outputs[index]:
                 output.zero_()
         return dict(sorted(errors.items()))
@@ -689,10 +690,10 @@ def _native_source(index: int, source: Source, max_bytes: int, errors: dict[int,
 
 def source_name(index: int, source: Source) -> str:
     """What messages call a source: its path, the name that a buffer may have, or its place in the batch."""
-    return _lasting_name(source) or f"source {index} ({type(source).__name__})"
+    return lasting_name(source) or f"source {index} ({type(source).__name__})"
 
 
-def _lasting_name(source: Source) -> str | None:
+def lasting_name(source: Source) -> str | None:
     """The name by which a photo is known in other batches, too."""
     if type(source) is bytes:
         return None

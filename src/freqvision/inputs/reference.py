@@ -59,15 +59,8 @@ def transform_coefficients(coefficients: Coefficients, view: View, spec: Frequen
 def transform_pixels(coefficients: Coefficients, view: View, spec: PixelSpec) -> torch.Tensor:
     """Pixels from a JPEG's coefficients, nothing rounded on the way: the definition of `Decoder`'s pixels.
 
-    Inverse DCT, chroma upsampled as libjpeg does it, antialiased resizing, colour, clamping, normalising.
-
-    Args:
-        coefficients: What `freqvision.read_coefficients` gave, of a gray or YCbCr file.
-        view: Which part of the photo to show; what lies outside it has the mean colour.
-        spec: Colour, statistics, type and interpolation; its resize and crop are the view's business.
-
-    Returns:
-        (C, height, width) of the spec's type.
+    Inverse DCT, chroma upsampled as libjpeg does it, antialiased resizing, colour, clamping, normalising. The
+    result is (C, height, width) of the spec's type; what lies outside the photo has the mean colour.
     """
     height, width = coefficients.size
     of_axes = _resampling(coefficients, view, spec.interpolation, (1, 1))

@@ -25,7 +25,6 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of R, G, B from 0 to 1, as torchvision'
 IMAGENET_STD = (0.229, 0.224, 0.225)
 MAX_SIDE = 2**24  # far beyond any photo, and sizes stay whole in float32 and int32
 _GEOMETRY = ("resize", "crop", "interpolation", "max_size", "orientation", "centring")
-_ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1, "uint8": 1}
 
 
 class InputSpec(JsonFile):
@@ -111,7 +110,7 @@ class InputSpec(JsonFile):
     @property
     def bytes_per_image(self) -> int | None:
         """Bytes of one photo on its way to the device; None where it depends on the photo."""
-        return None if self.shape is None else math.prod(self.shape) * _ITEM_BYTES[self.dtype]
+        return None if self.shape is None else math.prod(self.shape) * self.torch_dtype.itemsize
 
     def view(self, image_size: tuple[int, int]) -> View:
         """The view of evaluation for a photo of (height, width) pixels: resize and centre crop."""

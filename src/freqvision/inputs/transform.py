@@ -135,15 +135,9 @@ def eight_bits(image: Image.Image) -> Image.Image:
 
 
 def pixels_to_cube(pixels: torch.Tensor, view: View, interpolation: str = "bilinear") -> torch.Tensor:
-    """The whole DCT cube of what a view shows of an image.
+    """The whole DCT cube (..., 192, h, w) of what a view shows of an image; of a gray one the chroma is 0.
 
-    Args:
-        pixels: (..., 3, H, W) RGB or (..., 1, H, W) gray, float32 or float64, 0 to 255.
-        view: Which part, in pixels of this image.
-        interpolation: "bilinear" or "bicubic", antialiased.
-
-    Returns:
-        Coefficients (..., 192, h, w); of a gray image the chroma is 0.
+    Pixels are what `image_to_tensor` gives.
 
     Raises:
         ValueError: The view's box reaches beyond the image.

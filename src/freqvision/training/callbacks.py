@@ -23,17 +23,15 @@ class Announce(Callback):
     """Prints, before the first step, what the run will do and where its results will be."""
 
     @rank_zero_only
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Print the plan; only now is it known at which epoch a resumed run begins."""
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        model: Any = pl_module.model
-        how: Any = pl_module.optimisation
+        model, how = pl_module.model, pl_module.optimisation
         parameters = sum(parameter.numel() for parameter in model.parameters())
-        sources = (pl_module.hparams.get(name) for name in ("weights", "weights_backbone"))
         lines = {
             **data.plan(),
             "model": f"{model.settings['name']}, {parameters / 1e6:.1f} million parameters",
-            "weights": next(filter(None, sources), "random"),
+            "weights": next(filter(None, pl_module.weights().values()), "random"),
             "training": f"epochs {trainer.current_epoch + 1} to {trainer.max_epochs}, batches of "
             f"{data.batch_size}; {how.optimizer}, {how.schedule}, learning rate up to {how.lr:g}",
             "machine": f"{trainer.world_size} {trainer.strategy.root_device.type}, {trainer.precision}",

@@ -71,6 +71,8 @@ class Classifier(ModelModule):
         if isinstance(augmentation, dict):
             augmentation = Augmentation(**augmentation)
         self.gating = Gating(**gates) if isinstance(gates, dict) else gates
+        if self.gating:
+            self.gates_lr = self.gating.lr
         nested: dict[str, Any] = {
             "optimisation": optimisation,
             "augmentation": augmentation,
@@ -109,11 +111,6 @@ class Classifier(ModelModule):
             return []
         # The weights are still on the CPU when the callback is set up.
         return [EMAWeightAveraging(device=self.trainer.strategy.root_device, decay=self.ema)]
-
-    @property
-    def gates_lr(self) -> float:
-        """Factor on the learning rate of gates."""
-        return self.gating.lr if self.gating else 1.0
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits `(B, classes)` of a batch as the spec describes it."""

@@ -92,22 +92,21 @@ class CocoPhotos(PhotoData):
             spec = FrequencySpec(2 * resize, None, chosen, interpolation=interpolation, max_size=2 * max_size)
         else:
             spec = PixelSpec(resize, None, input, interpolation=interpolation, max_size=max_size)
-        folder = Path(root)
-        places = [
-            place if is_remote(place) else f"{root}/{place}" if is_remote(root) else folder / place
-            for place in (train_photos, validation_photos)
-        ]
-        self.train_coco, self.train_photos = read_annotations(
-            None if train_annotations is None else folder / train_annotations, places[0], paths_outside
-        )
-        self.validation_coco, self.validation_photos = read_annotations(
-            None if validation_annotations is None else folder / validation_annotations,
-            places[1],
-            paths_outside,
-        )
-        self.train_coco = select(self.train_coco, train_range, keep_empty, exclude)
-        self.validation_coco = select(self.validation_coco, validation_range, True, exclude)
-        self.validation_root = places[1]
+
+        def where(photos: str) -> str | Path:
+            return (
+                photos if is_remote(photos) else f"{root}/{photos}" if is_remote(root) else Path(root, photos)
+            )
+
+        def read(photos: str, annotations: str | None) -> tuple[CocoAnnotations, Sources | None]:
+            file = None if annotations is None else Path(root, annotations)
+            return read_annotations(file, where(photos), paths_outside)
+
+        coco, self.train_photos = read(train_photos, train_annotations)
+        self.train_coco = select(coco, train_range, keep_empty, exclude)
+        coco, self.validation_photos = read(validation_photos, validation_annotations)
+        self.validation_coco = select(coco, validation_range, True, exclude)
+        self.validation_root = where(validation_photos)
         same_categories(
             (self.train_coco.class_names, self.train_coco.category_ids),
             (self.validation_coco.class_names, self.validation_coco.category_ids),

@@ -80,10 +80,6 @@ class Detector(ModelModule):
         self.has_masks = model.has_masks
         self.spec, self.class_names = spec, list(class_names)
 
-    def weights(self) -> dict[str, Any]:
-        """Of the whole detector, or of its backbone."""
-        return {key: self.hparams[key] for key in ("weights", "weights_backbone")}
-
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The sum of the detector's losses."""
         images, targets = batch

@@ -39,9 +39,11 @@ class ModelModule(LightningModule):
 
     Attributes:
         monitor: The metric by which the best checkpoint is chosen; more is better.
+        gates_lr: Factor on the learning rate of gates.
     """
 
     monitor: str
+    gates_lr = 1.0
     optimisation: Optimisation
     model: FrequencyModel
     spec: InputSpec
@@ -67,16 +69,11 @@ class ModelModule(LightningModule):
 
     def weights(self) -> dict[str, Any]:
         """Arguments of `create_model` for the weights that training starts from."""
-        return {"weights": self.hparams["weights"]}
-
-    @property
-    def is_built(self) -> bool:
-        """Whether there is a model yet."""
-        return "model" in self._modules
+        return {key: value for key, value in self.hparams.items() if key in ("weights", "weights_backbone")}
 
     def configure_model(self) -> None:
         """Build the model for the data module's photos, unless it is built."""
-        if self.is_built:
+        if "model" in self._modules:
             return
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if data is None:
@@ -101,11 +98,6 @@ class ModelModule(LightningModule):
             self._from = stored["from"] if same else (stored["step"], stored["share"])
         schedule = build_schedule(optimizer, self.optimisation, self._steps, self.progress)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    @property
-    def gates_lr(self) -> float:
-        """Factor on the learning rate of gates."""
-        return 1.0
 
     @property
     def _steps(self) -> int:
@@ -252,7 +244,7 @@ class ModelModule(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Build the checkpoint's model, or make sure that it is the one at hand."""
         stored = from_checkpoint(checkpoint)
-        if not self.is_built:
+        if "model" not in self._modules:
             self.build(stored.spec, stored.names(), name=stored.name, **stored.options)
             return
         here = self.model.settings["name"]

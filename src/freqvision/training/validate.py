@@ -69,27 +69,23 @@ def validate(
         )
     except MisconfigurationException as error:  # which is no ValueError
         raise ValueError(f"accelerator {accelerator!r} cannot be used here: {error}") from error
-    of_boxes = saved.task == "object-detection"
-    if of_boxes:
+    photos: Any
+    if saved.task == "object-detection":
         module, photos = _detector(saved, data, annotations, num_threads)
     elif annotations is not None or results is not None:
         raise ValueError("annotations and results are of detectors; this checkpoint holds a classifier")
     else:
-        module, photos = _classifier(saved, data, num_threads)
-    loader: DataLoader = DataLoader(photos, batch_size or (2 if of_boxes else 64), collate_fn=photos.collate)
+        root = data or saved.validation
+        if root is None:
+            raise ValueError("the checkpoint does not say what it was validated on: name a folder of photos")
+        photos = PhotoDataset(open_sources(root, saved.names()), saved.spec, num_threads=num_threads)
+        module = _restored(Classifier, saved)
+    usual = 2 if isinstance(module, Detector) else 64
+    loader: DataLoader = DataLoader(photos, batch_size or usual, collate_fn=photos.collate)
     metrics: Any = trainer.validate(module, loader, verbose=False)[0]
     if results is not None:
         write_text(results, json.dumps(module.results) + "\n")
     return {"photos": len(photos), **{name.removeprefix("val/"): value for name, value in metrics.items()}}
-
-
-def _classifier(saved: SavedModel, data: Any, num_threads: int) -> tuple[Any, Any]:
-    """The module and its photos."""
-    root = data or saved.validation
-    if root is None:
-        raise ValueError("the checkpoint does not say what it was validated on: name a folder of photos")
-    photos = PhotoDataset(open_sources(root, saved.names()), saved.spec, num_threads=num_threads)
-    return _restored(Classifier, saved), photos
 
 
 def _detector(saved: SavedModel, data: Any, annotations: Any, num_threads: int) -> tuple[Any, Any]:
