@@ -15,7 +15,7 @@ from torch.utils.data import Dataset, default_collate
 
 from freqvision.data.check import PhotoCheck, find_faults, without
 from freqvision.data.sources import Files, Sources
-from freqvision.inputs.decoder import DAMAGED, Decoder
+from freqvision.inputs.decoder import Decoder
 from freqvision.inputs.spec import FrequencySpec, InputSpec, PixelSpec
 from freqvision.inputs.view import View, check_random, random_resized_view
 from freqvision.runtime import address
@@ -173,8 +173,6 @@ class DecodedPhotos(Dataset):
     def __init__(
         self, photos: Sources, spec: InputSpec, augment: Any, damaged: Damaged, seed: int, num_threads: int
     ) -> None:
-        if damaged not in DAMAGED:
-            raise ValueError(f"damaged is one of {', '.join(DAMAGED)}; got {damaged!r}")
         self.photos = photos
         self.root, self.ahead = photos.root, photos.ahead
         self.spec = spec
@@ -182,7 +180,7 @@ class DecodedPhotos(Dataset):
         self.damaged = damaged
         self.seed = seed
         self.num_threads = num_threads
-        self._decoder = Decoder(spec, num_threads, damaged="decode" if damaged == "decode" else "error")
+        self._decoder = Decoder(spec, num_threads, damaged="error" if damaged == "skip" else damaged)
         # In shared memory, so that worker processes that outlive an epoch see the new one and can report what
         # they skipped.
         self._epoch = torch.zeros((), dtype=torch.int64, device="cpu").share_memory_()

@@ -7,12 +7,11 @@ import mmap
 import os
 import re
 import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from fnmatch import fnmatchcase
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -90,7 +89,7 @@ class Storage:
         self._stores: dict[str, Any] = {}
         self._lock = threading.Lock()
         self._coming: dict[str, Future[memoryview]] = {}  # chunks on their way to the cache
-        self._mapped: OrderedDict[str, memoryview] = OrderedDict()  # those of the cache that were used last
+        self._mapped = lru_cache(maxsize=MAPPED)(mapped)
         self._pool: ThreadPoolExecutor | None = None
         self._written = 0  # bytes since the cache was trimmed
 
@@ -176,16 +175,7 @@ class Storage:
                 return coming.result()
             with suppress(FileNotFoundError):  # removed since: it is fetched again
                 os.utime(path)  # it is in use
-                contents = self._mapped.get(path)
-                if contents is None:
-                    with open(path, "rb") as file:
-                        contents = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-                with self._lock:
-                    self._mapped[path] = contents
-                    self._mapped.move_to_end(path)
-                    if len(self._mapped) > MAPPED:
-                        self._mapped.popitem(last=False)
-                return contents
+                return self._mapped(path)
 
     def _fetch(self, part: Part, chunk: int) -> Future[memoryview] | None:
         """A chunk that is on its way; None if it is in the cache."""
@@ -280,6 +270,12 @@ class _Ranges(io.RawIOBase):
         buffer[: len(contents)] = contents
         self.place += len(contents)
         return len(contents)
+
+
+def mapped(path: str) -> memoryview:
+    """A file's bytes, in the memory that it is mapped to."""
+    with open(path, "rb") as file:
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def _chunks(part: Part) -> range:

@@ -6,7 +6,6 @@ import glob
 import hashlib
 import io
 import json
-import mmap
 import os
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,7 +21,7 @@ import torch
 
 from freqvision.data.check import PhotoCheck
 from freqvision.data.folder import EXTENSIONS, Damaged, PhotoDataset, RandomView
-from freqvision.data.remote import CHUNK, REQUESTS, Part, Remote, Storage, is_remote
+from freqvision.data.remote import CHUNK, REQUESTS, Part, Remote, Storage, is_remote, mapped
 from freqvision.data.sources import UNLABELLED, Sources, named, relabelled
 from freqvision.inputs.spec import InputSpec
 from freqvision.jpeg.read import Source
@@ -119,7 +118,7 @@ class Shards(Sources):
         super().__init__(*relabelled(labels, names, classes))
         if self.storage is not None:  # a window of shuffled blocks, if the cache holds that much
             self.ahead = min(AHEAD, self.storage.cache_bytes // (4 * CHUNK))
-        self._maps: dict[int, mmap.mmap] = {}
+        self._maps: dict[int, memoryview] = {}
 
     def take(self, indices: Sequence[int]) -> list[Source]:
         """The bytes of photos, in the memory that their shards are mapped to if they are local."""
@@ -154,9 +153,8 @@ class Shards(Sources):
     def _mapped(self, row: tuple[int, int, int, int]) -> memoryview:
         shard, offset, length, _ = row
         if shard not in self._maps:
-            with open(self.shards[shard], "rb") as file:
-                self._maps[shard] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        return memoryview(self._maps[shard])[offset : offset + length]
+            self._maps[shard] = mapped(self.shards[shard])
+        return self._maps[shard][offset : offset + length]
 
     def _part(self, row: tuple[int, int, int, int]) -> Part:
         shard, offset, length, _ = row

@@ -159,7 +159,7 @@ def _folders(table: Any) -> tuple[str, ...] | None:
 
 
 def open_table(table: Any, split: str | None = None) -> Any:
-    """A ``datasets.Dataset``, mapped into memory; see `PhotoTable` for arguments and errors."""
+    """A ``datasets.Dataset``, mapped into memory; see `PhotoTable`."""
     with naming_extras():
         import datasets
     try:

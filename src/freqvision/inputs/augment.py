@@ -254,6 +254,7 @@ class FrequencyAugment(nn.Module):
 class _Constants:
     """Numbers per channel of a spec, all of shape (C,): coefficient = input · std + mean."""
 
+    @torch.inference_mode(False)  # kept for later calls, which may need gradients
     def __init__(self, spec: FrequencySpec, device: torch.device) -> None:
         self.spec = spec
         self.std, self.mean = (torch.tensor(numbers, device=device) for numbers in value_map(spec))
@@ -266,10 +267,7 @@ class _Constants:
         self.mean_colour = clamp((flat - self.mean) / self.std, spec)
 
 
-@functools.lru_cache(maxsize=16)
-def _constants(spec: FrequencySpec, device: torch.device) -> _Constants:
-    with torch.inference_mode(False):  # kept for later calls, which may need gradients
-        return _Constants(spec, device)
+_constants = functools.lru_cache(maxsize=16)(_Constants)
 
 
 def _affine(

@@ -10,12 +10,7 @@ from freqvision.spectrum.cube import select
 
 
 def store(values: torch.Tensor, spec: InputSpec) -> torch.Tensor:
-    """Values in the spec's dtype: normalised, or for int8 and uint8 rounded to steps and clamped.
-
-    Args:
-        values: (..., C, h, w), floating point.
-        spec: Statistics or steps of each channel, and the type.
-    """
+    """Values (..., C, h, w) in the spec's dtype: normalised, or for int8 and uint8 in clamped steps."""
     if spec.steps is None:
         normalised = (values - _per_channel(spec.mean, values)) / _per_channel(spec.std, values)
         return normalised.to(spec.torch_dtype)
@@ -40,13 +35,8 @@ def decode(stored: torch.Tensor, spec: InputSpec) -> torch.Tensor:
 def encode(cube: torch.Tensor, spec: FrequencySpec) -> torch.Tensor:
     """Model input from a whole DCT cube: select, normalise, cast.
 
-    Args:
-        cube: (..., 192, h, w) in units of coefficients, float32 or float64.
-        spec: Which channels, their statistics, and the type.
-
-    Returns:
-        (..., C, h, w) of the spec's type: (coefficient − mean) / std, or for int8 round(coefficient / scale)
-        clamped to [−128, 127].
+    (..., 192, h, w) become (..., C, h, w) of the spec's type: (coefficient − mean) / std, or for int8
+    round(coefficient / scale) clamped to [−128, 127].
     """
     return store(select(cube, spec.channels), spec)
 

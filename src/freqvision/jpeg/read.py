@@ -151,11 +151,7 @@ def _contents(source: Any, max_bytes: int, count: int = 2**62) -> Any:
 
 
 def check_buffer(source: Any) -> memoryview:
-    """The contiguous buffer of a source that is no path.
-
-    Raises:
-        TypeError: It has none; the message says what to pass instead.
-    """
+    """The contiguous buffer of a source that is no path; the error says what to pass instead."""
     kind = type(source).__name__
     try:
         view = memoryview(source)

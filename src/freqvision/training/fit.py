@@ -230,11 +230,7 @@ class FitCLI(LightningCLI):
 
 
 def first_of_all(checkpoint: str | None, trainer: Trainer) -> str | None:
-    """The checkpoint that the first process found; other machines may have other folders.
-
-    Raises:
-        ValueError: Only another process found one.
-    """
+    """The checkpoint that the first process found; other machines may have other folders."""
     environment = getattr(trainer.strategy, "cluster_environment", None)
     if environment is None or isinstance(environment, LightningEnvironment):
         return checkpoint  # this process will start the others, or was started by the first, on this machine
@@ -255,16 +251,7 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def fit(args: list[str] | None = None, **parser_options: Any) -> FitCLI:
-    """Run `freqvision fit` with these arguments.
-
-    Args:
-        args: Arguments of the command line.
-        parser_options: More arguments of its parser.
-
-    Raises:
-        ValueError: Settings contradict each other, the run's folder is taken, or the loss is not finite.
-        FileNotFoundError: Photos, weights or the checkpoint are not there.
-    """
+    """Run `freqvision fit` with arguments of the command line; raises what `freqvision.fit` does."""
     quieten()
     try:
         cli = FitCLI(
@@ -299,11 +286,7 @@ def fit(args: list[str] | None = None, **parser_options: Any) -> FitCLI:
 
 
 def check_pair(config: Any) -> None:
-    """Refuse photos that are for another kind of model.
-
-    Raises:
-        ValueError: They do not go together.
-    """
+    """Refuse photos that are for another kind of model."""
     model, data = (config[name].class_path.rpartition(".")[2] for name in ("model", "data"))
     pairs = {"Classifier": ("PhotoFolder", "PhotoShards", "PhotoTable"), "Detector": ("CocoPhotos",)}
     if model in pairs and data not in pairs[model] and any(data in known for known in pairs.values()):
@@ -347,11 +330,7 @@ def way_on(cli: FitCLI) -> str:
 
 
 def run_folder(config: Any) -> Path:
-    """The folder that was asked for, or runs/ and the name of the last config, or of the model.
-
-    Raises:
-        ValueError: It is an address.
-    """
+    """The folder that was asked for, or runs/ and the name of the last config, or of the model."""
     if config.output:
         if address(config.output):
             raise ValueError(f"--output is a folder of this machine, got {config.output}: copy it afterwards")

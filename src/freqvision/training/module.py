@@ -145,11 +145,7 @@ class ModelModule(LightningModule):
         self._log_before_resume()
 
     def _watch(self, loss: Tensor) -> None:
-        """Stop at a loss that is not finite.
-
-        Raises:
-            ValueError: There was one in this process or, if there are several, in another.
-        """
+        """Stop at a loss that is not finite, in this process or in another."""
         step = self.trainer.fit_loop.total_batch_idx
         bad = torch.where(loss.isfinite(), math.inf, float(step))
         self._first_bad = bad if self._first_bad is None else torch.minimum(self._first_bad, bad)
@@ -271,11 +267,7 @@ class ModelModule(LightningModule):
             self._resume(checkpoint)
 
     def _resume(self, checkpoint: dict[str, Any]) -> None:
-        """Take up the place in the training.
-
-        Raises:
-            ValueError: The run is complete, was planned for another length, or cannot be resumed here.
-        """
+        """Take up the place in the training, unless the run is complete or was planned for another length."""
         ours, wanted = checkpoint[CHECKPOINT_KEY], self.trainer.max_epochs or 0
         planned = ours.get("max_epochs")
         if self.optimisation.schedule != "constant" and planned != wanted:
