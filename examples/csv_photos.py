@@ -8,6 +8,7 @@ The CSV files have the columns file (relative to the root) and label.
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import freqvision as fv
 from freqvision.data import PhotoDataset, PhotoLoader, RandomView
@@ -22,13 +23,13 @@ class CsvPhotos(PhotoData):
         root: Folder of train.csv and validation.csv.
         resize: Shorter side in pixels.
         crop: Side of the square in pixels.
-        batch_size: Photos in a batch on each device.
+        settings: Those that all data modules have, such as batch_size.
     """
 
-    def __init__(self, root: str, resize: int = 512, crop: int = 448, batch_size: int = 32) -> None:
+    def __init__(self, root: str, resize: int = 512, crop: int = 448, **settings: Any) -> None:
         self.root = Path(root)
         classes = sorted({row["label"] for row in self.rows("train")})
-        super().__init__(fv.FrequencySpec(resize, crop), classes, batch_size=batch_size)
+        super().__init__(fv.FrequencySpec(resize, crop), classes, **settings)
         self.save_hyperparameters()
 
     def rows(self, part: str) -> list[dict[str, str]]:

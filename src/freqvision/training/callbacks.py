@@ -96,7 +96,7 @@ class Progress(ProgressBar):
             self._bar.update()
 
     def on_validation_end(self, *_: Any) -> None:
-        """Wipe it, as before the epoch's line or an error is printed."""
+        """Wipe it, also before the epoch's line or an error is printed."""
         self.close()
 
     on_train_epoch_end = on_exception = on_validation_end  # type: ignore[assignment]

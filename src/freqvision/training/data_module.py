@@ -16,7 +16,7 @@ from freqvision.data.sources import Sources
 from freqvision.inputs.measure import collect_statistics
 from freqvision.inputs.spec import InputSpec
 from freqvision.inputs.statistics import ChannelStatistics
-from freqvision.runtime import available_cores, replacing
+from freqvision.runtime import available_cores
 
 
 class PhotoData(LightningDataModule):
@@ -114,8 +114,7 @@ class PhotoData(LightningDataModule):
             statistics = collect_statistics(
                 photos, self.spec, num_threads=self.num_threads, damaged=self.damaged
             )
-            with replacing(self._statistics_file()) as draft:
-                statistics.save(draft)
+            statistics.save(self._statistics_file())
 
     def setup(self, stage: str) -> None:
         """Complete the spec with the statistics."""

@@ -108,8 +108,9 @@ class PhotoFolder(PhotoData):
     def setup(self, stage: str) -> None:
         """Complete the spec with the statistics, and open the data sets."""
         super().setup(stage)
-        self.train_set = self._photos("train", self.augment)
-        self.validation_set = self._photos("validation", None)
+        how: Any = {"damaged": self.damaged, "seed": self.seed, "num_threads": self.num_threads}
+        self.train_set = PhotoDataset(self._sources("train"), self.spec, self.augment, **how)
+        self.validation_set = PhotoDataset(self._sources("validation"), self.spec, **how)
 
     def train_dataloader(self) -> PhotoLoader:
         """All training photos, each in a random view."""
@@ -126,16 +127,6 @@ class PhotoFolder(PhotoData):
             counts = ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(left_out.items()))
             notes.append(f"left out, since only {' '.join(EXTENSIONS)} are read: {counts}")
         return notes
-
-    def _photos(self, of: Literal["train", "validation"], augment: RandomView | None) -> PhotoDataset:
-        return PhotoDataset(
-            self._sources(of),
-            self.spec,
-            augment,
-            damaged=self.damaged,
-            seed=self.seed,
-            num_threads=self.num_threads,
-        )
 
     def _not_read(self) -> list[str]:
         """Photos in the folders that are of formats that nothing here reads."""
