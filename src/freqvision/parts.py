@@ -1,7 +1,5 @@
 """One function over the parts of a task: in this process, or on a Ray cluster with retries."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os

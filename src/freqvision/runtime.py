@@ -44,10 +44,7 @@ Kept = TypeVar("Kept", bound="JsonFile")
 def progress_bar(iterable: Iterable[Any] | None = None, *, shown: bool = True, **options: Any) -> tqdm:
     """Tqdm's bar on a terminal or in a notebook; elsewhere a line a minute, none for what is done sooner.
 
-    Args:
-        iterable: What to iterate over; None for a bar that `update` moves.
-        shown: Whether to show anything.
-        options: tqdm's: total, desc, unit and so on.
+    Options are tqdm's, such as total, desc and unit.
 
     Example:
         >>> sum(progress_bar([1, 2, 3], desc="adding"))
@@ -241,11 +238,8 @@ class JsonFile:
 def replacing(path: str | Path) -> Iterator[Path]:
     """Write a file atomically: it has its old content or the whole new one, also after a kill or a full disk.
 
-    Args:
-        path: The file; missing folders are made.
-
-    Yields:
-        A path in the same folder to write to; it replaces `path` when the block ends without an error.
+    Yields a path in the same folder, which is made, to write to; it replaces `path` when the block ends
+    without an error.
 
     Raises:
         OSError: The disk is full, whatever the library that writes made of that.
@@ -279,10 +273,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def lock(folder: Path) -> IO[str]:
-    """Claim a folder for this process; the system gives it back when the process ends, however it ends.
-
-    Returns:
-        The file to keep open.
+    """Claim a folder for this process, as long as it keeps the returned file open, however it ends.
 
     Raises:
         ValueError: Another process has it.

@@ -1,7 +1,5 @@
 """A loader that decodes the next batches while the current one is trained on, and that resumes exactly."""
 
-from __future__ import annotations
-
 import os
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
@@ -107,11 +105,7 @@ class EpochBatches(Sampler[list[int]]):
         return whole + (rest > 0 and (not self.drop_last or not whole))
 
     def state_dict(self, done: int) -> dict[str, Any]:
-        """The place in the epoch after a number of batches of the current iteration.
-
-        Args:
-            done: Batches of this process that were trained on since the iteration began.
-        """
+        """The place in the epoch, `done` batches of this process after the iteration began."""
         done += self._start
         last = [(self.world_size, self.batch_size, done)] if done else []
         history = [list(entry) for entry in (*self._history, *last)]

@@ -1,7 +1,5 @@
 """Photos by a single text: a folder, tar shards or a table, here or in object storage."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Photos → shards of packed photos, and what that costs in bytes and in exactness."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 import os
@@ -60,15 +58,7 @@ def pack_photos(
     """Pack photos into shards; those that are there are kept, so that a stopped run continues.
 
     Next to each shard a JSON file says how many photos it holds, of what size they were, and which were
-    damaged.
-
-    Args:
-        photos: See `freqvision.data.open_sources`.
-        output: Folder of the shards.
-        packer: How photos are packed.
-        photos_per_shard: Photos in a shard.
-        skip_damaged: Leave photos out that cannot be packed, and list them, instead of stopping.
-        ray: Address of a Ray cluster to work on, see `freqvision.parts.map_parts`.
+    damaged and left out, by `skip_damaged`. For `ray` see `freqvision.parts.map_parts`.
 
     Raises:
         ValueError: The folder was begun with other photos or settings.
@@ -165,13 +155,8 @@ def measure_loss(
 ) -> dict[str, Loss]:
     """What packing costs, by the name of a kind of view.
 
-    Args:
-        sources: Photos.
-        packer: How they are packed.
-        spec: What a model reads, in float32. Its own view is the "whole photo"; crops are random.
-        model: Gives logits for what the spec describes, such as a `Transport`.
-        labels: Indices of the photos' classes among the model's.
-        seed: Of the random crops.
+    The spec is what a model reads, in float32; its own view is the "whole photo", and crops are random. The
+    model gives logits for it, such as a `Transport`; `labels` are the photos' classes among the model's.
 
     Raises:
         ValueError: None of the photos can be packed.

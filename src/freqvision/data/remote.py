@@ -1,7 +1,5 @@
 """Files in object storage, read by ranges of bytes through a cache here. The requests are obstore's."""
 
-from __future__ import annotations
-
 import io
 import mmap
 import os
@@ -94,13 +92,7 @@ class Storage:
         self._written = 0  # bytes since the cache was trimmed
 
     def files(self, where: str | Sequence[str]) -> list[Remote]:
-        """The tar files directly below an address, those that match a pattern, or those named, sorted.
-
-        Raises:
-            ImportError: obstore is not installed.
-            FileNotFoundError: There are none.
-            OSError: The storage does not answer, or refuses.
-        """
+        """The tar files directly below an address, those that match a pattern, or those named, sorted."""
         if isinstance(where, str) and not where.endswith(".tar"):
             where = f"{where.rstrip('/')}/*.tar"
         if isinstance(where, str) and "*" in where:
@@ -150,11 +142,7 @@ class Storage:
                 self._fetch(part, chunk)
 
     def get(self, url: str, begin: int, end: int) -> memoryview:
-        """A range of a file's bytes, without the cache; shorter where the file ends.
-
-        Raises:
-            OSError: It cannot be read; the message names the file, the range and the cause.
-        """
+        """A range of a file's bytes, without the cache; shorter where the file ends."""
         return self._try(
             url,
             lambda store, name: memoryview(_obstore().get_range(store, name, start=begin, end=end)),
@@ -287,7 +275,7 @@ def _remote(url: str, entry: Mapping[str, Any]) -> Remote:
 
 
 def _obstore() -> Any:
-    """The library, in a process that can use it."""
+    """The library, in a process that can use it; an error in a fork of it."""
     global _process
     with naming_extras():
         import obstore

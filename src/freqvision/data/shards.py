@@ -1,7 +1,5 @@
 """Photos in tar files, as WebDataset lays them out, with an index that finds any of them at once."""
 
-from __future__ import annotations
-
 import glob
 import hashlib
 import io

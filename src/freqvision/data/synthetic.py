@@ -68,13 +68,7 @@ PATTERNS: dict[str, Pattern] = {
 def synthetic_photo(pattern: str, size: int = 160, seed: int = 0) -> Image.Image:
     """One photo: a pattern in two random colours, uneven light, a little blur and noise.
 
-    Args:
-        pattern: One of `PATTERNS`.
-        size: Shorter side in pixels; the longer one is up to 1.5 times as long.
-        seed: Seed of everything random.
-
-    Raises:
-        ValueError: There is no such pattern.
+    Its shorter side has `size` pixels, and the longer one is up to 1.5 times as long.
 
     Example:
         >>> synthetic_photo("rings", size=64).height

@@ -1,7 +1,5 @@
 """Photos in Hugging Face Datasets: Arrow tables mapped into memory, of which any row is read at random."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from pathlib import Path

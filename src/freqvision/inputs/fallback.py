@@ -1,7 +1,5 @@
 """Images that the JPEG reader leaves to Pillow: other formats, and JPEGs coded in other ways."""
 
-from __future__ import annotations
-
 import io
 import math
 

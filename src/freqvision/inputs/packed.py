@@ -1,7 +1,5 @@
 """Packed photos: coefficients without the Huffman code, which every decoder here reads like a JPEG file."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -3,8 +3,6 @@
 Nothing of these libraries is imported: their objects say what they do by attributes.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Any

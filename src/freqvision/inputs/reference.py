@@ -3,11 +3,8 @@
 `Decoder` computes the same natively and is tested against this.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,14 +12,12 @@ import torch
 from freqvision.inputs.encoding import encode, store
 from freqvision.inputs.spec import FrequencySpec, PixelSpec
 from freqvision.inputs.view import View
+from freqvision.jpeg.coefficients import Coefficients
 from freqvision.spectrum.channels import COMPONENTS
 from freqvision.spectrum.colour import GRAY
 from freqvision.spectrum.cube import gather
 from freqvision.spectrum.dct import dct_matrix
 from freqvision.spectrum.resampling import Resampling
-
-if TYPE_CHECKING:
-    from freqvision.jpeg import Coefficients
 
 
 def transform_coefficients(coefficients: Coefficients, view: View, spec: FrequencySpec) -> torch.Tensor:

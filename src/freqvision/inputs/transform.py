@@ -1,7 +1,5 @@
 """The pixel path: any image to a model's input, in pure PyTorch. The reference for the compressed path."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from PIL import Image, ImageOps

@@ -28,8 +28,6 @@ luma it equals torch's ``interpolate(..., antialias=True)`` of the box. In coeff
 with D block-diagonal of 8×8 DCT matrices. A plane C of coefficients becomes ``A_v @ C @ A_h.T``.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from fractions import Fraction

@@ -103,12 +103,7 @@ class Progress(ProgressBar):
 
 
 class EpochTable(Callback):
-    """Writes `metrics.csv` and prints a line, both per epoch; a resumed run continues the file.
-
-    Args:
-        path: The file.
-        first: Metrics that the line begins with.
-    """
+    """Writes `metrics.csv` and prints a line, both per epoch; a resumed run continues the file."""
 
     def __init__(self, path: str | Path, first: tuple[str, ...] = ()) -> None:
         self.path = Path(path)

@@ -131,8 +131,7 @@ class PhotoData(LightningDataModule):
     def train_loader(self, groups: Sequence[Hashable] | None = None) -> PhotoLoader:
         """Batches shuffled by (seed, epoch), of each process its share, which resume anywhere in an epoch.
 
-        Args:
-            groups: Group of each photo, such as its shape: batches are of one group where possible.
+        Batches are of one group of photos, such as those of a shape, where possible.
         """
         trainer = self._trainer()
         batches = EpochBatches(

@@ -18,19 +18,9 @@ VALIDATION_SEED = 1_000_000  # far from the training photos' seeds, which count 
 def demo(
     output: str | Path | None = None, photos: int = 100, epochs: int | None = None, num_threads: int = 0
 ) -> dict[str, float]:
-    """Show the whole path from JPEG files to predictions; nothing is downloaded.
+    """Show the whole path from JPEG files to predictions, and return the metrics of `validate`.
 
-    Args:
-        output: Folder for all that is written; None makes a temporary one.
-        photos: Training photos of each of the six patterns; a quarter as many validate.
-        epochs: Length of the training; None for the demo's own.
-        num_threads: Threads that decode; 0 for all cores.
-
-    Returns:
-        The metrics of `validate`.
-
-    Raises:
-        ValueError: `output` holds a demo already.
+    Nothing is downloaded. A quarter as many photos of each pattern validate as train.
     """
     started = time.perf_counter()
     folder = Path(output) if output else Path(tempfile.mkdtemp(prefix="freqvision-demo-"))

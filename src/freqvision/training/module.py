@@ -109,12 +109,7 @@ class ModelModule(LightningModule):
         return share + ((self.global_step if step is None else step) - first) / max(1, self._steps)
 
     def log_training(self, losses: dict[str, Tensor], batch_size: int) -> None:
-        """Log the mean of each loss over the photos of an epoch; stop if the loss is not finite.
-
-        Args:
-            losses: By name; "loss" is the one that is minimised.
-            batch_size: Number of photos that they are the means of.
-        """
+        """Log the mean of each loss over the photos of an epoch; stop if "loss" is not finite."""
         self._log_before_resume()
         for name, value in losses.items():
             self._log_mean(name, value.detach(), batch_size)

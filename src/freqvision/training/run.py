@@ -1,7 +1,5 @@
 """`fit`: a training in one call, for notebooks and programs."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
