@@ -236,7 +236,8 @@ class ModelModule(LightningModule):
         """Build the checkpoint's model, or make sure that it is the one at hand."""
         stored = from_checkpoint(checkpoint)
         if "model" not in self._modules:
-            self.build(stored.spec, stored.names(), name=stored.name, **stored.options)
+            with stored.bounded():
+                self.build(stored.spec, stored.names(), name=stored.name, **stored.options)
             return
         here = self.model.settings["name"]
         if stored.name != here:
