@@ -23,21 +23,13 @@ _SIGNIFICANT = 1.96  # standard deviations, 95 %
 
 @dataclass(frozen=True)
 class Measurement:
-    """How a model did on labelled photos.
-
-    Args:
-        spec: The model's input.
-        bytes_per_image: Bytes sent to the device per photo.
-        ranks: Number of classes that it found likelier than the true one, per photo: int (N,).
-        reading: Seconds from files to tensors.
-        computing: Seconds from tensors to classes.
-    """
+    """How a model did on labelled photos."""
 
     spec: InputSpec
-    bytes_per_image: int
-    ranks: torch.Tensor
-    reading: float
-    computing: float
+    bytes_per_image: int  # sent to the device
+    ranks: torch.Tensor  # int (N,), how many classes it found likelier than the true one
+    reading: float  # seconds from files to tensors
+    computing: float  # seconds from tensors to classes
 
     @property
     def correct(self) -> torch.Tensor:

@@ -106,21 +106,13 @@ def load_batches(load: Load, contents: Sequence[bytes], threads: int, batch: int
 
 @dataclass(frozen=True)
 class Speed:
-    """What was measured of one way to prepare photos.
+    """What was measured of one way to prepare photos."""
 
-    Args:
-        name: What prepares which input.
-        bytes_per_image: Size of one photo's tensor.
-        ms: Milliseconds per photo on one thread.
-        ratio: That time over the first way's, within a round.
-        ms_threads: Milliseconds per photo on several threads or worker processes.
-    """
-
-    name: str
+    name: str  # what prepares which input
     bytes_per_image: int
-    ms: Spread
-    ratio: Spread
-    ms_threads: Spread
+    ms: Spread  # milliseconds per photo on one thread
+    ratio: Spread  # of that time to the first way's, within a round
+    ms_threads: Spread  # milliseconds per photo on several threads or worker processes
 
 
 def measure_speed(

@@ -21,15 +21,10 @@ SINGLE_FILE_BYTES = 1.9e9
 
 
 class Exportable(nn.Module):
-    """A module that knows its input, and so can be written for other runtimes.
+    """A module that knows its input, and so can be written for other runtimes."""
 
-    Attributes:
-        spec: What turns a photo into the input.
-        class_names: Names of the outputs, where they are known.
-    """
-
-    spec: InputSpec
-    class_names: list[str] | None
+    spec: InputSpec  # what turns a photo into the input
+    class_names: list[str] | None  # of the outputs, where they are known
 
     def write_onnx(self, path: Path, metadata: dict[str, str], size: tuple[int, int] | None) -> None:
         """Write an ONNX file; see `export_onnx`, which checks the arguments."""

@@ -34,8 +34,7 @@ class _TooLarge(Exception):  # noqa: N818  for SavedModel.bounded, which says wh
 class _Parameters(TorchFunctionMode):
     """Counts the parameters of new layers, and keeps what a state dict will overwrite from being drawn.
 
-    Args:
-        most: How many there may be; None counts them without memory for them.
+    There may be at most `most`; with None there is no memory for them.
     """
 
     def __init__(self, most: int | None = None) -> None:

@@ -30,12 +30,7 @@ _WRAPPERS = ("module.", "_orig_mod.", "model.")  # DataParallel, torch.compile, 
 
 @dataclass(frozen=True)
 class Weights:
-    """A state dict, and what is known of the model that it is from.
-
-    Args:
-        state: Names and tensors.
-        channels: The channels of the `FrequencyModel` that it is from, where its file says so.
-    """
+    """A state dict, and the channels of the `FrequencyModel` that it is from, where its file says so."""
 
     state: dict[str, torch.Tensor]
     channels: str | None = None
@@ -216,10 +211,7 @@ def classifier_name(network: nn.Module) -> str:
 def load_weights(network: nn.Module, state: StateDict, heads: tuple[str, ...] = ()) -> WeightReport:
     """Load every layer, in place; only the classifier may differ or be missing; gates may be missing.
 
-    Args:
-        network: The network to load into.
-        state: A state dict with the network's names.
-        heads: Layers whose shape depends on the number of classes; by default the last layer.
+    `heads` are the layers whose shape depends on the number of classes, by default the last one.
 
     Raises:
         ValueError: Other layers are missing, unknown or have other shapes; the message lists them.

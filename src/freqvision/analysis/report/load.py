@@ -18,19 +18,12 @@ from freqvision.spectrum.channels import ChannelSet
 
 @dataclass(frozen=True)
 class Selection:
-    """What `freqvision select` found.
+    """What `freqvision select` found."""
 
-    Args:
-        name: Unlike those of the others.
-        scores: Of the channels.
-        channels: Those selected; None if none were.
-        curve: Accuracy with the channels that matter most; empty if it was not measured.
-    """
-
-    name: str
+    name: str  # unlike those of the others
     scores: ChannelScores
-    channels: ChannelSet | None = None
-    curve: tuple[CurvePoint, ...] = ()
+    channels: ChannelSet | None = None  # those selected
+    curve: tuple[CurvePoint, ...] = ()  # accuracy with the channels that matter most, if it was measured
 
     @classmethod
     def load(cls, folder: str | Path) -> Selection:
@@ -56,25 +49,15 @@ class Selection:
 
 @dataclass(frozen=True)
 class Run:
-    """A finished training.
+    """A finished training."""
 
-    Args:
-        name: Of its folder; what follows "seed" at its end is taken as the seed.
-        channels: Number of DCT channels; 0 for pixels.
-        bytes: Size of one photo's input at one byte per value.
-        accuracy: Validation accuracy of the last epoch that was validated.
-        best: Of the best epoch.
-        epochs: Number of epochs up to that.
-        open_share: Of its gates, in the last epoch; None without gates.
-    """
-
-    name: str
-    channels: int
-    bytes: int
-    accuracy: float
-    best: float
-    epochs: int
-    open_share: float | None = None
+    name: str  # of its folder
+    channels: int  # 0 for pixels
+    bytes: int  # of one photo's input at one byte per value
+    accuracy: float  # of the last epoch that was validated
+    best: float  # of the best epoch
+    epochs: int  # up to the last that was validated
+    open_share: float | None = None  # of its gates, in that epoch
 
     @property
     def group(self) -> str:
