@@ -178,12 +178,7 @@ class CocoAnnotations:
 
 
 def draw_mask(segmentation: Sequence[np.ndarray] | dict[str, Any], size: tuple[int, int]) -> np.ndarray:
-    """The mask (H, W), uint8, of polygons or run lengths, by COCO's own rules.
-
-    Raises:
-        ModuleNotFoundError: The package faster-coco-eval is missing.
-        ValueError: The run lengths are broken.
-    """
+    """The mask (H, W), uint8, of polygons or run lengths, by COCO's own rules."""
     with naming_extras():
         from faster_coco_eval.core import mask as coco_mask
     encoded: Any = segmentation

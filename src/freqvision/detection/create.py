@@ -152,12 +152,7 @@ class Detector(Architecture):
         return model
 
     def published_weights(self, name: str) -> tuple[StateDict, int]:
-        """Weights of torchvision's detector on COCO, and the shorter side of the images that it is made for.
-
-        Raises:
-            ValueError: There are none of that name.
-            OSError: They are not in torchvision's cache and cannot be downloaded.
-        """
+        """Weights of torchvision's detector on COCO, and the shorter side of the images it is made for."""
         if self.published_epsilon is None:
             raise ValueError(
                 f"torchvision publishes no weights for {self.name}: use a resnet50, a file as weights=, or "

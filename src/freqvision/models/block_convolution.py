@@ -23,9 +23,6 @@ class BlockConvolution(nn.Module):
         pixels: Side in pixels of the RGB image that a block stands for.
         bias: Whether to have one.
 
-    Raises:
-        ValueError: Neither of stride and pixels divides the other.
-
     Example:
         >>> BlockConvolution(24, 64, stride=2, pixels=4, bias=False)(torch.zeros(1, 24, 56, 56)).shape
         torch.Size([1, 64, 112, 112])
@@ -65,15 +62,6 @@ class FoldedConvolution(nn.Module):
         mean: The RGB network's, on [0, 1].
         std: The RGB network's, on [0, 1].
 
-    Raises:
-        ValueError: The convolution does not read three colours. Or some channels are not in the pixels, and
-            the convolution changes the size by more than its stride, or neither of stride and pixels divides
-            the other.
-
-    Attributes:
-        convolution: As given.
-        detail: Reads the channels that are not in the pixels; None if all are.
-
     Example:
         >>> stem = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
         >>> imagenet = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -82,7 +70,7 @@ class FoldedConvolution(nn.Module):
     """
 
     unseen: torch.Tensor
-    detail: BlockConvolution | None
+    detail: BlockConvolution | None  # reads the channels that are not in the pixels, if there are any
 
     def __init__(
         self,

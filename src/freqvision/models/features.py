@@ -27,10 +27,6 @@ def rgb_network(name: str, weights: str | Path | StateDict, strides: str = "stan
         weights: A file or a state dict, or "DEFAULT" or another name of weights that the library publishes.
         strides: As for `create_model`.
 
-    Raises:
-        ValueError: There is no such network, or the weights do not fit.
-        OSError: Published weights are not in the library's cache, and cannot be downloaded.
-
     Example:
         >>> import torchvision
         >>> state = torchvision.models.squeezenet1_1().state_dict()

@@ -10,15 +10,13 @@ _ADDRESS = re.compile(r"hf://(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+)
 
 
 def download(where: str | Path) -> Path:
-    """The folder of a saved model in the hub's cache; the network is asked unless ``HF_HUB_OFFLINE=1``.
+    """The folder in the hub's cache of the model at ``hf://OWNER/NAME`` or ``hf://OWNER/NAME@REVISION``.
 
-    Args:
-        where: ``hf://OWNER/NAME``, or with a branch, tag or commit ``hf://OWNER/NAME@REVISION``.
+    The network is asked unless ``HF_HUB_OFFLINE=1``.
 
     Raises:
         ValueError: It is another kind of address.
         OSError: The model is neither in the cache nor to be had.
-        ModuleNotFoundError: huggingface-hub is not installed.
     """
     where = address(where) or where
     found = _ADDRESS.fullmatch(str(where))
@@ -42,12 +40,7 @@ def download(where: str | Path) -> Path:
 
 
 def upload(folder: Path, repo: str) -> str:
-    """Upload a saved model to a repository of the hub, which is made if needed; returns its address.
-
-    Raises:
-        ValueError: The name of the repository is none.
-        ModuleNotFoundError: huggingface-hub is not installed.
-    """
+    """Upload a saved model to a repository of the hub, which is made if needed; returns its address."""
     found = _ADDRESS.fullmatch(address(repo) or f"hf://{repo}")
     if not found or found["revision"]:
         raise ValueError(f"push_to is OWNER/NAME of a repository of the Hugging Face hub, got {repo!r}")

@@ -183,11 +183,7 @@ def _check_file(path: Path) -> None:
 
 
 def from_checkpoint(checkpoint: Mapping[str, Any], source: str = "the checkpoint") -> SavedModel:
-    """The part of a checkpoint that says what its model is, which `describe` gave.
-
-    Raises:
-        ValueError: It is not one of freqvision's.
-    """
+    """The part of a checkpoint that says what its model is, which `describe` gave."""
     stored = checkpoint.get(CHECKPOINT_KEY)
     if not isinstance(stored, Mapping):
         raise ValueError(
@@ -321,11 +317,7 @@ def _read_folder(folder: Path) -> SavedModel:
 
 
 def _settings(values: Any, spec: InputSpec) -> dict[str, Any]:
-    """Arguments that build a model, checked.
-
-    Raises:
-        ValueError: There is an unknown one, or a type is wrong.
-    """
+    """Arguments that build a model, checked."""
     if not isinstance(values, Mapping) or not isinstance(values.get("name"), str):
         raise ValueError("it does not name its model")
     found = architecture(values["name"])

@@ -108,16 +108,9 @@ def replace_layer(network: nn.Module, name: str, layer: nn.Module) -> None:
 
 
 def with_channels(layer: nn.Module, channels: int, side: str = "in") -> nn.Module:
-    """The same kind of layer for another number of channels, newly initialised.
+    """A new convolution or batch normalisation like a given one, for another number of channels.
 
-    Args:
-        layer: A convolution or a batch normalisation.
-        channels: The new number of channels.
-        side: Which side of a dense convolution has it, "in" or "out"; depthwise convolutions and
-            normalisations have it on both.
-
-    Raises:
-        TypeError: It is another kind of layer.
+    A dense convolution has that number on one side, "in" or "out", the others have it on both.
 
     Example:
         >>> with_channels(nn.Conv2d(64, 256, 1, bias=False), 24)

@@ -24,12 +24,7 @@ def list_timm_models(pattern: str) -> list[str]:
 
 @functools.lru_cache(maxsize=64)
 def find_timm_architecture(name: str) -> Architecture:
-    """Look at one of timm's networks, without memory for its weights, and say where its stem is.
-
-    Raises:
-        ModuleNotFoundError: timm is not installed.
-        ValueError: timm has no such network, or its stem is not one convolution with a stride.
-    """
+    """Look at one of timm's networks, without memory for its weights, and say where its stem is."""
     timm = timm_library()
     if not timm.is_model(name):
         similar = timm.list_models(f"*{name.partition('.')[0]}*")[:5]

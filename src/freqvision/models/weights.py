@@ -100,12 +100,7 @@ def read_weights(source: str | Path | StateDict) -> dict[str, torch.Tensor]:
 
 
 def read_file(path: Path) -> Mapping[str, Any]:
-    """All that a file of weights or a checkpoint holds, read once; large tensors only when they are used.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is damaged, or holds what could be code.
-    """
+    """All that a file of weights or a checkpoint holds, read once; large tensors only when they are used."""
     if not path.is_file():
         raise FileNotFoundError(f"no file of weights at {path}")
     if path.suffix == ".safetensors":
@@ -132,11 +127,7 @@ def read_file(path: Path) -> Mapping[str, Any]:
 
 
 def find_state(values: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    """The state dict in what a file holds, without the prefixes of wrappers.
-
-    Raises:
-        ValueError: There is none.
-    """
+    """The state dict in what a file holds, without the prefixes of wrappers."""
     nested = [key for key in _NESTED if isinstance(values.get(key), Mapping) and values[key]]
     if nested:
         values = values[nested[0]]
