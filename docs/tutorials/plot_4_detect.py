@@ -16,8 +16,7 @@ import torch
 from PIL import Image
 
 import freqvision as fv
-from freqvision.analysis.explore.photo import picture
-from freqvision.analysis.figures import reconstruct
+from freqvision.analysis.figures import picture, reconstruct
 from freqvision.data import PhotoLoader
 from freqvision.detection import DetectionPhotos, RandomDetectionView, read_coco, write_synthetic_scenes
 from freqvision.detection.drawing import draw_objects

@@ -29,6 +29,13 @@ def reconstruct(inputs: torch.Tensor, spec: FrequencySpec) -> torch.Tensor:
     return pixels.flatten(3, 4).flatten(1, 2).clamp(0, 1)  # (3, h, 8, w, 8) → (3, 8·h, 8·w)
 
 
+def picture(pixels: torch.Tensor) -> Image.Image:
+    """Pixels (3, H, W), uint8 or from 0 to 1, for Pillow."""
+    if pixels.dtype != torch.uint8:
+        pixels = (255 * pixels).round().byte()
+    return Image.fromarray(pixels.permute(1, 2, 0).numpy())
+
+
 def plot_channels(photos: Sequence[str | Path], spec: FrequencySpec, path: str | Path) -> None:
     """Draw photos as a model sees them to a PNG file: their channels, and what these can rebuild."""
     plt = _pyplot()

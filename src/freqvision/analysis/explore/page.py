@@ -17,10 +17,10 @@ from freqvision.analysis.explore.photo import (
     board,
     byte_counts,
     open_photo,
-    picture,
     rebuild,
     received,
 )
+from freqvision.analysis.figures import picture
 from freqvision.analysis.scores import ChannelScores, channel_name
 from freqvision.detection.scenes import synthetic_scene
 from freqvision.inputs.spec import FrequencySpec

@@ -8,7 +8,7 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from freqvision.analysis.figures import reconstruct
+from freqvision.analysis.figures import picture, reconstruct
 from freqvision.analysis.measures import gradient_importance
 from freqvision.analysis.probe import Probe, probe_network
 from freqvision.analysis.scores import ChannelScores
@@ -128,13 +128,6 @@ def byte_counts(photo: Photo, kept: ChannelSet) -> dict[str, int]:
 
 def _sent(photo: Photo, kept: ChannelSet) -> FrequencySpec:
     return photo.spec.replace(channels=kept, mean=(), std=(), scale=(), dtype="int8")
-
-
-def picture(pixels: torch.Tensor) -> Image.Image:
-    """Pixels (3, H, W), uint8 or from 0 to 1, for Pillow."""
-    if pixels.dtype != torch.uint8:
-        pixels = (255 * pixels).round().byte()
-    return Image.fromarray(pixels.permute(1, 2, 0).numpy())
 
 
 def board(photo: Photo, component: int) -> Image.Image:

@@ -8,10 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import torch
-from PIL import Image
 
+from freqvision.analysis import figures
 from freqvision.analysis.curves import CurvePoint
-from freqvision.analysis.figures import reconstruct
 from freqvision.analysis.report import plots
 from freqvision.analysis.report.findings import findings, format_score, greatest_difference, signed
 from freqvision.analysis.report.load import Run, Selection
@@ -176,11 +175,11 @@ def _rebuilt(
     spec = FrequencySpec(size, size, ChannelSet.preset(NUM_CHANNELS))
     cubes = Decoder(spec)([str(photo) for photo in photos])
     for number, (photo, cube) in enumerate(zip(photos, cubes, strict=True)):
-        whole, name, file = reconstruct(cube, spec), Path(photo).name, f"photo-{number}"
+        whole, name, file = figures.reconstruct(cube, spec), Path(photo).name, f"photo-{number}"
         original = plots.Picture(file, f"{name}, the original", _png(whole))
         pictures = [(original, "original, all 192 channels")]
         for place, (selection, channels) in enumerate(chosen.items()):
-            kept = reconstruct(cube * channels.grid().reshape(-1, 1, 1), spec)  # (192, h, w)
+            kept = figures.reconstruct(cube * channels.grid().reshape(-1, 1, 1), spec)  # (192, h, w)
             error = (kept - whole).square().mean().item()
             quality = "the same" if error == 0 else f"{-10 * math.log10(error):.1f} dB"
             caption = f"{len(channels)} by {selection}"
@@ -210,6 +209,5 @@ def _cells(values: Iterable[float], scores: ChannelScores) -> list[str]:
 def _png(pixels: torch.Tensor) -> bytes:
     """(3, H, W) from 0 to 1 as a PNG file."""
     file = io.BytesIO()
-    values = (255 * pixels).round().byte().permute(1, 2, 0)  # (H, W, 3)
-    Image.fromarray(values.numpy()).save(file, "PNG", optimize=True)
+    figures.picture(pixels).save(file, "PNG", optimize=True)
     return file.getvalue()
