@@ -34,13 +34,7 @@ def main(args: list[str]) -> None:
     parser.add_argument("--precision", help="bf16 or float32; default: bf16 where it is fast here")
     parser.add_argument("--photos_per_shard", type=PositiveInt, default=10_000, help="photos in a file")
     parser.add_argument("--batch_size", type=PositiveInt, default=64, help="photos in a batch")
-    parser.add_argument(
-        "--damaged",
-        default="error",
-        choices=["error", "skip", "decode"],
-        help="stop at a damaged photo, leave it out, or take what is there",
-    )
-    add_shared(parser, "exclude", "device", "num_threads", "ray")
+    add_shared(parser, "damaged", "exclude", "device", "num_threads", "ray")
     options = parser.parse_args(args)
 
     from freqvision.data.opening import has_classes, open_sources

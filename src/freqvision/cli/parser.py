@@ -16,6 +16,11 @@ SHARED: dict[str, dict[str, Any]] = {
     "weights": {"help": "weights of --model: a file, or DEFAULT for published ones"},
     "strides": {"default": "standard", "help": "strides of --model: standard, v1 or released"},
     "num_classes": {"type": PositiveInt, "default": 1000, "help": "classes of --model"},
+    "damaged": {
+        "default": "error",
+        "choices": ["error", "skip", "decode"],
+        "help": "stop at a damaged photo, leave it out, or take what is there",
+    },
     "exclude": {"help": "leave out the damaged photos of this list of freqvision check"},
     "num_threads": {"type": NonNegativeInt, "default": 0, "help": "decoding threads; 0 for all cores"},
     "ray": {"help": "address of a Ray cluster to work on, or auto; its machines see the same files"},

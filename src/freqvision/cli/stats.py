@@ -20,13 +20,7 @@ def main(args: list[str]) -> None:
     parser.add_argument("--resize", type=PositiveInt, default=512, help="shorter side in pixels")
     parser.add_argument("--crop", type=PositiveInt, default=448, help="side of the square in pixels")
     parser.add_argument("--interpolation", default="bilinear", choices=["bilinear", "bicubic"])
-    parser.add_argument(
-        "--damaged",
-        default="error",
-        choices=["error", "skip", "decode"],
-        help="stop at a photo that cannot be decoded, leave it out, or measure what is there",
-    )
-    add_shared(parser, "exclude", "num_threads", "ray")
+    add_shared(parser, "damaged", "exclude", "num_threads", "ray")
     options = parser.parse_args(args)
 
     from freqvision.data.opening import open_sources
