@@ -346,9 +346,6 @@ class PhotoLoader:
                 self.batch_sampler.rewind()
         self._done, self._resumed = 0, False
         self.set_epoch(self.epoch)
-        yield from self._iterate()
-
-    def _iterate(self) -> Iterator[Any]:
         process = os.getpid()
         on_gpu = self.device is not None and self.device.type == "cuda"
         stream = torch.cuda.Stream(self.device) if on_gpu else None
