@@ -69,11 +69,9 @@ class InputSpec(JsonFile):
     @property
     def grid(self) -> tuple[int, int] | None:
         """(height, width) of the input; None where it depends on the photo."""
-        size = self.crop
+        size = self.crop or (self.resize if isinstance(self.resize, tuple) else None)
         if size is None:
-            if not isinstance(self.resize, tuple):
-                return None
-            size = self.resize
+            return None
         height, width = (size, size) if isinstance(size, int) else size
         return -(-height // self.cell), -(-width // self.cell)
 
@@ -263,7 +261,7 @@ class FrequencySpec(InputSpec):
     cell: ClassVar[int] = BLOCK
 
     def __post_init__(self) -> None:
-        _check_geometry(self, self.cell)
+        _check_geometry(self)
         if not isinstance(self.channels, ChannelSet):
             raise TypeError(
                 f"channels is a ChannelSet, not {self.channels!r}; "
@@ -275,8 +273,7 @@ class FrequencySpec(InputSpec):
         for name in ("mean", "std", "scale"):
             if getattr(self, name) in (None, ()):
                 object.__setattr__(self, name, self._default(name))
-            count = len(self.channels)
-            _freeze_numbers(self, name, count, f"the {count} channels", name != "mean")
+            _freeze_numbers(self, name)
 
     def __repr__(self) -> str:
         parts = []
@@ -427,14 +424,13 @@ class PixelSpec(InputSpec):
     cell: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        _check_geometry(self, self.cell)
+        _check_geometry(self)
         _check_choice("colour", self.colour, tuple(_IMAGENET))
         _check_choice("dtype", self.dtype, ("float32", "float16", "bfloat16", "uint8"))
         for name, usual in zip(("mean", "std"), _IMAGENET[self.colour], strict=True):
             if getattr(self, name) == ():
                 object.__setattr__(self, name, usual)
-            count = self.num_channels
-            _freeze_numbers(self, name, count, f"the {count} components", name == "std")
+            _freeze_numbers(self, name)
 
     @classmethod
     def like(cls, source: Any, **changes: Any) -> PixelSpec:
@@ -511,8 +507,9 @@ def _check_choice(name: str, value: str, valid: tuple[str, ...]) -> None:
         raise ValueError(f"{name} is one of {', '.join(valid)}; got {value!r}")
 
 
-def _check_geometry(spec: InputSpec, multiple: int) -> None:
+def _check_geometry(spec: InputSpec) -> None:
     """Check resize, crop and interpolation, and turn the lists of JSON and YAML into tuples."""
+    multiple = spec.cell
     for name in ("resize", "crop"):
         value = getattr(spec, name)
         if value is None:
@@ -565,15 +562,17 @@ def _sides(value: Any) -> tuple[int, int] | None:
     return sides if sound and not any(isinstance(side, bool) for side in given) else None  # type: ignore[return-value]
 
 
-def _freeze_numbers(spec: InputSpec, name: str, count: int, of_what: str, positive: bool) -> None:
+def _freeze_numbers(spec: InputSpec, name: str) -> None:
     """Check the length and range of a field with a number for each channel, and make it a tuple of floats."""
-    values = getattr(spec, name)
+    values, positive = getattr(spec, name), name != "mean"
+    what = "channels" if spec.channels else "components"
+    wanted = f"{name} has one number for each of the {spec.num_channels} {what}"
     try:
         numbers = tuple(float(value) for value in values)
     except (TypeError, ValueError):
-        raise ValueError(f"{name} has one number for each of {of_what}; got {values!r}") from None
-    if len(numbers) != count:
-        raise ValueError(f"{name} has one number for each of {of_what}; got {len(numbers)}")
+        raise ValueError(f"{wanted}; got {values!r}") from None
+    if len(numbers) != spec.num_channels:
+        raise ValueError(f"{wanted}; got {len(numbers)}")
     held = torch.tensor(numbers, dtype=torch.float32)  # in which they are used: 1e-50 is 0 there
     if not (held.isfinite() & ((held > 0) | (not positive))).all():
         raise ValueError(f"{name} holds {'positive ' if positive else ''}finite numbers; got {numbers}")
