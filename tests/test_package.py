@@ -56,6 +56,13 @@ def test_public_names_are_those_promised():
         assert getattr(freqvision, name) is not None
 
 
+def test_packages_are_found_without_importing_them():
+    """As the documentation writes them: fv.data.PhotoLoader."""
+    code = "import freqvision as fv; print(fv.data.PhotoLoader.__name__, fv.models.default_spec.__name__)"
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert run.stdout == "PhotoLoader default_spec\n"
+
+
 def test_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'Decodr'"):
         _ = freqvision.Decodr

@@ -214,12 +214,15 @@ void PackedReader::read_chunks(int number, const uint8_t* raw, const BlockRange&
     const Component& shape = header_.info.components[number];
     const size_t across = chunks_in(shape.blocks_wide), chunks = across * shape.blocks_high;
     const size_t widths = widths_size(component.frequencies);
-    const uint8_t* const end = raw + component.raw_size;
+    // The bytes may be the caller's, who might be changing them: what is read again is checked again, and no
+    // widths lead out of them.
+    const size_t most = widths + component.frequencies * 16 * bits_size(kChunk) + kMore;
     const auto size_of = [&](size_t chunk) { return raw[2 * chunk] | size_t{raw[2 * chunk + 1]} << 8; };
     size_t before = 2 * chunks, all = before;
     for (size_t i = 0; i < chunks; ++i) all += size_of(i);
     if (all != component.raw_size) corrupt(begin_[number], "chunks of another size");
     for (size_t i = 0; i < across * range.row_begin; ++i) before += size_of(i);
+    if (before > component.raw_size) corrupt(begin_[number], "chunks of another size");
     const PackedKernels& kernels = packed_kernels();
     const uint8_t* const indices_end = component.index + component.frequencies;
     const std::ptrdiff_t dc = std::find(component.index, indices_end, 0) - component.index;
@@ -227,13 +230,15 @@ void PackedReader::read_chunks(int number, const uint8_t* raw, const BlockRange&
         for (size_t i = 0; i < across; ++i) {
             const size_t size = size_of(across * row + i);
             const uint8_t* chunk = raw + before;
+            const size_t left = component.raw_size - before;
+            if (size > left) corrupt(begin_[number], "a chunk of another size");
             before += size;
             const int column = static_cast<int>(kChunk * i);
             if (column >= range.column_end || column + static_cast<int>(kChunk) <= range.column_begin)
                 continue;
             const int columns = std::min(static_cast<int>(kChunk), shape.blocks_wide - column);
-            if (end - chunk < static_cast<std::ptrdiff_t>(size + kMore)) {
-                last_.assign(size + kMore, 0);
+            if (left < most) {
+                last_.assign(std::max(size, most), 0);
                 std::copy_n(chunk, size, last_.data());
                 chunk = last_.data();
             }

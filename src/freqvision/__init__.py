@@ -52,8 +52,12 @@ __all__ = [
 # the command line's help stay lean.
 _HOMES = ("jpeg", "spectrum", "inputs", "models", "detection", "training.run")
 
+_PACKAGES = ("analysis", "data", "detection", "inputs", "jpeg", "models", "spectrum", "training")
+
 
 def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return importlib.import_module(f"{__name__}.{name}")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     homes = (importlib.import_module(f"{__name__}.{home}") for home in _HOMES)

@@ -2,6 +2,7 @@
 
 import random
 import struct
+import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -310,3 +311,42 @@ def test_memory_of_unpacked_planes_is_numpys():
     planes = unpack(pack([encode(photo(45, 70))])[0]).planes
     planes[0][:] = 1
     assert block_idct(torch.from_numpy(planes[0].astype(np.float32))).isfinite().all()
+
+
+CHANGING = """
+import ctypes, mmap, sys, threading
+import numpy as np
+from freqvision import JpegError, _native
+
+photo, pages = open(sys.argv[1], "rb").read(), mmap.mmap(-1, 32 * mmap.PAGESIZE)
+start = 31 * mmap.PAGESIZE - len(photo)  # nothing may be read beyond the last byte
+last = ctypes.addressof(ctypes.c_char.from_buffer(pages)) + 31 * mmap.PAGESIZE
+assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(last), mmap.PAGESIZE, 0) == 0
+data, stop = np.frombuffer(pages, np.uint8, len(photo), start), threading.Event()
+data[:] = original = np.frombuffer(photo, np.uint8)
+
+def change():
+    random = np.random.default_rng(0)
+    while not stop.is_set():
+        place = random.integers(150, len(photo), 20)
+        data[place] = random.integers(256, size=20)
+        data[:] = original
+
+thread = threading.Thread(target=change)
+thread.start()
+for _ in range(2000):
+    try:
+        _native.unpack(data, 2**28, check=False)
+    except JpegError:
+        pass
+stop.set()
+thread.join()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pages are protected by Linux's mprotect")
+def test_a_buffer_that_changes_meanwhile_hurts_nothing(tmp_path):
+    """What is in place as it is packed is read more than once: it crashed where sizes of chunks changed."""
+    (packed,) = pack([encode(photo(200, 300), quality=96)], KEPT, codec="lz4")
+    (tmp_path / "a.fqpk").write_bytes(packed)
+    subprocess.run([sys.executable, "-c", CHANGING, tmp_path / "a.fqpk"], check=True)
