@@ -84,6 +84,7 @@ SHARDS = {
     "a sparse map of text": lambda jpeg: record(b"24 GNU.sparse.map=1,2,x\n") + tar(("a.jpg", jpeg)),
     "names of names": lambda jpeg: (header(b"L", 1) + b"a".ljust(512, b"\0")) * 2000 + tar(("a.jpg", jpeg)),
     "a sparse file without an end": lambda jpeg: header(tarfile.GNUTYPE_SPARSE, 512, 1),
+    "a sparse photo": lambda jpeg: header(tarfile.GNUTYPE_SPARSE, 0) + tar(("b.jpg", jpeg)),
     "a damaged header": bad_checksum,
     "half a header": lambda jpeg: bytes(tar(("a.jpg", jpeg), ("b.jpg", jpeg)))[: 512 + 1024 + 300],
     "a label beyond all classes": lambda jpeg: tar(("a.jpg", jpeg), ("a.cls", b"2147483647")),

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader
 
 import freqvision as fv
 from freqvision.cli.main import main
 from freqvision.data import FrequencyFolder, PhotoLoader, PhotoShards, RandomView
-from freqvision.data.shards import RECORD, find_shards, open_index, write_shard
+from freqvision.data.shards import RECORD, Shards, find_shards, open_index, write_shard
 from freqvision.inputs.packed import FINEST, ROUNDED_UP, Packer
 
 SPEC = fv.FrequencySpec(resize=72, crop=64)
@@ -174,9 +175,28 @@ def test_what_is_no_shard_of_photos_is_an_error(tmp_path, make, error, message):
 def test_a_shard_cut_after_it_was_indexed(shards):
     data = PhotoShards(shards, SPEC)
     path = shards / "train-2.tar"
-    path.write_bytes(path.read_bytes()[:2000])
+    contents = path.read_bytes()
+    os.truncate(path, 2000)
     with pytest.raises(ValueError, match="ends before its last photos"):
         data.__getitems__([23])
+    path.write_bytes(contents)
+    data = PhotoShards(shards, SPEC)
+    data.__getitems__([23])
+    os.truncate(path, 2000)  # after it was mapped: reading it would end the process
+    with pytest.raises(ValueError, match="ends before its last photos"):
+        data.__getitems__([23])
+
+
+def test_the_first_photo_of_a_sample_counts_and_hidden_names_do_not(tmp_path, photos):
+    jpeg, png = next(photos.rglob("*.jpg")).read_bytes(), io.BytesIO()
+    Image.new("L", (8, 8)).save(png, "PNG")
+    names = {"a/0.jpg": jpeg, "a/0.png": png.getvalue(), "._a/0.jpg": jpeg, "a/.ipynb_checkpoints/0.jpg": jpeg}
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for name, contents in names.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(contents)
+            tar.addfile(member, io.BytesIO(contents))
+    assert [bytes(photo) for photo in Shards(tmp_path)] == [jpeg]
 
 
 def test_pack_writes_shards_that_a_stopped_run_continues(photos, folder, tmp_path, capsys):

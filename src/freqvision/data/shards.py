@@ -152,7 +152,10 @@ class Shards(Sources):
         shard, offset, length, _ = row
         if shard not in self._maps:
             self._maps[shard] = mapped(self.shards[shard])
-        return self._maps[shard][offset : offset + length]
+        contents: Any = self._maps[shard]
+        if contents.obj.size() < offset + length:  # of the file as it is now: its last pages may be gone
+            return memoryview(b"")
+        return contents[offset : offset + length]
 
     def _part(self, row: tuple[int, int, int, int]) -> Part:
         shard, offset, length, _ = row
@@ -349,7 +352,8 @@ def _read_shard(tar: tarfile.TarFile) -> Iterator[Sample]:
     for member in tar:
         if not 0 <= member.size <= MAX_MEMBER:  # below 0, it would lead round in a circle for ever
             raise ValueError(f"a file of {member.size} bytes")
-        if not member.isfile():
+        hidden = any(part[0] == "." and part.strip(".") for part in member.name.split("/") if part)
+        if not member.isfile() or hidden:
             continue
         folder, _, name = member.name.rpartition("/")
         stem, _, ending = name.partition(".")
@@ -358,7 +362,9 @@ def _read_shard(tar: tarfile.TarFile) -> Iterator[Sample]:
             if photo is not None:
                 yield *photo, label, text
             key, photo, label, text = f"{folder}/{stem}", None, UNLABELLED, b""
-        if ending in EXTENSIONS:
+        if ending in EXTENSIONS and photo is None:  # others are its mask, or the like
+            if member.issparse():
+                raise ValueError(f"{member.name} is sparse: pack it again without --sparse")
             photo = member.offset_data, member.size
         elif ending in (".cls", ".json") and member.size < MAX_HEADER:
             file = tar.extractfile(member)
