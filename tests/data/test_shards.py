@@ -190,7 +190,12 @@ def test_a_shard_cut_after_it_was_indexed(shards):
 def test_the_first_photo_of_a_sample_counts_and_hidden_names_do_not(tmp_path, photos):
     jpeg, png = next(photos.rglob("*.jpg")).read_bytes(), io.BytesIO()
     Image.new("L", (8, 8)).save(png, "PNG")
-    names = {"a/0.jpg": jpeg, "a/0.png": png.getvalue(), "._a/0.jpg": jpeg, "a/.ipynb_checkpoints/0.jpg": jpeg}
+    names = {
+        "a/0.jpg": jpeg,
+        "a/0.png": png.getvalue(),
+        "._a/0.jpg": jpeg,
+        "a/.ipynb_checkpoints/0.jpg": jpeg,
+    }
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
         for name, contents in names.items():
             member = tarfile.TarInfo(name)

@@ -1,6 +1,7 @@
 """Folders that fv.save writes and fv.load opens, and what is wrong with those that others write."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -159,6 +160,14 @@ def _nested(depth):
     return damage
 
 
+def _replaced(name, make):
+    def damage(folder):
+        (folder / name).unlink()
+        make(folder / name)
+
+    return damage
+
+
 def _bytes(name, data):
     return lambda folder: (folder / name).write_bytes(data)
 
@@ -207,6 +216,10 @@ HOSTILE = {
     "a header beyond the file": _bytes("model.safetensors", (2**63 - 1).to_bytes(8, "little") + b"{}"),
     "a header that is no JSON": _bytes("model.safetensors", (4).to_bytes(8, "little") + b"{{{{"),
     "a pickle for weights": _bytes("model.safetensors", b"\x80\x04cos\nsystem\n."),
+    "a FIFO": _replaced("config.json", os.mkfifo),
+    "a FIFO for weights": _replaced("model.safetensors", os.mkfifo),
+    "a folder for weights": _replaced("model.safetensors", os.mkdir),
+    "a link to nothing": _replaced("model.safetensors", lambda path: path.symlink_to("nothing")),
     "weights of another type": lambda folder: save_file(
         {"network.fc.weight": torch.zeros(5, 3, dtype=torch.int8)}, folder / "model.safetensors"
     ),

@@ -177,6 +177,25 @@ def test_what_does_not_fit_is_listed(rgb):
         small_model("resnet18", weights={**state, "layer2.0.conv1.weight": torch.zeros(1)})
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda weight: weight.to_sparse(),
+        lambda weight: weight.to("meta"),
+        lambda weight: weight.to(torch.complex64),
+        lambda weight: weight.to(torch.int8),
+        lambda weight: torch.quantize_per_tensor(weight, 0.1, 0, torch.qint8),
+    ],
+    ids=["sparse", "meta", "complex", "integers", "quantised"],
+)
+@pytest.mark.filterwarnings("ignore:.*quantize")
+def test_tensors_that_copying_would_change_are_refused(change, rgb):
+    state = rgb.state_dict()
+    state["layer1.0.conv1.weight"] = change(state["layer1.0.conv1.weight"])
+    with pytest.raises(ValueError, match=r"layer1\.0\.conv1\.weight: .*not plain numbers of torch\.float32"):
+        small_model("resnet18", weights=state)
+
+
 def test_files_that_hold_no_weights_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="no file of weights"):
         read_weights(tmp_path / "missing.pth")

@@ -168,13 +168,20 @@ def read_saved(path: str | Path) -> SavedModel:
         raise ValueError(f"{path} is no {kind}: {error}") from error
 
 
+def _check_regular(path: Path) -> None:
+    if path.exists() or path.is_symlink():
+        raise ValueError(f"{path} is no regular file, or a link to nothing")
+
+
 def _check_file(path: Path) -> None:
     """Say what is wrong with the path of a checkpoint."""
     if path.is_dir() and (path / "checkpoints").is_dir():
         raise ValueError(f"{path} is the folder of a run: name its checkpoints/best.ckpt or last.ckpt")
     if path.is_dir() or not path.suffix:
+        _check_regular(path / CONFIG)
         raise FileNotFoundError(f"{path} is no folder that fv.save wrote: there is no {CONFIG} in it")
     if not path.is_file():
+        _check_regular(path)
         raise FileNotFoundError(
             f"no checkpoint at {path}: training writes RUN/checkpoints/best.ckpt and last.ckpt"
         )
@@ -294,6 +301,7 @@ def save(
 def _read_folder(folder: Path) -> SavedModel:
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
+            _check_regular(folder / name)
             raise FileNotFoundError(f"{folder} is no folder that fv.save wrote: there is no {name} in it")
     path = folder / CONFIG
     try:

@@ -224,10 +224,16 @@ def load_weights(network: nn.Module, state: StateDict, heads: tuple[str, ...] = 
     new |= {key for key in missing if key.startswith(absent)}
     if not any(key.startswith(GATES) for key in state):
         new |= {key for key in missing if key.startswith(GATES)}
+    strange = {key for key in own.keys() & state.keys() - new if not _is_plain(state[key], own[key])}
     faults = [
         *(
+            f"{key}: {state[key].dtype} ({str(state[key].layout).removeprefix('torch.')}, "
+            f"{state[key].device.type}), not plain numbers of {own[key].dtype}"
+            for key in strange
+        ),
+        *(
             f"{key}: shape {tuple(state[key].shape)}, the network has {tuple(own[key].shape)}"
-            for key in mismatched - new
+            for key in mismatched - new - strange
         ),
         *(f"{key}: not in the weights" for key in missing - new),
         *(f"{key}: not in the network" for key in unknown),
@@ -242,6 +248,12 @@ def load_weights(network: nn.Module, state: StateDict, heads: tuple[str, ...] = 
     fitting = {key: value for key, value in state.items() if key in own and key not in new}
     network.load_state_dict(fitting, strict=False)
     return WeightReport(loaded=_layers(fitting), new=_layers(new))
+
+
+def _is_plain(value: torch.Tensor, own: torch.Tensor) -> bool:
+    """Whether copying a tensor means something: not quantised or complex numbers, of which a part is lost."""
+    stored = value.layout is torch.strided and not value.is_meta and not value.is_quantized
+    return stored and value.is_floating_point() >= own.is_floating_point()
 
 
 def _layer(key: str) -> str:
