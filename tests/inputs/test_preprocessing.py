@@ -78,7 +78,7 @@ def test_torchvision(preset, photos):
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"crop_pct": 1.0, "crop_mode": "squash"}, {"interpolation": "bilinear"}]
+    "changes", [{}, {"crop_pct": 1.0, "crop_mode": "squash"}, {"interpolation": "bilinear", "crop_pct": None}]
 )
 @pytest.mark.parametrize("name", ["resnet10t", "vit_tiny_patch16_224"])
 def test_timm(name, changes, photos):
@@ -99,6 +99,7 @@ PROCESSORS = [
     ("DINOv3ViTImageProcessor", {}),
     ("ConvNextImageProcessor", {}),
     ("ConvNextImageProcessor", {"size": {"shortest_edge": 224}}),
+    ("CLIPImageProcessor", {"crop_pct": 0.9}),  # which it keeps and does not use
     ("ViTImageProcessor", {"do_normalize": False}),
     ("ViTImageProcessor", {"do_rescale": False, "image_mean": [120.0] * 3, "image_std": [60.0] * 3}),
 ]
@@ -177,6 +178,11 @@ class TestRefusals:
         [
             ("CLIPImageProcessor", {"do_pad": True}, "do_pad"),
             ("CLIPImageProcessor", {"resample": 0}, "bilinear or bicubic"),
+            (
+                "CLIPImageProcessor",
+                {"size": {"height": 200, "width": 300}},
+                r"larger than resize=\(200, 300\)",
+            ),
             ("ViTImageProcessor", {"size": {"shortest_edge": 224, "longest_edge": 400}}, "shortest edge"),
             ("Qwen2VLImageProcessor", {}, r"examples/qwen2_vl\.py"),
             ("LlavaNextImageProcessor", {}, "steps of its own"),

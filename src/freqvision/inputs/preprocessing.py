@@ -58,7 +58,7 @@ def _timm(config: Mapping[str, Any]) -> dict[str, Any]:
     if channels != 3:
         raise ValueError(f"input_size is (3, height, width) for photos; got {config['input_size']}")
     mode = config.get("crop_mode") or "center"
-    resize = tuple(math.floor(side / config.get("crop_pct", 0.875)) for side in (height, width))
+    resize = tuple(math.floor(side / (config.get("crop_pct") or 0.875)) for side in (height, width))
     if mode not in ("center", "squash") or (mode == "center" and height != width):
         raise ValueError(
             f"a spec cannot express timm's crop_mode={mode!r} for {height}×{width}: pass 'squash', or "
@@ -67,8 +67,7 @@ def _timm(config: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "resize": resize if mode == "squash" else resize[0],
         "crop": _crop(height, width),
-        "mean": tuple(config["mean"]),
-        "std": tuple(config["std"]),
+        **{name: tuple(config[name]) for name in ("mean", "std") if config.get(name)},  # ImageNet's otherwise
         "interpolation": _interpolation(config.get("interpolation", "bilinear")),
     }
 
@@ -117,7 +116,7 @@ def _transformers_size(processor: Any) -> tuple[Any, Any]:
         )
     if not short:
         return (height, width), None
-    if not hasattr(processor, "crop_pct"):
+    if _name(processor) != "ConvNext":  # others keep a crop_pct that they are given, and never use it
         return short, None
     # ConvNeXt crops below 384 pixels, and squashes from there on.
     return (int(short / processor.crop_pct), short) if short < 384 else ((short, short), None)
@@ -125,8 +124,7 @@ def _transformers_size(processor: Any) -> tuple[Any, Any]:
 
 def _check_class(processor: Any) -> None:
     """Refuse a class that overrides steps of the preprocessing in a way that is not known here."""
-    kind = type(processor)
-    name = kind.__name__.removesuffix("Fast").removesuffix("Pil").removesuffix("ImageProcessor")
+    kind, name = type(processor), _name(processor)
     methods = (getattr(kind, step, None) for step in ("_preprocess", "preprocess", "resize", "center_crop"))
     owners = {method.__qualname__.partition(".")[0] for method in methods if method is not None}
     if name not in _KNOWN and not owners <= {*_BACKENDS, "BaseImageProcessor"}:
@@ -135,6 +133,11 @@ def _check_class(processor: Any) -> None:
             f"{', '.join(_KNOWN)}, and those that only set sizes and numbers. Decode with a PixelSpec and do "
             "the rest after it, as examples/qwen2_vl.py does"
         )
+
+
+def _name(processor: Any) -> str:
+    name = type(processor).__name__
+    return name.removesuffix("Fast").removesuffix("Pil").removesuffix("ImageProcessor")
 
 
 def _interpolation(name: Any) -> str:

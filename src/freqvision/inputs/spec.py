@@ -537,6 +537,12 @@ def _check_geometry(spec: InputSpec) -> None:
                 f"so photos would get gray margins: use resize={longest} or more, "
                 f"or crop={max(multiple, spec.resize // multiple * multiple)}"
             )
+    elif spec.resize is not None and spec.crop is not None:
+        sides = _sides(spec.crop) or (0, 0)
+        if sides[0] > spec.resize[0] or sides[1] > spec.resize[1]:
+            raise ValueError(
+                f"crop {spec.crop!r} is larger than resize={spec.resize}, so photos would get gray margins"
+            )
     if spec.max_size is not None:
         largest = 0 if isinstance(spec.max_size, (tuple, list)) else (_sides(spec.max_size) or (0,))[0]
         if not (isinstance(spec.resize, int) and spec.crop is None and largest > spec.resize):
