@@ -538,8 +538,9 @@ def _check_geometry(spec: InputSpec) -> None:
                 f"or crop={max(multiple, spec.resize // multiple * multiple)}"
             )
     elif spec.resize is not None and spec.crop is not None:
-        sides = _sides(spec.crop) or (0, 0)
-        if sides[0] > spec.resize[0] or sides[1] > spec.resize[1]:
+        crop, resize = _sides(spec.crop), _sides(spec.resize)
+        assert crop and resize
+        if crop[0] > resize[0] or crop[1] > resize[1]:
             raise ValueError(
                 f"crop {spec.crop!r} is larger than resize={spec.resize}, so photos would get gray margins"
             )
