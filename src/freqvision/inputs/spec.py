@@ -539,7 +539,8 @@ def _check_geometry(spec: InputSpec) -> None:
             )
     elif spec.resize is not None and spec.crop is not None:
         crop, resize = _sides(spec.crop), _sides(spec.resize)
-        assert crop and resize
+        assert crop
+        assert resize
         if crop[0] > resize[0] or crop[1] > resize[1]:
             raise ValueError(
                 f"crop {spec.crop!r} is larger than resize={spec.resize}, so photos would get gray margins"
