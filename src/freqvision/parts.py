@@ -130,11 +130,7 @@ def recorded(file: Path, write: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def same_settings(file: Path, settings: dict[str, Any]) -> None:
-    """Keep the settings of an output that is written in several runs.
-
-    Raises:
-        ValueError: The file holds others; the message lists what differs.
-    """
+    """Keep the settings of an output that is written in several runs, and refuse others."""
     settings = json.loads(json.dumps(settings))
     if file.exists():
         found = json.loads(file.read_text(encoding="utf-8"))

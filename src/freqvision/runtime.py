@@ -139,11 +139,7 @@ def threads_here(num_threads: int) -> int:
 
 
 def choose_device(name: str | None) -> str:
-    """A device by torch's name for it, or by None a GPU where there is one.
-
-    Raises:
-        ValueError: It is not here.
-    """
+    """A device by torch's name for it, or by None a GPU where there is one."""
     import torch
 
     name = name or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -185,9 +181,6 @@ def read_text(path: str | Path, max_bytes: int = 2**28) -> str:
 
 def parse_json(text: str | bytes) -> Any:
     """The values in JSON that may come from anywhere.
-
-    Raises:
-        ValueError: It is no JSON, or nested too deeply.
 
     Example:
         >>> parse_json('{"a": [1, 2]}')
@@ -273,11 +266,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def lock(folder: Path) -> IO[str]:
-    """Claim a folder for this process, as long as it keeps the returned file open, however it ends.
-
-    Raises:
-        ValueError: Another process has it.
-    """
+    """Claim a folder for this process until it closes the returned file, or ends in whatever way."""
     file = (folder / ".lock").open("a+")
     try:
         if sys.platform == "win32":

@@ -32,19 +32,12 @@ Size = tuple[int, int]
 
 @dataclass
 class Packing:
-    """What `pack_photos` did.
+    """What `pack_photos` did."""
 
-    Args:
-        photos: Photos that were packed, in this run or before.
-        source_bytes: Their size as files.
-        packed_bytes: Size of the shards.
-        damaged: Cause of each photo that was left out, by its name.
-    """
-
-    photos: int = 0
-    source_bytes: int = 0
-    packed_bytes: int = 0
-    damaged: dict[str, str] = field(default_factory=dict)
+    photos: int = 0  # that were packed, in this run or before
+    source_bytes: int = 0  # their size as files
+    packed_bytes: int = 0  # size of the shards
+    damaged: dict[str, str] = field(default_factory=dict)  # cause of each photo left out, by its name
 
 
 def pack_photos(
@@ -129,19 +122,12 @@ def _pack_part(
 
 @dataclass(frozen=True)
 class Loss:
-    """How far views of packed photos are from the same views of the files.
+    """How far views of packed photos are from the same views of the files."""
 
-    Args:
-        error: RMS of the difference over RMS of the input, in units of the spec's normalised channels.
-        equal: Share of the photos to which a model gives the same answer; None without a model.
-        before: Share of the photos that it classifies correctly from the files; None without labels.
-        after: Likewise from packed photos.
-    """
-
-    error: float
-    equal: float | None = None
-    before: float | None = None
-    after: float | None = None
+    error: float  # RMS of the difference over RMS of the input, in units of the spec's normalised channels
+    equal: float | None = None  # share of the photos to which a model gives the same answer
+    before: float | None = None  # share that it classifies correctly from the files, if they have labels
+    after: float | None = None  # likewise from packed photos
 
 
 @torch.inference_mode()
@@ -157,9 +143,6 @@ def measure_loss(
 
     The spec is what a model reads, in float32; its own view is the "whole photo", and crops are random. The
     model gives logits for it, such as a `Transport`; `labels` are the photos' classes among the model's.
-
-    Raises:
-        ValueError: None of the photos can be packed.
     """
     decode = Decoder(spec)
     truth = None if labels is None else torch.tensor(labels)

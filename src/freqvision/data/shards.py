@@ -173,11 +173,7 @@ class Shards(Sources):
 
 
 def find_shards(shards: str | Path | Sequence[str | Path]) -> list[str]:
-    """Paths of tar files, sorted, from a folder, a pattern or the paths themselves.
-
-    Raises:
-        FileNotFoundError: There are none.
-    """
+    """Paths of tar files, sorted, from a folder, a pattern or the paths themselves."""
     if not isinstance(shards, (str, Path)):
         found = [str(path) for path in shards]
     elif os.path.isdir(shards):
@@ -198,9 +194,6 @@ def open_index(shards: Sequence[str]) -> tuple[np.ndarray, list[str]]:
 
     That is records of "shard" (place among `shards`), "offset" and "length" in bytes, and "label", -1 for
     none; and names by label, empty if labels are numbers.
-
-    Raises:
-        ValueError: A shard is no tar file, or no shard holds a photo.
     """
     folder = Path(shards[0]).parent
     versions = ((path, os.stat(path)) for path in shards)

@@ -139,9 +139,6 @@ def relabelled(
 ) -> tuple[Tensor, list[str]]:
     """Labels and names of classes, as a data set has them, in the order of `classes`; None keeps its own.
 
-    Raises:
-        ValueError: A class or a label is not among `classes`.
-
     Example:
         >>> relabelled(torch.tensor([0, 1, -1]), ["cat", "dog"], ["dog", "cat", "owl"])
         (tensor([ 1,  0, -1]), ['dog', 'cat', 'owl'])

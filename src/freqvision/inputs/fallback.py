@@ -60,9 +60,6 @@ def load_image(image: Image.Image, name: str, *, lenient: bool = False) -> tuple
     """Decode what `open_image` gave; returns the image, and the cause of damage or None.
 
     Lenient, a damaged image keeps what Pillow has decoded until it found out; the rest is gray.
-
-    Raises:
-        JpegError: It cannot be decoded, or if lenient nothing of it can.
     """
     try:
         image.load()
@@ -90,11 +87,7 @@ def load_image(image: Image.Image, name: str, *, lenient: bool = False) -> tuple
 def image_in_view(
     image: Image.Image, spec: InputSpec, view: View, max_pixels: int, name: str
 ) -> torch.Tensor:
-    """Model input (C, h, w) of what a view shows of a decoded image.
-
-    Raises:
-        JpegError: Whatever hinders it; the message begins with `name`.
-    """
+    """Model input (C, h, w) of what a view shows of a decoded image; `name` begins its errors."""
     if math.prod(view.size) > max_pixels:  # all of which is computed before it is cropped
         height, width = view.size
         raise JpegError(

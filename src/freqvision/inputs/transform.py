@@ -136,9 +136,6 @@ def pixels_to_cube(pixels: torch.Tensor, view: View, interpolation: str = "bilin
     """The whole DCT cube (..., 192, h, w) of what a view shows of an image; of a gray one the chroma is 0.
 
     Pixels are what `image_to_tensor` gives.
-
-    Raises:
-        ValueError: The view's box reaches beyond the image.
     """
     # Without 128 before the window adds margins, so that those are gray; chroma, whose weights sum to zero,
     # does not notice. Not earlier: a large photo would be in memory twice.

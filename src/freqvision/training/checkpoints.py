@@ -38,11 +38,7 @@ class AtomicCheckpoints(TorchCheckpointIO):
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: Any = True
     ) -> dict[str, Any]:
-        """Read a checkpoint, to the CPU; of several processes the first reads, others may be elsewhere.
-
-        Raises:
-            ValueError: It is damaged; the error offers the newest of its folder that is not.
-        """
+        """Read a checkpoint, to the CPU; of several processes the first reads, others may be elsewhere."""
         if not distributed.is_initialized():
             return self._load(path)
         box: list[Any] = [None]

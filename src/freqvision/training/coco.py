@@ -202,11 +202,7 @@ def select(
     keep_empty: bool = True,
     exclude: str | None = None,
 ) -> CocoAnnotations:
-    """Annotations of a part of the photos: (from, to), `to` excluded, or all.
-
-    Raises:
-        ValueError: No photo is left.
-    """
+    """Annotations of a part of the photos: (from, to), `to` excluded, or all."""
     images = coco.images if photos is None else coco.images[photos[0] : photos[1]]
     kept = set(without([image.path for image in images], exclude))
     images = tuple(image for image in images if image.path in kept)
@@ -220,11 +216,7 @@ def select(
 
 
 def same_categories(one: Categories, other: Categories, which: str) -> None:
-    """Check that two files, or a model and a file, have the same categories; `which` names both.
-
-    Raises:
-        ValueError: They differ.
-    """
+    """Check that two files, or a model and a file, have the same categories; `which` names both."""
     known, found = (set(zip(ids, names, strict=True)) for names, ids in (one, other))
     if known != found:
         differ = ", ".join(f"{id_} {name!r}" for id_, name in sorted(known ^ found)[:4])
