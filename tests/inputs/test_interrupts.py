@@ -10,7 +10,7 @@ import torch
 import freqvision as fv
 
 PREPARE = """
-import io, signal, threading, time
+import copy, io, signal, threading, time
 import numpy as np
 from PIL import Image
 import freqvision as fv
@@ -20,6 +20,9 @@ noise = np.random.default_rng(0).integers(0, 256, (600, 800, 3), dtype=np.uint8)
 Image.fromarray(noise).save(file, "JPEG", quality=95)
 decoders = [fv.Decoder(fv.PixelSpec(), num_threads=threads) for threads in (1, 2)]
 files = [file.getvalue()]
+file = io.BytesIO()
+Image.new("RGB", (80, 60)).save(file, "JPEG")
+small = [file.getvalue()]
 signal.signal(signal.SIGPROF, signal.default_int_handler)  # what Ctrl-C does
 """
 
@@ -42,12 +45,13 @@ for decode in decoders:
         assert (decode(files) == expected).all()
         print("stopped", flush=True)
 
-def forever(decode):
+def forever(decode, photos):
     while True:
-        decode(files * 40)
+        decode(photos)
 
 for decode in decoders:
-    threading.Thread(target=forever, args=(decode,), daemon=True).start()
+    for photos in (files * 40, small * 2):  # in native code most of the time, and in torch
+        threading.Thread(target=forever, args=(copy.copy(decode), photos), daemon=True).start()
 time.sleep(0.3)
 """
     command = [sys.executable, "-c", PREPARE + code]

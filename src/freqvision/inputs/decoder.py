@@ -16,6 +16,7 @@ from PIL import Image
 
 from freqvision import _native
 from freqvision.inputs.encoding import padding, value_map
+from freqvision.inputs.ending import ending
 from freqvision.inputs.fallback import image_in_view, load_image, open_image, shown_size
 from freqvision.inputs.spec import InputSpec, PixelSpec
 from freqvision.inputs.view import View, random_resized_views
@@ -67,10 +68,11 @@ class _Memory:
         key = id(loan)
 
         def give_back(_: Any) -> None:
-            del self._lent[key]
-            self._free[address] = piece
-            while sum([kept for kept, _ in self._free.copy().values()]) > MAX_KEPT:
-                self._free.pop(next(iter(self._free.copy()), 0), None)
+            with ending:  # amid torch's release of the tensor
+                del self._lent[key]
+                self._free[address] = piece
+                while sum([kept for kept, _ in self._free.copy().values()]) > MAX_KEPT:
+                    self._free.pop(next(iter(self._free.copy()), 0), None)
 
         self._lent[key] = weakref.ref(loan, give_back)
         return torch.from_numpy(loan).untyped_storage()
@@ -169,7 +171,8 @@ class _NativePass:
             # object too: it gets a native decoder of its own.
             native, self._native = self._native or self._new_native(), None
             try:
-                return self._run_locked(native, sources, choose, allocate)
+                with ending:
+                    return self._run_locked(native, sources, choose, allocate)
             finally:
                 native.close()
                 self._native = native
@@ -186,8 +189,9 @@ class _NativePass:
 
         errors: Errors = {}
         lasting = [lasting_name(source) for source in sources]
-        opened = native.open(
-            [_native_source(i, source, self.max_bytes, errors) for i, source in enumerate(sources)]
+        opened = ending.outside(
+            native.open,
+            [_native_source(i, source, self.max_bytes, errors) for i, source in enumerate(sources)],
         )
         images: dict[int, Image.Image] = {}  # those that go through Pillow
         sizes: list[Size] = []
@@ -226,7 +230,7 @@ class _NativePass:
                     jobs.append((index, spec, *view.box, *view.size, *view.crop, view.flip, judge))
                     addresses.append(output.data_ptr())
         table = np.array(jobs, dtype=np.int32).reshape(len(jobs), 14)
-        for index, failure in enumerate(native.decode(table, addresses)):
+        for index, failure in enumerate(ending.outside(native.decode, table, addresses)):
             if failure is None:
                 known = lasting[index]
                 judged = index not in errors and index not in images
