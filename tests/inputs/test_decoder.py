@@ -327,8 +327,9 @@ class TestPixelPath:
     def test_a_mode_without_a_range_costs_one_file(self):
         file = io.BytesIO()
         Image.new("F", (20, 20)).save(file, "TIFF")
-        errors = fv.Decoder(full_spec()).try_decode([file.getvalue()])[1]
-        assert "mode F has no defined range" in str(errors[0])
+        for spec in (full_spec(), fv.PixelSpec()):
+            errors = fv.Decoder(spec).try_decode([file.getvalue()])[1]
+            assert "mode F has no defined range" in str(errors[0])
 
     def test_can_be_forbidden(self):
         file = io.BytesIO()
@@ -494,6 +495,9 @@ class TestErrors:
         outside = fv.View(box=(0, 0, 21, 30), size=(16, 16), crop=(0, 0, 16, 16))
         with pytest.raises(ValueError, match="leaves the photo"):
             decode([data], [outside])
+        for box, rows in (((0, 0, 19.5, 30), 16), ((0, 0, 20, 30), 2**40)):
+            with pytest.raises(ValueError, match="whole numbers of pixels"):
+                decode([data], [fv.View(box=box, size=(rows, 16), crop=(0, 0, 16, 16))])
         with pytest.raises(ValueError, match="one View for each source"):
             decode([data, data], [resize_crop_view((20, 30), None, 16)])
         with pytest.raises(ValueError, match="one output size"):

@@ -229,7 +229,10 @@ class _NativePass:
                 if index not in images:
                     jobs.append((index, spec, *view.box, *view.size, *view.crop, view.flip, judge))
                     addresses.append(output.data_ptr())
-        table = np.array(jobs, dtype=np.int32).reshape(len(jobs), 14)
+        exact = np.array(jobs).reshape(len(jobs), 14)
+        table = exact.astype(np.int32)
+        if (table != exact).any():
+            raise ValueError("views have whole numbers of pixels, below 2³¹")
         for index, failure in enumerate(ending.outside(native.decode, table, addresses)):
             if failure is None:
                 known = lasting[index]

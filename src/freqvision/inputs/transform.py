@@ -123,11 +123,14 @@ def image_to_tensor(image: Image.Image | torch.Tensor) -> torch.Tensor:
 def eight_bits(image: Image.Image) -> Image.Image:
     """16-bit gray with 8 bits a value, which Pillow itself would cut off at 255; other images as they are.
 
+    Raises:
+        TypeError: The mode has no defined range, as floating-point numbers.
+
     Example:
         >>> eight_bits(Image.new("I;16", (8, 4), 257 * 7)).getpixel((0, 0))
         7
     """
-    if not image.mode.startswith("I"):
+    if not image.mode.startswith(("I", "F")):
         return image
     return Image.fromarray(image_to_tensor(image)[0].round().byte().numpy())
 
