@@ -1,6 +1,7 @@
 """Progress bars: drawn on a terminal, few lines in a file. Files: written whole or not at all."""
 
 import io
+import json
 import re
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from freqvision.analysis.figures import plot_training
 from freqvision.cli.main import main
 from freqvision.detection.coco import draw_mask
 from freqvision.models import export_onnx
-from freqvision.runtime import EXTRAS, progress_bar, replacing
+from freqvision.runtime import EXTRAS, parse_json, progress_bar, read_text, replacing, write_text
 
 
 class Terminal(io.StringIO):
@@ -168,3 +169,8 @@ def test_processes_on_a_machine_divide_its_cores(monkeypatch):
             monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
         assert runtime.threads_here(0) == threads
         assert runtime.threads_here(3) == 3
+
+
+def test_names_that_are_no_utf8_come_back_from_json(tmp_path):
+    write_text(tmp_path / "a.json", json.dumps(["\udcff"], ensure_ascii=False))
+    assert parse_json(read_text(tmp_path / "a.json")) == ["\udcff"]

@@ -306,7 +306,7 @@ def address(path: object) -> str | None:
 def write_text(path: str | Path, text: str) -> None:
     """Write a file of text, see `replacing`."""
     with replacing(path) as draft:
-        draft.write_text(text, encoding="utf-8")
+        draft.write_text(text, encoding="utf-8", errors="backslashreplace")  # JSON reads that back
 
 
 def write_table(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
