@@ -1,7 +1,7 @@
 // Compiled several times, each with its own FREQVISION_ISA and flags; see pipeline/kernels.cpp.
 #include "packed/kernels.h"
 
-#ifdef __AVX512BW__
+#ifdef __AVX2__
 #include <immintrin.h>
 #endif
 
@@ -9,24 +9,63 @@ namespace freqvision::FREQVISION_ISA {
 namespace {
 
 // `size` bytes hold one bit of each value, the lowest of all values first. Always of eight bits, or sixteen:
-// branches on every width would be mispredicted. What lies above `width` are other values' bits.
-#ifdef __AVX512BW__
+// branches on every width would be mispredicted.
+#ifdef __AVX2__
 
-template <int Begin>
-inline __m512i add_bits(const uint8_t* bits, size_t size, __m512i x) {
-    for (int i = Begin; i < Begin + 8; ++i) {
-        uint32_t bit;
-        __builtin_memcpy(&bit, bits + i * size, 4);
-        x = _mm512_mask_add_epi16(x, bit, x, _mm512_set1_epi16(static_cast<int16_t>(1 << i)));
+// Where the bits of values of a `width` are, eight values in four bytes: first bits 0 to 3 of the values 0 to
+// 7, of the values 8 to 15 and so on, then the same of bits 4 to 7. Bits above the width are its highest, the
+// sign.
+struct Order {
+    alignas(32) uint8_t of[5][9][32] = {};  // size, width
+    constexpr Order() {
+        for (int size = 1; size <= 4; ++size)
+            for (int width = 0; width <= 8; ++width)
+                for (int i = 0; i < 32; ++i) {
+                    const int column = i / 4 % 4, bit = i / 16 * 4 + i % 4;
+                    const int begin = i < 16 || width <= 4 ? 0 : 4;  // of the 16 bytes
+                    const int from = (bit < width ? bit : width - 1) - begin;
+                    const bool none = width == 0 || column >= size;
+                    of[size][width][i] = static_cast<uint8_t>(none ? 0x80 : size * from + column);
+                }
     }
+};
+constexpr Order kOrder;
+
+inline __m128i load16(const uint8_t* from) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from)); }
+
+// 32 values of up to eight bits.
+inline __m256i unpack_bytes(const uint8_t* bits, size_t size, int width) {
+    const auto* order = reinterpret_cast<const __m256i*>(kOrder.of[size][width]);
+    __m256i x = _mm256_set_m128i(load16(bits + static_cast<size_t>(width > 4) * 4 * size), load16(bits));
+    x = _mm256_shuffle_epi8(x, _mm256_load_si256(order));
+    x = _mm256_permutevar8x32_epi32(x, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+    // Eight bytes of a bit of eight values become eight values.
+    const auto swap = [&](int distance, int64_t which) {
+        __m256i change = _mm256_xor_si256(x, _mm256_srli_epi64(x, distance));
+        change = _mm256_and_si256(change, _mm256_set1_epi64x(which));
+        x = _mm256_xor_si256(x, _mm256_xor_si256(change, _mm256_slli_epi64(change, distance)));
+    };
+    swap(7, 0x00AA00AA00AA00AA);
+    swap(14, 0x0000CCCC0000CCCC);
+    swap(28, 0x00000000F0F0F0F0);
     return x;
 }
 
 inline void unpack_line(const uint8_t* bits, size_t size, int width, int16_t* line) {
-    __m512i x = add_bits<0>(bits, size, _mm512_setzero_si512());
-    if (width > 8) x = add_bits<8>(bits, size, x);
-    const __m128i unused = _mm_cvtsi32_si128(16 - width);
-    _mm512_storeu_si512(line, _mm512_sra_epi16(_mm512_sll_epi16(x, unused), unused));
+    const auto widen = [](__m256i x, int half) {
+        return _mm256_cvtepi8_epi16(half ? _mm256_extracti128_si256(x, 1) : _mm256_castsi256_si128(x));
+    };
+    auto* const to = reinterpret_cast<__m256i*>(line);
+    if (width <= 8) {
+        const __m256i x = unpack_bytes(bits, size, width);
+        for (int half = 0; half < 2; ++half) _mm256_storeu_si256(to + half, widen(x, half));
+        return;
+    }
+    const __m256i low = unpack_bytes(bits, size, 8), high = unpack_bytes(bits + 8 * size, size, width - 8);
+    for (int half = 0; half < 2; ++half) {
+        const __m256i x = _mm256_and_si256(widen(low, half), _mm256_set1_epi16(0xFF));
+        _mm256_storeu_si256(to + half, _mm256_or_si256(x, _mm256_slli_epi16(widen(high, half), 8)));
+    }
 }
 
 #else
@@ -66,12 +105,19 @@ void unpack(const uint8_t* widths, const uint8_t* bits, int frequencies, int col
     int end = frequencies;
     for (; end > 0 && (widths[(end - 1) / 2] >> (end - 1) % 2 * 4 & 15) == 0; --end)
         __builtin_memset(lines + (end - 1) * stride, 0, 64);
-    for (int k = 0; k < end; ++k, lines += stride) {
-        int width = widths[k / 2] >> k % 2 * 4 & 15;
-        width += width == 15;
+    static constexpr uint8_t kWidth[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16};
+    const auto unpack_next = [&](int coded) {
+        const int width = kWidth[coded];
         unpack_line(bits, size, width, lines);
         bits += width * size;
+        lines += stride;
+    };
+    int k = 0;
+    for (; k + 2 <= end; k += 2) {  // both of a byte
+        unpack_next(widths[k / 2] & 15);
+        unpack_next(widths[k / 2] >> 4);
     }
+    if (k < end) unpack_next(widths[k / 2] & 15);
 }
 
 void sum(int16_t* line) {

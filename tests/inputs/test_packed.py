@@ -115,6 +115,24 @@ def test_values_beyond_int8_are_kept():
     torch.testing.assert_close(decoded[: len(luma)], expected[..., luma].movedim(-1, 0), rtol=1e-4, atol=0.5)
 
 
+@pytest.mark.parametrize("isa", _native.available_isas())
+def test_values_of_every_width_in_chunks_of_every_length(isa):
+    """By each set of instructions; DC is packed as differences, whose widths are others."""
+    random = np.random.default_rng(0)
+    table = np.ones((8, 8), np.uint16)
+    largest = np.minimum(2.0 ** (np.arange(64) % 16) - 1, 2**15 - 1).reshape(8, 8)
+    before = _native.isa()
+    _native.set_isa(isa)
+    try:
+        for wide in range(1, 34):
+            blocks = (largest * random.uniform(-1, 1, (3, wide, 8, 8))).astype(np.int16)
+            blocks[0, 0] = -largest - 1
+            packed = _native.pack_blocks([blocks], [table], [(1, 1)], 24, 8 * wide, 1, "lz4", 9)
+            np.testing.assert_array_equal(unpack(packed).planes[0], blocks)
+    finally:
+        _native.set_isa(before)
+
+
 @pytest.mark.parametrize("codec", sorted(LEVELS))
 def test_channels_of_centre_crops_come_back_within_the_rounding_of_their_steps(codec):
     files = [encode(photo(*size, seed=1)) for size in ((120, 170), (139, 90), (90, 131), (100, 100))]
