@@ -143,6 +143,8 @@ INDEXES = {
     "no shard": rows("shard", -1),
     "before the shard": rows("offset", -5),
     "a length below 0": rows("length", -5),
+    "behind the shard": rows("offset", 2**62),
+    "longer than the shard": rows("length", 2**62),
     "no photos": emptied,
     "two dimensions": lambda folder: np.save(folder / "index.npy", np.load(folder / "index.npy")[:, None]),
     "classes that are a number": about(classes=5),
@@ -152,6 +154,9 @@ INDEXES = {
     "a list": replaced("index.json", b"[1]"),
     "a FIFO": replaced("index.json", None),
     "a FIFO of numbers": replaced("index.npy", None),
+    "nothing": replaced("index.npy", b""),
+    "no archive": replaced("index.npy", b"PK\3\4"),
+    "a header without an end": replaced("index.npy", b"\x93NUMPY\x01\x00\x01\x00{"),
     "a header of brackets": replaced("index.npy", b"\x93NUMPY\x01\x00\x60\xea" + b"(" * 60000),
 }
 
@@ -210,12 +215,24 @@ def parquet(path=None, **columns):
     return make
 
 
+def lying(folder):
+    """The place where the photo's bytes end is beyond the file."""
+    path = next(folder.glob("*.arrow"))
+    data = bytearray(path.read_bytes())
+    end = data.rindex(b"\xff\xd9") + 2 - data.rindex(b"\xff\xd8\xff")
+    place = data.rindex(np.array([0, end], "<i4").tobytes())
+    data[place + 4 : place + 8] = np.int32(2**30).tobytes()
+    path.write_bytes(data)
+
+
 TABLES = {
     "a path to anywhere": parquet(path="/etc/passwd"),
     "a path out of the folder": parquet(path="../a.jpg"),
     "a device": parquet(path="/dev/zero"),
     "numbers for photos": parquet(image=[5]),
     "paths without bytes": parquet(image=[{"path": "/etc/passwd"}]),
+    "numbers for bytes": parquet(image=[{"bytes": 5}]),
+    "numbers for paths": parquet(image=[{"bytes": None, "path": 5}]),
     "lists for photos": parquet(image=[[1, 2]]),
     "a label below 0": parquet(label=[-5]),
     "a label beyond all classes": parquet(label=[2**62]),
@@ -227,6 +244,8 @@ TABLES = {
     "features of no kind": saved(lambda folder: (folder / "dataset_info.json").write_text('{"features": 5}')),
     "a FIFO": saved(replaced("dataset_info.json", None)),
     "a file cut off": saved(lambda folder: os.truncate(next(folder.glob("*.arrow")), 200)),
+    "values that lie outside": saved(lying),
+    "no Parquet": lambda folder, _: (folder.mkdir(), (folder / "a.parquet").write_bytes(b"PAR1")),
 }
 
 
@@ -237,7 +256,7 @@ def test_hostile_tables(make, jpeg, tmp_path, monkeypatch):
 
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     make(tmp_path / "table", jpeg)
-    with pytest.raises(ValueError, match=r"."):
+    with pytest.raises(ValueError, match=f"{tmp_path / 'table'}|the column|labels|Integer value"):
         Table(tmp_path / "table")[:]
 
 

@@ -194,6 +194,18 @@ def test_errors_name_file_range_and_cause(bucket, storage, server, tmp_path):
         PhotoShards(f"{bucket}/with", SPEC, storage=closed)
 
 
+@pytest.mark.parametrize("size", [0, 100])
+def test_a_chunk_that_is_too_short_is_not_kept(size, bucket, storage, server):
+    photos = Shards(f"{bucket}/with", storage=storage)
+    good = bytes(photos[0])
+    for chunk in storage.cache.glob("*/*-0"):
+        os.truncate(chunk, size)
+    again = Shards(f"{bucket}/with", storage=Storage(server.options, storage.cache))
+    with pytest.raises(ValueError, match=r"s3://bucket/with/train-0\.tar ends before"):
+        again.take([0])
+    assert bytes(again[0]) == good
+
+
 def test_options_come_from_the_environment_too(bucket, server, tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", server.address)
     monkeypatch.setenv("AWS_ALLOW_HTTP", "true")

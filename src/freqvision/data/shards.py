@@ -29,6 +29,8 @@ AHEAD = 1024  # photos
 INDEX = "index.npy"
 ABOUT = "index.json"
 MAX_MEMBER = 2**40
+MAX_SHARD = 2**62
+MAX_PHOTO = 2**31
 MAX_HEADER = 2**20  # bytes of a tar file's headers, and of a label or a .json file
 Sample = tuple[int, int, "str | int", bytes]
 RECORD = np.dtype([("shard", "<i4"), ("offset", "<i8"), ("length", "<i8"), ("label", "<i4")])
@@ -153,7 +155,9 @@ class Shards(Sources):
         if shard not in self._maps:
             self._maps[shard] = mapped(self.shards[shard])
         contents: Any = self._maps[shard]
-        if contents.obj.size() < offset + length:  # of the file as it is now: its last pages may be gone
+        if (
+            not contents or contents.obj.size() < offset + length
+        ):  # of the file as it is now: its last pages may be gone
             return memoryview(b"")
         return contents[offset : offset + length]
 
@@ -169,7 +173,7 @@ class Shards(Sources):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         if isinstance(self.records, (str, Path)):
-            self.records = np.load(self.records, mmap_mode="r", allow_pickle=False)
+            self.records = _mapped_index(self.records)
 
 
 def find_shards(shards: str | Path | Sequence[str | Path]) -> list[str]:
@@ -229,8 +233,8 @@ def open_remote_index(
         if len(known) == len(files):
             return _make_index(files, storage)
         storage.download(f"{root}/{INDEX}", storage.cache / key / INDEX)
-        index = np.load(storage.cache / key / INDEX, mmap_mode="r", allow_pickle=False)
-        if not _fits(index, about, len(files)):
+        index = _mapped_index(storage.cache / key / INDEX)
+        if not _fits(index, about, [file.size for file in files]):
             raise ValueError(f"{root}/{INDEX} does not fit {ABOUT}: copy both again")
         return index, about["classes"]
 
@@ -244,8 +248,8 @@ def _kept_index(
     try:
         about = _about(read_text(folder / ABOUT), ABOUT)
         if about["shards"] == known and (folder / INDEX).is_file():
-            index = np.load(folder / INDEX, mmap_mode="r", allow_pickle=False)
-            if _fits(index, about, shards):
+            index = _mapped_index(folder / INDEX)
+            if _fits(index, about, [size for _, size, *_ in known[:shards]]):
                 return index, about["classes"]
     except (OSError, ValueError):
         pass  # not there, of other shards, or damaged: it is made again
@@ -255,7 +259,7 @@ def _kept_index(
         with replacing(folder / INDEX) as draft, open(draft, "wb") as file:
             np.save(file, index)
         write_text(folder / ABOUT, json.dumps(about, ensure_ascii=False) + "\n")
-        index = np.load(folder / INDEX, mmap_mode="r", allow_pickle=False)
+        index = _mapped_index(folder / INDEX)
     except OSError:
         pass  # a folder that cannot be written to
     return index, classes
@@ -269,18 +273,31 @@ def _about(text: str | bytes, name: str) -> dict[str, Any]:
         and isinstance(about.get("photos"), int)
         and all(isinstance(about.get(key), list) for key in ("shards", "classes"))
         and all(isinstance(of_class, str) for of_class in about["classes"])
-        and all(isinstance(s, list) and len(s) > 1 and isinstance(s[0], str) for s in about["shards"])
+        and all(isinstance(s, list) and list(map(type, s[:2])) == [str, int] for s in about["shards"])
     ):
         raise ValueError(f"{name} is no index of shards")
     return about
 
 
-def _fits(index: np.ndarray, about: dict[str, Any], shards: int) -> bool:
-    """Whether an index has photos, all within `shards` shards; offsets past a shard's end fail when read."""
+def _mapped_index(path: str | Path) -> np.ndarray:
+    """The index in a file, which may come from anywhere."""
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError:
+        raise
+    except Exception as error:  # of tokens, archives and numbers, as NumPy happens to meet them
+        raise ValueError(f"{path} is no index of shards: {error}") from error
+
+
+def _fits(index: np.ndarray, about: dict[str, Any], sizes: Sequence[int]) -> bool:
+    """Whether an index has photos, all of them within shards of these sizes."""
     if index.dtype != RECORD or index.shape != (about["photos"],) or not len(index):
         return False
-    numbers = index["shard"], index["offset"], index["length"]
-    return all(column.min() >= 0 for column in numbers) and index["shard"].max() < shards
+    shard, offset, length = (index[name] for name in ("shard", "offset", "length"))
+    if min(column.min() for column in (shard, offset, length)) < 0 or shard.max() >= len(sizes):
+        return False
+    ends = np.array([min(size, MAX_SHARD) for size in sizes])[shard]
+    return bool((length <= np.minimum(ends - offset, MAX_PHOTO)).all())
 
 
 def _make_index(

@@ -17,6 +17,7 @@ from freqvision.jpeg.read import Source
 from freqvision.runtime import naming_extras, parse_json, read_text
 
 IMAGES = ("image", "img", "jpg", "jpeg", "photo", "pixel_values", "bytes")  # usual names of columns
+CONTENTS = ("binary", "string", "fixed_size_binary", "binary_view", "null")  # types of photos' bytes
 LABELS = ("label", "labels", "fine_label", "class", "cls", "target", "category")
 
 
@@ -94,9 +95,10 @@ class Table(Sources):
             raise ValueError(f"{self.root} has no column of photos: name one of {', '.join(features)}")
         self._photos = self.rows.select_columns([self.image]).with_format("arrow")
         kind = self._photos.data.schema.field(self.image).type
-        self._parts = {kind.field(place).name for place in range(kind.num_fields)}
-        plain = str(kind).removeprefix("large_") in ("binary", "string")
-        if not plain and "bytes" not in self._parts:
+        fields = [kind.field(place) for place in range(kind.num_fields)]
+        self._parts = {field.name: _short(field.type) for field in fields}
+        parts = self._parts or {"bytes": _short(kind)}
+        if parts.get("bytes") not in CONTENTS or parts.get("path", "null") not in ("string", "null"):
             raise ValueError(f"the column {self.image!r} holds {kind}: photos are bytes, or paths with bytes")
         label = _column(features, label, LABELS, lambda feature: hasattr(feature, "names"))
         none: tuple[Tensor, list[str]] = torch.full((len(self.rows),), UNLABELLED), []
@@ -162,16 +164,20 @@ def open_table(table: Any, split: str | None = None) -> Any:
         import datasets
     try:
         found = _open(table, split)
-    except (ImportError, OSError, ValueError):
+    except (ImportError, OSError):
         raise
     except Exception as error:  # of any of the libraries that read it
-        raise ValueError(f"{table} is no table, or damaged: {error!r}") from error
+        raise ValueError(f"{table} cannot be read as a table: {error.__cause__ or error}") from error
     if isinstance(found, datasets.DatasetDict):
         if split not in found and len(found) > 1:
             raise ValueError(f"{table} has the splits {', '.join(found)}: name one of them, got {split!r}")
         found = found[split if split in found else next(iter(found))]
     if not isinstance(found, datasets.Dataset):
         raise ValueError(f"a table is a datasets.Dataset or where one is, not {type(found).__name__}")
+    try:
+        found.data.validate(full=True)  # files can lie about where values are, and Arrow believes them
+    except ValueError as error:
+        raise ValueError(f"{table} is damaged: {error}") from error
     for name, feature in found.features.items():
         if isinstance(feature, datasets.Image):
             found = found.cast_column(name, datasets.Image(decode=False))
@@ -236,6 +242,11 @@ def _format(path: str) -> str:
     return "arrow" if path.endswith(".arrow") else "parquet"
 
 
+def _short(kind: Any) -> str:
+    """An Arrow type's name without its size."""
+    return str(kind).removeprefix("large_").partition("[")[0]
+
+
 def _is_image(feature: Any) -> bool:
     return type(feature).__name__ == "Image" or getattr(feature, "dtype", "") in ("binary", "large_binary")
 
@@ -254,7 +265,7 @@ def _column(features: Any, given: str | None, usual: Sequence[str], fits: Any) -
 def _labels(rows: Any, label: str) -> tuple[Tensor, list[str]]:
     """Labels and the names of classes."""
     column = rows.select_columns([label]).with_format("arrow")[:].column(0).combine_chunks()
-    names = list(getattr(rows.features[label], "names", None) or ())
+    names = list(map(str, getattr(rows.features[label], "names", None) or ()))
     if str(column.type) in ("string", "large_string"):
         encoded = column.dictionary_encode()
         found = encoded.dictionary.to_pylist()
