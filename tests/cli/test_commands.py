@@ -140,6 +140,12 @@ def test_predict_prints_classes_with_probabilities(photos, checkpoint, capsys):
     assert all("%" in line for line in lines[1:4])
 
 
+def test_predict_refuses_the_settings_of_detectors_for_a_classifier(photos, checkpoint, tmp_path, capsys):
+    for setting in (["--output", str(tmp_path / "out")], ["--min_score", "0.1"]):
+        assert main(["predict", str(photos / "validation"), "--checkpoint", checkpoint, *setting]) == 1
+        assert f"{setting[0]} is for detectors; this is a classifier" in capsys.readouterr().err
+
+
 def test_predict_takes_folders(photos, checkpoint, tmp_path, capsys):
     folder = photos / "validation" / "dots"
     assert main(["predict", str(folder), "--checkpoint", checkpoint, "--json"]) == 0

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
-from freqvision.runtime import naming_extras, printable
-
 # Name → (module, what it does). Modules are imported for their command only, so that --help is quick.
 COMMANDS = {
     "demo": ("freqvision.cli.demo", "see everything at work in two minutes, on generated photos"),
@@ -51,12 +49,16 @@ def main(args: Sequence[str] | None = None) -> int:
         )
         return 2
     try:
+        from freqvision.runtime import naming_extras
+
         out, err = _Terminal(sys.stdout), _Terminal(sys.stderr)
         with naming_extras(), redirect_stdout(out), redirect_stderr(err):
             code = importlib.import_module(COMMANDS[command][0]).main(args)
     except EXPECTED as error:
         if os.environ.get("FREQVISION_TRACEBACK"):
             raise
+        from freqvision.runtime import printable
+
         message = printable(" ".join(str(error).split())) or type(error).__name__
         print(f"freqvision {command}: {message}", file=sys.stderr)
         return 1
@@ -70,10 +72,12 @@ class _Terminal:
     """A stream that passes on no sequence of control, which names of files and classes may hold."""
 
     def __init__(self, stream: Any) -> None:
-        self.stream = stream
+        from freqvision.runtime import printable
+
+        self.stream, self.printable = stream, printable
 
     def write(self, text: str) -> int:
-        self.stream.write(printable(text, "\n\r\t"))
+        self.stream.write(self.printable(text, "\n\r\t"))
         return len(text)
 
     def __getattr__(self, name: str) -> Any:

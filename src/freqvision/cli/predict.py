@@ -22,14 +22,16 @@ def main(args: list[str]) -> int:
     )
     parser.add_argument("images", nargs="+", help="JPEG files, others that Pillow reads, or folders of them")
     parser.add_argument("--checkpoint", required=True, help="file of freqvision fit, or folder of fv.save")
-    parser.add_argument("--top", type=PositiveInt, default=5, help="how many classes to print")
+    parser.add_argument("--top", type=PositiveInt | None, help="classifiers: classes to print; default: 5")
     parser.add_argument(
         "--output",
-        default="detections",
-        help="detectors: folder for photos with the objects drawn on them, and predictions.json",
+        help="detectors: folder for photos with the objects drawn on them, and predictions.json; default: "
+        "detections",
     )
     parser.add_argument(
-        "--min_score", type=ClosedUnitInterval, default=0.5, help="detectors: lowest score of an object"
+        "--min_score",
+        type=ClosedUnitInterval | None,
+        help="detectors: lowest score of an object; default: 0.5",
     )
     parser.add_argument(
         "--batch_size", type=PositiveInt | None, help="photos in a batch; default: 32, detectors 1"
@@ -37,26 +39,32 @@ def main(args: list[str]) -> int:
     add_shared(parser, "num_threads", "device", "json")
     options = parser.parse_args(args).as_dict()
     as_json = options.pop("json")
-    of_classifier = {"top": options.pop("top")}
-    of_detector = {name: options.pop(name) for name in ("output", "min_score")}
+    named = {name: options.pop(name) for name in ("top", "output", "min_score")}
+    given = {name: value for name, value in named.items() if value is not None}
     batch_size = options.pop("batch_size")
     options["images"] = [file for path in options["images"] for file in photos_of(path)]
 
     from freqvision.models.saved import load
 
     model = options["checkpoint"] = load(options["checkpoint"])
-    if model.task == "image-classification":
+    classifies = model.task == "image-classification"
+    settings: dict[str, Any] = {"top": 5} if classifies else {"output": "detections", "min_score": 0.5}
+    for name in given.keys() - settings:
+        tasks = ("detectors", "classifier") if classifies else ("classifiers", "detector")
+        raise ValueError("--{} is for {}; this is a {}: leave it out".format(name, *tasks))
+    settings.update(given)
+    if classifies:
         from freqvision.models.predict import predict
 
-        results, describe = predict(**options, **of_classifier, batch_size=batch_size or 32), describe_classes
+        results, describe = predict(**options, **settings, batch_size=batch_size or 32), describe_classes
     else:
         from freqvision.detection.find_objects import find_objects
 
         results, describe = (
-            find_objects(**options, **of_detector, batch_size=batch_size or 1),
-            partial(describe_objects, min_score=of_detector["min_score"]),
+            find_objects(**options, **settings, batch_size=batch_size or 1),
+            partial(describe_objects, min_score=settings["min_score"]),
         )
-        write_text(Path(of_detector["output"]) / "predictions.json", json.dumps(results, indent=1) + "\n")
+        write_text(Path(settings["output"]) / "predictions.json", json.dumps(results, indent=1) + "\n")
     failed = [result for result in results if "error" in result]
     if as_json:
         print(json.dumps(results, indent=1))
