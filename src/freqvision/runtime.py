@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO, Any, ClassVar, TypeVar
 
 from tqdm import tqdm
@@ -263,6 +264,17 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise
     finally:
         draft.unlink(missing_ok=True)
+
+
+def check_writable(path: str | Path) -> None:
+    """Fail before the work if a file or folder could not be written after it."""
+    place = Path(path).absolute()
+    folder = next(folder for folder in place.parents if folder.exists())
+    try:
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def lock(folder: Path) -> IO[str]:

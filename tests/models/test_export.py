@@ -133,6 +133,14 @@ def test_a_full_disk_is_one_line_and_leaves_no_file(tmp_path, full_disk, capfd, 
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
+@pytest.mark.parametrize("kind", ["onnx", "hub"])
+def test_where_nothing_can_be_written_nothing_is_loaded(kind, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    output = tmp_path / "file" / "folder" / "m"
+    assert main(["export", "nowhere.ckpt", "--to", kind, "--output", str(output)]) == 1
+    assert capsys.readouterr().err == f"freqvision export: [Errno 20] Not a directory: '{output}'\n"
+
+
 def test_command_exports_a_folder(tmp_path, capsys):
     save(small_model("tiny_resnet18"), tmp_path / "model", classes=list("abcde"))
     export([str(tmp_path / "model"), "--to", "hub", "--output", str(tmp_path / "copy")])

@@ -41,9 +41,15 @@ def main(args: list[str]) -> None:
 
     from freqvision.detection.export import export_size
     from freqvision.models import export_onnx, export_pt2, load, save
-    from freqvision.runtime import address
+    from freqvision.runtime import address, check_writable
 
     source = Path(options.checkpoint)
+    if address(source):
+        default = Path(source.name.partition("@")[0])
+    else:
+        default = source.resolve() if source.is_dir() else source.with_suffix("")
+    output = Path(options.output or f"{default}{SUFFIXES[options.to] or '_hub'}")
+    check_writable(output)
     model = load(source)
     classes = model.class_names
     if options.size and not (options.to == "onnx" and model.task == "object-detection"):
@@ -55,11 +61,6 @@ def main(args: list[str]) -> None:
         from freqvision.spectrum import ChannelSet
 
         model = shrink(model, ChannelSet.parse(options.channels))
-    if address(source):
-        default = Path(source.name.partition("@")[0])
-    else:
-        default = source.resolve() if source.is_dir() else source.with_suffix("")
-    output = Path(options.output or f"{default}{SUFFIXES[options.to] or '_hub'}")
     if options.to == "hub":
         save(model, output, classes)
     elif options.to == "onnx" and model.task == "object-detection":
