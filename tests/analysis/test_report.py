@@ -194,6 +194,23 @@ def test_reads_runs(trained_run):
     assert run.open_share is None
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("config.yaml", "[1]"),
+        ("config.yaml", "{a: [}"),
+        ("config.yaml", "trainer: {max_epochs: many}"),
+        ("metrics.csv", "val/top1\n1\n"),
+        ("metrics.csv", "epoch,val/top1\n1," + "9" * 200_000),
+    ],
+)
+def test_damaged_runs_are_refused(name, text, trained_run, tmp_path):
+    damaged = shutil.copytree(trained_run, tmp_path / "damaged")
+    (damaged / name).write_text(text)
+    with pytest.raises(ValueError, match="damaged holds metrics or settings that are damaged"):
+        Run.load(damaged)
+
+
 def test_unfinished_runs_are_refused(trained_run, tmp_path):
     """They would stand next to others as if they had been trained as long."""
     failed, short = tmp_path / "failed", tmp_path / "short"

@@ -329,6 +329,7 @@ CONTENTS = [
             {"method": "a", "channels": "Y0", "scores": 5},
             {"method": "a", "channels": "Y0", "scores": ["x"]},
             {"method": "a", "channels": "Y0", "scores": [1], "classes": 5},
+            {"method": "a", "channels": "Y0", "scores": [1], "unit": None},
             {"method": "a", "channels": "Y0", "scores": [1], "more": 5},
             {**FREQUENCY, "channels": "/dev/zero.json"},
             {**FREQUENCY, "channels": 5},

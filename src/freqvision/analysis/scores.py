@@ -166,6 +166,8 @@ class ChannelScores(JsonFile):
                     values[name] = tuple(map(kind, values[name]))
             classes = values.get("classes", {}).items()
             values["classes"] = {name: tuple(map(float, scores)) for name, scores in classes}
+            if not all(isinstance(values.get(name, ""), str) for name in ("method", "unit", "about")):
+                raise TypeError("the method, its unit and what it is about are text")
             return cls(**values)
         except (TypeError, AttributeError, OverflowError) as error:  # values of other types
             raise ValueError(f"channel scores in JSON are numbers and text: {error}") from error

@@ -70,9 +70,17 @@ class Run:
 
         Raises:
             FileNotFoundError: No epoch was finished in it.
-            ValueError: It is the training of a detector, or one that stopped before its last epoch.
+            ValueError: It is the training of a detector, damaged, or one that stopped before its last epoch.
         """
-        folder = Path(folder)
+        try:
+            return cls._load(Path(folder))
+        except (OSError, ValueError):
+            raise
+        except Exception as error:  # of csv and yaml, or of values that are no numbers
+            raise ValueError(f"{folder} holds metrics or settings that are damaged: {error!r}") from error
+
+    @classmethod
+    def _load(cls, folder: Path) -> Run:
         epochs = read_table(folder / "metrics.csv")
         if not epochs:
             raise FileNotFoundError(
