@@ -23,7 +23,8 @@ from freqvision.runtime import address, parse_json, read_text, replacing, write_
 CONFIG, WEIGHTS, CARD = hub.FILES
 MAX_CONFIG_BYTES = 2**24
 _NO_SETTINGS = ("spec", "weights", "weights_backbone", "photos")
-_DRAWN = (torch.Tensor.normal_, torch.Tensor.uniform_, init.normal_, init.uniform_, init.kaiming_uniform_)
+# What fills a new layer by itself; Tensor.normal_ would be drawn again for ever by what rejects its values.
+_DRAWN = (init.normal_, init.uniform_, init.kaiming_uniform_)
 MAX_RGB_SIZE = 4096  # position embeddings grow with its square
 
 
@@ -112,14 +113,15 @@ class SavedModel:
 
     @contextmanager
     def bounded(self) -> Iterator[None]:
-        """For building a network that gets the weights: nothing is drawn that they overwrite.
+        """For building a network that gets the weights: little is drawn that they overwrite.
 
         Raises:
             ValueError: It is far larger than they are; this is said before memory for it is taken.
         """
         stored = sum(value.numel() for value in self.state.values())
         try:
-            with _Parameters(most=2 * stored + 2**20):  # surgery leaves out some of the stem
+            # Surgery leaves out some of the stem.
+            with torch.random.fork_rng(devices=[]), _Parameters(most=2 * stored + 2**20):
                 yield
         except _TooLarge:
             found, rgb_size = architecture(self.name), self.settings.get("rgb_size")
