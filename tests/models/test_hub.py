@@ -44,7 +44,7 @@ def test_gates_and_pixels_come_back_too(tmp_path):
     inputs = torch.randn(2, *gated.spec.shape)
     state = torch.get_rng_state()
     again = fv.load(tmp_path / "gated")
-    assert torch.equal(torch.get_rng_state(), state)  # no weights are drawn that would be overwritten
+    assert torch.equal(torch.get_rng_state(), state)  # whatever is drawn before it is overwritten
     assert torch.equal(again(inputs), gated(inputs))
     pixels = fv.create_model("resnet18", fv.PixelSpec(dtype="uint8"), 5).eval()
     fv.save(pixels, tmp_path / "pixels")

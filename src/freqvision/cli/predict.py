@@ -49,10 +49,11 @@ def main(args: list[str]) -> int:
     model = options["checkpoint"] = load(options["checkpoint"])
     classifies = model.task == "image-classification"
     settings: dict[str, Any] = {"top": 5} if classifies else {"output": "detections", "min_score": 0.5}
-    for name in given.keys() - settings:
-        tasks = ("detectors", "classifier") if classifies else ("classifiers", "detector")
-        raise ValueError("--{} is for {}; this is a {}: leave it out".format(name, *tasks))
-    settings.update(given)
+    foreign = [name for name in given if name not in settings]
+    if foreign:
+        of, this = ("detectors", "classifier") if classifies else ("classifiers", "detector")
+        raise ValueError(f"--{foreign[0]} is for {of}; this is a {this}: leave it out")
+    settings |= given
     if classifies:
         from freqvision.models.predict import predict
 

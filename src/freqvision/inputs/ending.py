@@ -4,9 +4,8 @@ import atexit
 import threading
 import time
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import TypeVar
 
-P = ParamSpec("P")
 Result = TypeVar("Result")
 
 
@@ -32,11 +31,11 @@ class Ending:
     def __exit__(self, *error: object) -> None:
         self._inside.remove(threading.get_ident())
 
-    def outside(self, function: Callable[P, Result], *args: P.args, **options: P.kwargs) -> Result:
-        """A call that returns without the GIL, or not at all, amid the context."""
+    def outside(self, function: Callable[..., Result], *args: object) -> Result:
+        """A native call amid the context, which works without the GIL."""
         self.__exit__()
         try:
-            return function(*args, **options)
+            return function(*args)
         finally:
             self.__enter__()
 

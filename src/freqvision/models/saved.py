@@ -33,7 +33,7 @@ class _TooLarge(Exception):  # noqa: N818  for SavedModel.bounded, which says wh
 
 
 class _Parameters(TorchFunctionMode):
-    """Counts the parameters of new layers, and keeps what a state dict will overwrite from being drawn.
+    """Counts the parameters of new layers, and leaves undrawn what they draw by themselves.
 
     There may be at most `most`; with None there is no memory for them.
     """
