@@ -203,7 +203,8 @@ def test_a_chunk_that_is_too_short_is_not_kept(size, bucket, storage, server):
     again = Shards(f"{bucket}/with", storage=Storage(server.options, storage.cache))
     with pytest.raises(ValueError, match=r"s3://bucket/with/train-0\.tar ends before"):
         again.take([0])
-    assert bytes(again[0]) == good
+    for _ in range(3):  # as it is fetched, and then from the cache
+        assert bytes(again[0]) == good
 
 
 def test_options_come_from_the_environment_too(bucket, server, tmp_path, monkeypatch):

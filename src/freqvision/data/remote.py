@@ -135,6 +135,7 @@ class Storage:
             if sum(map(len, slices)) < part.length:  # a server's mistake, or a lost disk: it is asked again
                 for chunk in _chunks(part):
                     Path(self._path(part, chunk)).unlink(missing_ok=True)
+                self._mapped.cache_clear()  # of files that are no longer those
             found.append(slices[0] if len(slices) == 1 else b"".join(slices))
         return found
 

@@ -155,11 +155,8 @@ class Shards(Sources):
         if shard not in self._maps:
             self._maps[shard] = mapped(self.shards[shard])
         contents: Any = self._maps[shard]
-        if (
-            not contents or contents.obj.size() < offset + length
-        ):  # of the file as it is now: its last pages may be gone
-            return memoryview(b"")
-        return contents[offset : offset + length]
+        size = contents.obj.size() if contents else 0  # of the file as it is now: its last pages may be gone
+        return contents[offset : offset + length] if offset + length <= size else memoryview(b"")
 
     def _part(self, row: tuple[int, int, int, int]) -> Part:
         shard, offset, length, _ = row
