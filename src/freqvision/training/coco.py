@@ -140,8 +140,7 @@ class CocoPhotos(PhotoData):
             self.train_coco.require_outlines(crowds=False)
             self.validation_coco.require_outlines(crowds=True)
         target = partial(self.train_coco.target, masks=masks)
-        how: Any = {"damaged": self.damaged, "seed": self.seed, "num_threads": self.num_threads}
-        how["orientation"] = self.orientation
+        how = {**self.how, "orientation": self.orientation}
         options = {**how, "augment": self.augment}
         self.train_set = photos_of(self.train_coco, self.spec, target, self.train_photos, **options)
         self.validation_set = photos_of(self.validation_coco, self.spec, None, self.validation_photos, **how)

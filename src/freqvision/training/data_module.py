@@ -80,6 +80,11 @@ class PhotoData(LightningDataModule):
         if dtype != "int8":  # which has its scale from the statistics, so it waits for them
             self.spec = self.spec.with_dtype(dtype)
 
+    @property
+    def how(self) -> dict[str, Any]:
+        """Arguments that data sets of training and of validation have in common."""
+        return {"damaged": self.damaged, "seed": self.seed, "num_threads": self.num_threads}
+
     def statistics_photos_of(self) -> Sources:
         """The photos whose statistics are those of training."""
         raise NotImplementedError

@@ -108,9 +108,8 @@ class PhotoFolder(PhotoData):
     def setup(self, stage: str) -> None:
         """Complete the spec with the statistics, and open the data sets."""
         super().setup(stage)
-        how: Any = {"damaged": self.damaged, "seed": self.seed, "num_threads": self.num_threads}
-        self.train_set = PhotoDataset(self._sources("train"), self.spec, self.augment, **how)
-        self.validation_set = PhotoDataset(self._sources("validation"), self.spec, **how)
+        self.train_set = PhotoDataset(self._sources("train"), self.spec, self.augment, **self.how)
+        self.validation_set = PhotoDataset(self._sources("validation"), self.spec, **self.how)
 
     def train_dataloader(self) -> PhotoLoader:
         """All training photos, each in a random view."""
